@@ -1,0 +1,167 @@
+// What a user asked to run, the states it goes through, and its attempts.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "core/ids.h"
+#include "core/names.h"
+#include "core/resources.h"
+
+namespace berth {
+
+enum class Kind { service, job };
+enum class Priority { high, low };
+
+enum class State {
+  queued,
+  starting,
+  running,
+  stopping,
+  preempting,
+  stopped,    // terminal: a person asked
+  succeeded,  // terminal: the work ended with exit status 0
+  failed,     // terminal: the work ended otherwise, or could not start
+  cancelled,  // terminal: taken back before it started
+};
+
+template <>
+struct Names<Kind> {
+  static constexpr std::array<std::pair<Kind, std::string_view>, 2> table{
+      {{Kind::service, "service"}, {Kind::job, "job"}}};
+};
+template <>
+struct Names<Priority> {
+  static constexpr std::array<std::pair<Priority, std::string_view>, 2> table{
+      {{Priority::high, "high"}, {Priority::low, "low"}}};
+};
+template <>
+struct Names<State> {
+  static constexpr std::array<std::pair<State, std::string_view>, 9> table{
+      {{State::queued, "queued"},
+       {State::starting, "starting"},
+       {State::running, "running"},
+       {State::stopping, "stopping"},
+       {State::preempting, "preempting"},
+       {State::stopped, "stopped"},
+       {State::succeeded, "succeeded"},
+       {State::failed, "failed"},
+       {State::cancelled, "cancelled"}}};
+};
+
+// Why a state changes. Together with the present state it decides the next one: transition_table().
+enum class Cause {
+  admitted,         // the scheduler gave it a place
+  ready,            // the runtime says that it runs and answers
+  exited_zero,      // the work ended by itself, status 0
+  exited_nonzero,   // the work ended by itself, otherwise; no attempt left
+  start_failed,     // could not be started; no attempt left
+  retry,            // failed, and an attempt is left: back to the queue after a pause
+  stop_requested,   // a person asked
+  gone,             // the runtime confirmed that nothing runs any more
+  preempt,          // the policy takes its place away
+};
+template <>
+struct Names<Cause> {
+  static constexpr std::array<std::pair<Cause, std::string_view>, 9> table{
+      {{Cause::admitted, "admitted"},
+       {Cause::ready, "ready"},
+       {Cause::exited_zero, "exited_zero"},
+       {Cause::exited_nonzero, "exited_nonzero"},
+       {Cause::start_failed, "start_failed"},
+       {Cause::retry, "retry"},
+       {Cause::stop_requested, "stop_requested"},
+       {Cause::gone, "gone"},
+       {Cause::preempt, "preempt"}}};
+};
+
+struct Transition {
+  State from;
+  Cause cause;
+  State to;
+};
+
+// The one table. Every change of state goes through next_state().
+[[nodiscard]] std::span<const Transition> transition_table();
+[[nodiscard]] std::optional<State> next_state(State from, Cause cause);
+
+[[nodiscard]] constexpr bool is_terminal(State s) {
+  return s == State::stopped || s == State::succeeded || s == State::failed || s == State::cancelled;
+}
+[[nodiscard]] constexpr bool holds_resources(State s) {
+  return s == State::starting || s == State::running || s == State::stopping ||
+         s == State::preempting;
+}
+
+// How Berth learns that an instance is ready for requests.
+struct Readiness {
+  std::string path;  // HTTP path that must answer 2xx; empty: a TCP connection suffices
+  std::chrono::seconds timeout{60};  // start-up is a failure after this
+  friend bool operator==(const Readiness&, const Readiness&) = default;
+};
+
+struct Restart {
+  std::int32_t max_attempts = 1;  // including the first
+  std::chrono::milliseconds backoff{1000};  // doubles with each failure, at most five minutes
+  friend bool operator==(const Restart&, const Restart&) = default;
+};
+
+// Work of the `simulated` runtime.
+struct Simulation {
+  std::chrono::milliseconds duration{0};  // 0: until stopped
+  std::int32_t exit_code = 0;
+  friend bool operator==(const Simulation&, const Simulation&) = default;
+};
+
+enum class Access { organization, everyone };
+template <>
+struct Names<Access> {
+  static constexpr std::array<std::pair<Access, std::string_view>, 2> table{
+      {{Access::organization, "organization"}, {Access::everyone, "public"}}};
+};
+
+struct DeploymentSpec {
+  Kind kind = Kind::service;
+  std::string image;
+  std::vector<std::string> command;  // argument vector; never passed through a shell
+  std::map<std::string, std::string> env;
+  std::optional<std::uint16_t> port;  // it serves HTTP; told to it as PORT
+  Resources resources;
+  Readiness readiness;
+  Restart restart;
+  std::chrono::milliseconds stop_grace{10'000};
+  std::optional<std::chrono::milliseconds> max_run_time;
+  Access access = Access::organization;
+  std::optional<Simulation> simulation;
+  std::map<std::string, std::string> labels;
+  friend bool operator==(const DeploymentSpec&, const DeploymentSpec&) = default;
+};
+
+// Names everything outside the database: processes, folders, containers.
+struct AttemptKey {
+  DeploymentId deployment;
+  std::int32_t number = 0;  // counts from 1
+  [[nodiscard]] std::string str() const { return deployment.str() + "-" + std::to_string(number); }
+  friend auto operator<=>(const AttemptKey&, const AttemptKey&) = default;
+};
+
+struct GpuShare {
+  std::int32_t device = 0;      // index on the node
+  std::int32_t milli = 0;       // 1..1000
+  friend bool operator==(const GpuShare&, const GpuShare&) = default;
+};
+
+// What the scheduler gave an attempt: a place on one node.
+struct Grant {
+  std::string node;
+  Resources resources;
+  std::vector<GpuShare> gpus;
+  friend bool operator==(const Grant&, const Grant&) = default;
+};
+
+}  // namespace berth
