@@ -1,0 +1,166 @@
+// The decision engine of one cluster: a pure, deterministic state machine, (state, event) -> starts.
+// No clock, no I/O, no randomness. Production, explain, plan, replay and simulation all call this.
+//
+// Policy `strict`: the high queue is gone through in order, every deployment that fits starts, the
+// others keep their place; the low queue likewise, but only while no feasible deployment waits in
+// the high queue. After each event nothing that waits and may start fits anywhere.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/cluster.h"
+#include "core/deployment.h"
+#include "core/reason.h"
+
+namespace berth {
+
+// Where an attempt runs: node by index into the cluster's node list.
+struct Placement {
+  std::uint32_t node = 0;
+  std::vector<GpuShare> gpus;
+  friend bool operator==(const Placement&, const Placement&) = default;
+};
+
+// --- events -----------------------------------------------------------------------------------
+
+// `order` is the admission number: unique within the cluster, smaller goes first. A deployment that
+// comes back (retry, preemption) keeps its own.
+struct Queued {
+  DeploymentId id;
+  Priority priority = Priority::low;
+  std::uint64_t order = 0;
+  Resources demand;
+  bool parked = false;  // in back-off: not considered, and blocks nobody, until Unparked
+};
+struct Unparked { DeploymentId id; };
+struct Withdrawn { DeploymentId id; };  // cancelled while it waited
+struct Reprioritized { DeploymentId id; Priority priority = Priority::low; };
+struct Released { DeploymentId id; };  // the runtime confirmed that its attempt is gone
+// The new node list. Nodes are matched by name; a node that holds reservations must stay and must
+// still be large enough (checked by can_resize before).
+struct Resized { std::vector<Node> nodes; };
+struct PauseChanged { bool paused = false; };
+
+using EngineEvent =
+    std::variant<Queued, Unparked, Withdrawn, Reprioritized, Released, Resized, PauseChanged>;
+
+// --- answers ----------------------------------------------------------------------------------
+
+struct Start {
+  DeploymentId id;
+  Placement placement;
+  friend bool operator==(const Start&, const Start&) = default;
+};
+
+// The refusal of a demand that no node could ever hold (rule 6).
+struct TooLarge {
+  Resources asked;
+  Resources largest;      // of the node that comes nearest: the largest size that would fit there
+  std::string node;
+};
+
+struct NodeState {
+  Node node;
+  Resources free;
+  std::vector<std::int32_t> gpu_free_milli;  // per device
+  std::uint32_t active = 0;                  // attempts on it
+};
+
+struct ActiveEntry {
+  DeploymentId id;
+  Resources demand;
+  Placement placement;
+};
+
+struct EngineStatus {
+  std::vector<NodeState> nodes;
+  Resources capacity;  // sums over the nodes
+  Resources free;
+  std::size_t high_waiting = 0;  // without parked ones
+  std::size_t low_waiting = 0;
+  std::size_t parked = 0;
+  std::size_t active = 0;
+  bool paused = false;
+};
+
+// All that is true of one waiting deployment at this moment.
+struct Explanation {
+  DeploymentId id;
+  Priority priority = Priority::low;
+  Resources demand;
+  Reason reason = Reason::pending_evaluation;  // the first that applies
+  std::vector<Reason> all;                     // every one that applies, same order
+  std::size_t position = 0;    // 1 is next to be considered over both queues; 0 while parked
+  std::size_t ahead_high = 0;  // waiting before it, by queue
+  std::size_t ahead_low = 0;
+  std::string nearest_node;    // the node that misses least
+  Resources missing;           // on that node, per resource; zero where enough is free
+  Resources free_there;        // free on that node (gpu: what one demand of this kind could get)
+  Resources free_total;        // over all nodes
+  Resources largest_hole;      // fragmented: the most that one node has free, per resource
+  std::optional<TooLarge> too_large;
+  // A smaller size of the same shape that would start at once on the nearest node, if any is > 0.
+  std::optional<Resources> would_fit;
+};
+
+struct QueueEntry {
+  DeploymentId id;
+  Priority priority = Priority::low;
+  std::uint64_t order = 0;
+  Resources demand;
+  std::size_t position = 0;
+  Reason reason = Reason::pending_evaluation;
+};
+
+class ClusterEngine {
+ public:
+  ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused);
+  ~ClusterEngine();
+  ClusterEngine(ClusterEngine&&) noexcept;
+  ClusterEngine& operator=(ClusterEngine&&) noexcept;
+  [[nodiscard]] ClusterEngine clone() const;  // for what-if questions
+
+  // Rebuilding after a start of the process: restore everything, then settle() once.
+  void restore_active(const ActiveEntry& entry);
+  void restore_waiting(const Queued& entry);
+  // Runs the queues to the fixpoint; the answer is empty when the record was at a fixpoint.
+  [[nodiscard]] std::vector<Start> settle();
+
+  // Applies one event and answers what starts because of it, in order. The caller commits these, or
+  // throws the engine away and rebuilds it from the record. Events about unknown ids are bugs of
+  // the caller (ensure), except Withdrawn/Released of ids that are not there, which do nothing.
+  [[nodiscard]] std::vector<Start> apply(const EngineEvent& event);
+
+  // Rule 6: empty when some node could hold the demand while nothing else runs.
+  [[nodiscard]] std::optional<TooLarge> never_fits(const Resources& demand) const;
+  // Ids on nodes that the new list would lose or make too small. Empty: Resized is allowed.
+  [[nodiscard]] std::vector<DeploymentId> can_resize(std::span<const Node> nodes) const;
+
+  [[nodiscard]] std::optional<Explanation> explain(const DeploymentId& id) const;  // waiting ones
+  // Waiting deployments in the order in which they would be considered, from `position` (1..) on;
+  // parked ones come last, with position 0.
+  [[nodiscard]] std::vector<QueueEntry> queue(std::size_t position, std::size_t limit) const;
+  [[nodiscard]] EngineStatus status() const;
+  [[nodiscard]] std::vector<ActiveEntry> active() const;
+  [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
+  [[nodiscard]] bool is_active(const DeploymentId& id) const;
+
+  // Throws std::logic_error with a sentence when an invariant does not hold: conservation per node,
+  // resource and device, free >= 0, order of queues, work conservation. O(n): for tests and doctor.
+  void check() const;
+  // A hash over everything that decides future answers; equal states have equal hashes.
+  [[nodiscard]] std::uint64_t state_hash() const;
+  // Bytes per waiting entry, counted (for the benchmark's memory figure).
+  [[nodiscard]] std::size_t memory_bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace berth
