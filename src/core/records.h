@@ -1,0 +1,83 @@
+// What is kept: clusters, deployments, attempts and the append-only history.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+#include "core/cluster.h"
+#include "core/deployment.h"
+
+namespace berth {
+
+struct RuntimeConfig {
+  RuntimeKind kind = RuntimeKind::process;
+  double speed = 1.0;  // simulated: how many times faster than real time
+  friend bool operator==(const RuntimeConfig&, const RuntimeConfig&) = default;
+};
+
+struct Cluster {
+  ClusterId id;
+  OrganizationId organization;
+  std::string name;
+  RuntimeConfig runtime;
+  Policy policy = Policy::strict;
+  bool paused = false;
+  std::vector<Node> nodes;
+  std::uint64_t next_order = 1;  // the admission number the next deployment gets
+  Timestamp created_at;
+  std::int64_t version = 1;
+};
+
+struct Deployment {
+  DeploymentId id;
+  OrganizationId organization;
+  ClusterId cluster;
+  std::string name;
+  DeploymentSpec spec;
+  Priority priority = Priority::low;
+  State state = State::queued;
+  std::uint64_t order = 0;    // admission number within the cluster
+  std::int32_t attempt = 0;   // number of the latest attempt; 0 before the first
+  std::int32_t failures = 0;  // in a row
+  std::optional<Timestamp> retry_at;  // queued, in back-off until then
+  std::optional<Grant> grant;         // while it holds resources
+  std::string endpoint;               // host:port while running, if it serves
+  std::optional<std::int32_t> exit_code;
+  std::string message;  // the last thing worth telling: why it failed, what is awaited
+  UserId created_by;
+  Timestamp created_at;
+  Timestamp updated_at;
+  std::optional<Timestamp> admitted_at;  // of the latest attempt
+  std::optional<Timestamp> started_at;   // ready since, of the latest attempt
+  std::optional<Timestamp> ended_at;     // terminal since
+  std::int64_t version = 1;
+
+  [[nodiscard]] AttemptKey attempt_key() const { return {id, attempt}; }
+};
+
+// The columns that rebuilding the queues needs, without the rest.
+struct WaitingRow {
+  DeploymentId id;
+  Priority priority = Priority::low;
+  std::uint64_t order = 0;
+  Resources demand;
+  std::optional<Timestamp> retry_at;
+};
+
+// One entry of the history. `seq` has no gaps; order per deployment is the order of its changes.
+struct Event {
+  std::int64_t seq = 0;
+  Timestamp at;
+  std::optional<OrganizationId> organization;  // empty: of the installation
+  std::optional<ClusterId> cluster;
+  std::optional<DeploymentId> deployment;
+  std::string kind;        // "deployment.queued", "member.added", ...
+  std::string actor;       // user id, or "scheduler", "runtime", "setup"
+  std::string actor_name;  // for people
+  std::string request_id;
+  std::string data;  // a JSON object
+};
+
+}  // namespace berth

@@ -1,0 +1,154 @@
+#include "service/committer.h"
+
+#include <future>
+
+namespace berth {
+namespace {
+
+// As many as one sync may serve. Larger batches would only make the first of them wait.
+constexpr std::size_t kBatch = 256;
+// Beyond this the server is overloaded, and says so instead of growing.
+constexpr std::size_t kQueue = 16'384;
+
+}  // namespace
+
+Committer::Committer(Store& store, const Clock& clock, Follower& follower, Publish publish)
+    : store_(store), clock_(clock), follower_(follower), publish_(std::move(publish)) {
+  thread_ = std::thread([this] { run(); });
+}
+
+Committer::~Committer() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  ring_.notify_all();
+  thread_.join();
+}
+
+Task<Result<void>> Committer::write(Unit unit) {
+  auto start = [this, unit = std::move(unit)](Completion<Result<void>> done) mutable {
+    submit(std::move(unit), std::move(done));
+  };
+  co_return co_await suspend_for<Result<void>>(std::move(start));
+}
+
+void Committer::submit(Unit unit, Completion<Result<void>> done) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (units_.size() < kQueue && !stopping_) {
+      units_.push_back({std::move(unit), std::move(done), {}});
+      if (units_.size() == 1) ring_.notify_one();
+      return;
+    }
+  }
+  done(std::unexpected(Error{Code::unavailable, "overloaded",
+                             "More changes are waiting than can be written; repeat in a moment.", {},
+                             std::chrono::seconds(1)}));
+}
+
+void Committer::look_in(std::move_only_function<void()> look) {
+  const std::lock_guard lock(mutex_);
+  looks_.push_back(std::move(look));
+  ring_.notify_one();
+}
+
+Result<void> Committer::write_and_wait(Unit unit) {
+  std::promise<Result<void>> promise;
+  auto future = promise.get_future();
+  submit(std::move(unit), [&promise](Result<void> r) { promise.set_value(std::move(r)); });
+  return future.get();
+}
+
+CommitterStats Committer::stats() const {
+  const std::lock_guard lock(mutex_);
+  return stats_;
+}
+
+std::size_t Committer::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return units_.size();
+}
+
+void Committer::run() {
+  std::vector<Item> batch;
+  std::deque<std::move_only_function<void()>> looks;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      ring_.wait(lock, [&] { return stopping_ || !units_.empty() || !looks_.empty(); });
+      if (stopping_ && units_.empty() && looks_.empty()) return;
+      looks.swap(looks_);
+      while (!units_.empty() && batch.size() < kBatch) {
+        batch.push_back(std::move(units_.front()));
+        units_.pop_front();
+      }
+    }
+    for (auto& look : looks) look();
+    looks.clear();
+    if (!batch.empty()) commit_batch(batch);
+    batch.clear();
+  }
+}
+
+void Committer::run_unit(Item& item, Change& change, std::vector<ClusterId>& touched) {
+  const auto events = change.events.size();
+  const auto told = change.told.size();
+  const auto effects = change.effects.size();
+  item.outcome = change.tx.mark();
+  if (!item.outcome) return;
+  item.outcome = item.unit(change);
+  std::vector<ClusterId> decided;
+  if (item.outcome && change.told.size() > told) {
+    const std::vector<Told> fresh(change.told.begin() + static_cast<std::ptrdiff_t>(told),
+                                  change.told.end());
+    for (const auto& one : fresh) decided.push_back(one.cluster);
+    item.outcome = follower_.follow(change, fresh);
+  }
+  touched.insert(touched.end(), decided.begin(), decided.end());
+  if (item.outcome) {
+    item.outcome = change.tx.keep();
+    return;
+  }
+  if (auto undone = change.tx.undo(); !undone) item.outcome = std::move(undone);
+  change.events.resize(events);
+  change.told.resize(told);
+  change.effects.resize(effects);
+  follower_.forget(decided);
+}
+
+void Committer::commit_batch(std::vector<Item>& batch) {
+  std::vector<ClusterId> touched;
+  auto transaction = store_.begin();
+  if (!transaction) {
+    for (auto& item : batch) item.outcome = std::unexpected(transaction.error());
+    finish(batch);
+    return;
+  }
+  Change change(**transaction, clock_.now());
+  for (auto& item : batch) run_unit(item, change, touched);
+  const auto committed = (*transaction)->commit();
+  transaction->reset();
+  if (committed) {
+    for (const auto& effect : change.effects) effect();
+    if (!change.events.empty()) publish_(std::move(change.events));
+  } else {
+    for (auto& item : batch) {
+      if (item.outcome) item.outcome = std::unexpected(committed.error());
+    }
+    follower_.forget(touched);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    ++stats_.commits;
+    if (!committed) ++stats_.failed_commits;
+    stats_.units += batch.size();
+  }
+  finish(batch);
+}
+
+void Committer::finish(std::vector<Item>& batch) {
+  for (auto& item : batch) item.done(std::move(item.outcome));
+}
+
+}  // namespace berth

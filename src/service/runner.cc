@@ -1,0 +1,390 @@
+#include "service/runner.h"
+
+#include <fmt/format.h>
+
+#include <boost/asio/redirect_error.hpp>
+#include <cstdio>
+
+#include "service/log.h"
+
+namespace berth {
+namespace {
+
+constexpr auto kLongestRepeat = std::chrono::seconds(10);
+
+}  // namespace
+
+struct Runner::Site {
+  ClusterId cluster;
+  std::unique_ptr<Runtime> runtime;
+  std::set<AttemptKey> launching;
+  std::set<AttemptKey> stopping;
+  std::map<AttemptKey, std::chrono::milliseconds> stop_after_launch;
+  std::optional<Timestamp> unreachable_since;
+  bool closed = false;
+};
+
+Runner::Runner(asio::io_context& io, ReadSide& reads, const Clock& clock, RuntimeFactory factory,
+               RunnerOptions options)
+    : io_(io),
+      reads_(reads),
+      clock_(clock),
+      factory_(std::move(factory)),
+      options_(options),
+      context_{*this, {}},
+      wake_timer_(io.get_executor()) {}
+
+Runner::~Runner() = default;
+
+void Runner::connect(Committer& committer, Scheduling& scheduling, Scheduling::Changed changed) {
+  committer_ = &committer;
+  scheduling_ = &scheduling;
+  context_.changed = std::move(changed);
+}
+
+void Runner::spawn(Task<void> task) {
+  asio::co_spawn(io_.get_executor(), std::move(task), [](const std::exception_ptr& failure) {
+    // A task that throws is a bug of ours; the reconciler will repair what it left undone.
+    if (!failure) return;
+    try {
+      std::rethrow_exception(failure);
+    } catch (const std::exception& e) {
+      log_error("runner task failed", e.what());
+    }
+  });
+}
+
+void Runner::submit(Committer::Unit unit, const char* what) {
+  committer_->submit(std::move(unit), [what](Result<void> outcome) {
+    if (!outcome) log_error(what, outcome.error().message);
+  });
+}
+
+Task<void> Runner::pause(std::chrono::milliseconds d) {
+  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                             Executor>
+      timer(io_.get_executor(), d);
+  boost::system::error_code ec;
+  co_await timer.async_wait(asio::redirect_error(use_task, ec));
+}
+
+Result<Runner::SitePtr> Runner::site(const ClusterId& id) {
+  if (const auto found = sites_.find(id); found != sites_.end()) return found->second;
+  auto cluster = reads_.cluster(id);
+  if (!cluster) return std::unexpected(std::move(cluster.error()));
+  if (!*cluster) return fail(Code::not_found, "not_found", "No such cluster.");
+  auto runtime = factory_(**cluster);
+  if (!runtime) return std::unexpected(std::move(runtime.error()));
+  auto made = std::make_shared<Site>();
+  made->cluster = id;
+  made->runtime = std::move(*runtime);
+  made->runtime->listen([this](const Observation& seen) { observe(seen); });
+  sites_.emplace(id, made);
+  spawn(reconcile_forever(made));
+  return made;
+}
+
+void Runner::observe(const Observation& seen) {
+  if (seen.phase == Phase::starting) return;
+  ++stats_.observations;
+  submit([this, seen](Change& change) { return apply_observation(change, context_, seen); },
+         "recording what the runtime reported");
+}
+
+// --- launching ---------------------------------------------------------------------------------
+
+void Runner::launch(const ClusterId& cluster, Launch launch) {
+  asio::post(io_, [this, cluster, launch = std::move(launch)]() mutable {
+    auto at = site(cluster);
+    if (!at) return log_error("opening a runtime", at.error().message);
+    if (!(*at)->launching.insert(launch.key).second) return;
+    spawn(run_launch(*at, std::move(launch)));
+  });
+}
+
+Task<void> Runner::run_launch(SitePtr site, Launch launch) {
+  const AttemptKey key = launch.key;
+  auto wait = options_.repeat_after;
+  ++stats_.launches;
+  for (;;) {
+    Launch again = launch;
+    const auto started = co_await site->runtime->ensure_running(std::move(again));
+    if (started || site->closed) break;
+    ++stats_.call_failures;
+    if (started.error().code != Code::unavailable) {
+      const std::string why = started.error().message;
+      submit([this, key, why](Change& c) { return apply_start_failure(c, context_, key, why); },
+             "recording a failed start");
+      break;
+    }
+    if (site->stop_after_launch.contains(key)) break;
+    const std::string note = fmt::format("runtime unreachable since {}: {}", to_rfc3339(clock_.now()),
+                                         started.error().message);
+    submit([this, id = key.deployment, note](Change& c) { return apply_note(c, context_, id, note); },
+           "noting an unreachable runtime");
+    co_await pause(wait);
+    wait = std::min<std::chrono::milliseconds>(wait * 2, kLongestRepeat);
+  }
+  site->launching.erase(key);
+  if (const auto asked = site->stop_after_launch.find(key); asked != site->stop_after_launch.end()) {
+    const auto grace = asked->second;
+    site->stop_after_launch.erase(asked);
+    if (site->stopping.insert(key).second) spawn(run_stop(site, key, grace));
+  }
+}
+
+// --- stopping ----------------------------------------------------------------------------------
+
+void Runner::stop(const ClusterId& cluster, AttemptKey key, std::chrono::milliseconds grace) {
+  asio::post(io_, [this, cluster, key, grace] {
+    auto at = site(cluster);
+    if (!at) return log_error("opening a runtime", at.error().message);
+    if ((*at)->launching.contains(key)) {
+      (*at)->stop_after_launch[key] = grace;
+    } else if ((*at)->stopping.insert(key).second) {
+      spawn(run_stop(*at, key, grace));
+    }
+  });
+}
+
+Task<void> Runner::run_stop(SitePtr site, AttemptKey key, std::chrono::milliseconds grace) {
+  auto wait = options_.repeat_after;
+  ++stats_.stops;
+  for (;;) {
+    const auto gone = co_await site->runtime->ensure_gone(key, grace);
+    if (gone || site->closed) break;
+    ++stats_.call_failures;
+    const std::string note = fmt::format("runtime unreachable since {}: {}", to_rfc3339(clock_.now()),
+                                         gone.error().message);
+    submit([this, id = key.deployment, note](Change& c) { return apply_note(c, context_, id, note); },
+           "noting an unreachable runtime");
+    co_await pause(wait);
+    wait = std::min<std::chrono::milliseconds>(wait * 2, kLongestRepeat);
+  }
+  site->stopping.erase(key);
+  submit([this, key](Change& c) { return apply_gone(c, context_, key); }, "recording a stop");
+}
+
+void Runner::clean(const ClusterId& cluster, AttemptKey key) {
+  asio::post(io_, [this, cluster, key] {
+    auto at = site(cluster);
+    if (at) spawn(run_clean(*at, key));
+  });
+}
+
+Task<void> Runner::run_clean(SitePtr site, AttemptKey key) {
+  // Failing is fine: the reconciler finds what is left.
+  (void)co_await site->runtime->ensure_gone(key, std::chrono::milliseconds(0));
+}
+
+void Runner::forget(const ClusterId& cluster, DeploymentId deployment) {
+  asio::post(io_, [this, cluster, deployment] {
+    auto at = site(cluster);
+    if (!at) return;
+    spawn([](SitePtr s, DeploymentId id) -> Task<void> {
+      (void)co_await s->runtime->forget(id);
+    }(*at, deployment));
+  });
+}
+
+void Runner::close(const ClusterId& cluster) {
+  asio::post(io_, [this, cluster] {
+    const auto found = sites_.find(cluster);
+    if (found == sites_.end()) return;
+    found->second->closed = true;
+    sites_.erase(found);
+  });
+}
+
+// --- waking ------------------------------------------------------------------------------------
+
+void Runner::wake_at(const ClusterId& cluster, DeploymentId deployment, Timestamp when) {
+  asio::post(io_, [this, cluster, deployment, when] {
+    wakes_.push({when, cluster, deployment});
+    arm_wake_timer();
+  });
+}
+
+void Runner::arm_wake_timer() {
+  if (wakes_.empty()) return;
+  const auto in = std::max(wakes_.top().when.since(clock_.now()), std::chrono::microseconds(0));
+  wake_timer_.expires_after(in);
+  wake_timer_.async_wait([this](const boost::system::error_code& ec) {
+    if (ec) return;
+    const Timestamp now = clock_.now();
+    while (!wakes_.empty() && wakes_.top().when <= now) {
+      const auto id = wakes_.top().deployment;
+      wakes_.pop();
+      submit([this, id](Change& c) { return apply_wake(c, context_, id); }, "ending a back-off");
+    }
+    arm_wake_timer();
+  });
+}
+
+// --- reconciling -------------------------------------------------------------------------------
+
+Result<void> Runner::recover() {
+  auto view = reads_.view();
+  if (!view) return std::unexpected(std::move(view.error()));
+  auto clusters = (*view)->all_clusters();
+  if (!clusters) return std::unexpected(std::move(clusters.error()));
+  for (const auto& cluster : *clusters) {
+    asio::post(io_, [this, id = cluster.id] {
+      if (auto opened = site(id); !opened) log_error("opening a runtime", opened.error().message);
+    });
+    submit(
+        [id = cluster.id, paused = cluster.paused](Change& change) -> Result<void> {
+          change.tell(id, PauseChanged{paused});  // loads the engine and settles it
+          return {};
+        },
+        "settling a queue after the start");
+  }
+  return {};
+}
+
+Task<void> Runner::reconcile_forever(SitePtr site) {
+  while (!site->closed) {
+    const auto done = co_await reconcile(site);
+    if (!done && !site->closed) co_await note_unreachable(site, done.error().message);
+    if (done) site->unreachable_since.reset();
+    co_await pause(options_.reconcile_every);
+  }
+}
+
+Task<void> Runner::note_unreachable(SitePtr site, std::string why) {
+  if (!site->unreachable_since) site->unreachable_since = clock_.now();
+  const std::string note =
+      fmt::format("runtime unreachable since {}: {}", to_rfc3339(*site->unreachable_since), why);
+  log_error("reconciling", note);
+  auto view = reads_.view();
+  if (!view) co_return;
+  const auto active = (*view)->active(site->cluster);
+  if (!active) co_return;
+  for (const auto& d : *active) {
+    submit([this, id = d.id, note](Change& c) { return apply_note(c, context_, id, note); },
+           "noting an unreachable runtime");
+  }
+}
+
+Task<Result<void>> Runner::reconcile(SitePtr site) {
+  // What runs is read first, the record second: an attempt that is admitted in between is then in
+  // the record only, and repairing it (ensure running) is harmless.
+  auto seen = co_await site->runtime->list();
+  if (!seen) co_return std::unexpected(std::move(seen.error()));
+  std::vector<Deployment> active;
+  {
+    auto view = reads_.view();
+    if (!view) co_return std::unexpected(std::move(view.error()));
+    auto rows = (*view)->active(site->cluster);
+    if (!rows) co_return std::unexpected(std::move(rows.error()));
+    active = std::move(*rows);
+  }
+  std::map<AttemptKey, const Observation*> observed;
+  for (const auto& one : *seen) observed.emplace(one.key, &one);
+  for (const auto& d : active) {
+    const auto found = observed.find(d.attempt_key());
+    const Observation* what = found == observed.end() ? nullptr : found->second;
+    if (found != observed.end()) observed.erase(found);
+    Deployment copy = d;
+    co_await repair(site, std::move(copy), what);
+  }
+  for (const auto& [key, what] : observed) {
+    if (site->launching.contains(key) || site->stopping.contains(key)) continue;
+    // The record may be newer than the list: only what is surely not wanted goes.
+    auto row = reads_.deployment(key.deployment);
+    if (!row) continue;
+    const bool wanted = *row && (*row)->attempt == key.number && holds_resources((*row)->state);
+    if (wanted) continue;
+    ++stats_.orphans;
+    co_await run_clean(site, key);
+  }
+  co_return Result<void>{};
+}
+
+Task<void> Runner::repair(SitePtr site, Deployment d, const Observation* seen) {
+  const AttemptKey key = d.attempt_key();
+  if (site->launching.contains(key) || site->stopping.contains(key)) co_return;
+  if (d.state == State::stopping || d.state == State::preempting) {
+    ++stats_.repairs;
+    stop(site->cluster, key, d.spec.stop_grace);
+    co_return;
+  }
+  if (seen != nullptr) {
+    const bool news = seen->phase == Phase::exited ||
+                      (seen->phase == Phase::running && d.state == State::starting);
+    if (news) observe(*seen);
+    if (!news && d.message.starts_with("runtime unreachable")) {
+      submit([this, id = d.id](Change& c) { return apply_note(c, context_, id, ""); },
+             "noting that the runtime is back");
+    }
+    co_return;
+  }
+  // Recorded but not there. A start that was never carried out is carried out now; what ran and has
+  // vanished without a trace has failed.
+  if (d.state == State::starting || !site->runtime->capabilities().survives_restart) {
+    ++stats_.repairs;
+    launch(site->cluster, Launch{key, d.organization, d.name, d.spec, *d.grant, *d.admitted_at});
+    co_return;
+  }
+  ++stats_.repairs;
+  Observation vanished;
+  vanished.key = key;
+  vanished.phase = Phase::exited;
+  vanished.message = "It vanished: the runtime does not know it any more.";
+  observe(vanished);
+}
+
+// --- questions from other threads --------------------------------------------------------------
+
+Task<Result<LogChunk>> Runner::logs(ClusterId cluster, AttemptKey key, LogQuery query) {
+  auto start = [this, cluster, key, query](Completion<Result<LogChunk>> done) mutable {
+    asio::post(io_, [this, cluster, key, query, done = std::move(done)]() mutable {
+      auto at = site(cluster);
+      if (!at) return done(std::unexpected(std::move(at.error())));
+      auto work = [](SitePtr s, AttemptKey k, LogQuery q,
+                     Completion<Result<LogChunk>> finish) -> Task<void> {
+        auto chunk = co_await s->runtime->logs(k, q);
+        finish(std::move(chunk));
+      };
+      spawn(work(*at, key, query, std::move(done)));
+    });
+  };
+  co_return co_await suspend_for<Result<LogChunk>>(std::move(start));
+}
+
+Task<Health> Runner::health(ClusterId cluster) {
+  auto start = [this, cluster](Completion<Health> done) mutable {
+    asio::post(io_, [this, cluster, done = std::move(done)]() mutable {
+      auto at = site(cluster);
+      if (!at) return done(Health{false, at.error().message, ""});
+      auto work = [](SitePtr s, Completion<Health> finish) -> Task<void> {
+        auto health = co_await s->runtime->health();
+        if (s->unreachable_since) {
+          health.reachable = false;
+          health.message = fmt::format("unreachable since {}", to_rfc3339(*s->unreachable_since));
+        }
+        finish(std::move(health));
+      };
+      spawn(work(*at, std::move(done)));
+    });
+  };
+  co_return co_await suspend_for<Health>(std::move(start));
+}
+
+Task<Result<std::vector<NodeCapacity>>> Runner::capacity(Cluster draft) {
+  using Answer = Result<std::vector<NodeCapacity>>;
+  auto start = [this, draft](Completion<Answer> done) mutable {
+    asio::post(io_, [this, draft, done = std::move(done)]() mutable {
+      auto made = factory_(draft);
+      if (!made) return done(std::unexpected(std::move(made.error())));
+      auto work = [](std::shared_ptr<Runtime> runtime, Completion<Answer> finish) -> Task<void> {
+        auto answer = co_await runtime->capacity();
+        finish(std::move(answer));
+      };
+      spawn(work(std::shared_ptr<Runtime>(std::move(*made)), std::move(done)));
+    });
+  };
+  co_return co_await suspend_for<Answer>(std::move(start));
+}
+
+}  // namespace berth

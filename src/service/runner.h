@@ -1,0 +1,99 @@
+// Keeps what runs equal to what is recorded: launches, stops, watches and reconciles attempts on the
+// runtimes. Lives on one io_context thread; other threads only post to it.
+#pragma once
+#include <map>
+#include <memory>
+#include <queue>
+#include <set>
+#include <unordered_map>
+
+#include "async/task.h"
+#include "runtime/runtime.h"
+#include "service/committer.h"
+#include "service/lifecycle.h"
+#include "service/read_side.h"
+
+namespace berth {
+
+// Makes the runtime of a cluster; only the composition root knows the adapters.
+using RuntimeFactory = std::function<Result<std::unique_ptr<Runtime>>(const Cluster&)>;
+
+struct RunnerOptions {
+  std::chrono::milliseconds reconcile_every{5000};
+  std::chrono::milliseconds repeat_after{500};  // first pause before repeating a failed call; doubles
+};
+
+struct RunnerStats {
+  std::atomic<std::uint64_t> launches = 0, stops = 0, observations = 0, repairs = 0, orphans = 0;
+  std::atomic<std::uint64_t> call_failures = 0;
+};
+
+class Runner final : public Dispatch {
+ public:
+  Runner(asio::io_context& io, ReadSide& reads, const Clock& clock, RuntimeFactory factory,
+         RunnerOptions options);
+  ~Runner() override;
+
+  // The committer and the follower need each other; called once before anything runs.
+  void connect(Committer& committer, Scheduling& scheduling, Scheduling::Changed changed);
+  // Opens every cluster's runtime, adopts or repairs what is recorded, then settles its queue.
+  Result<void> recover();
+
+  // Dispatch: from the committer's thread.
+  void launch(const ClusterId& cluster, Launch launch) override;
+  void stop(const ClusterId& cluster, AttemptKey attempt, std::chrono::milliseconds grace) override;
+  void clean(const ClusterId& cluster, AttemptKey attempt) override;
+  void forget(const ClusterId& cluster, DeploymentId deployment) override;
+  void wake_at(const ClusterId& cluster, DeploymentId deployment, Timestamp when) override;
+
+  // From any io thread: runs on the runner's thread.
+  Task<Result<LogChunk>> logs(ClusterId cluster, AttemptKey key, LogQuery query);
+  Task<Health> health(ClusterId cluster);
+  Task<Result<std::vector<NodeCapacity>>> capacity(Cluster draft);
+  void close(const ClusterId& cluster);
+
+  [[nodiscard]] const RunnerStats& stats() const { return stats_; }
+  [[nodiscard]] const LifecycleContext& context() const { return context_; }
+
+ private:
+  struct Site;  // one cluster's runtime and what is in flight on it
+  using SitePtr = std::shared_ptr<Site>;
+
+  Result<SitePtr> site(const ClusterId& cluster);
+  void spawn(Task<void> task);
+  Task<void> run_launch(SitePtr site, Launch launch);
+  Task<void> run_stop(SitePtr site, AttemptKey key, std::chrono::milliseconds grace);
+  Task<void> run_clean(SitePtr site, AttemptKey key);
+  Task<void> reconcile_forever(SitePtr site);
+  Task<Result<void>> reconcile(SitePtr site);
+  Task<void> repair(SitePtr site, Deployment d, const Observation* seen);
+  Task<void> note_unreachable(SitePtr site, std::string why);
+  Task<void> pause(std::chrono::milliseconds d);
+  void observe(const Observation& seen);
+  void submit(Committer::Unit unit, const char* what);
+  void arm_wake_timer();
+
+  asio::io_context& io_;
+  ReadSide& reads_;
+  const Clock& clock_;
+  RuntimeFactory factory_;
+  RunnerOptions options_;
+  Committer* committer_ = nullptr;
+  Scheduling* scheduling_ = nullptr;
+  LifecycleContext context_;
+  RunnerStats stats_;
+
+  std::unordered_map<ClusterId, SitePtr> sites_;
+  struct Wake {
+    Timestamp when;
+    ClusterId cluster;
+    DeploymentId deployment;
+    bool operator>(const Wake& o) const { return when > o.when; }
+  };
+  std::priority_queue<Wake, std::vector<Wake>, std::greater<>> wakes_;
+  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
+                             Executor>
+      wake_timer_;
+};
+
+}  // namespace berth

@@ -1,0 +1,33 @@
+#include "store/sqlite/session.h"
+
+namespace berth::sqlite {
+
+Result<void> Session::begin() {
+  auto begun = done(db_.query("BEGIN IMMEDIATE").run());
+  if (begun) open_ = true;
+  return begun;
+}
+void Session::rollback() {
+  (void)db_.execute("ROLLBACK");
+  open_ = false;
+}
+Result<void> Session::mark() { return done(db_.query("SAVEPOINT unit").run()); }
+Result<void> Session::undo() {
+  if (auto back = done(db_.query("ROLLBACK TO unit").run()); !back) return back;
+  return keep();
+}
+Result<void> Session::keep() { return done(db_.query("RELEASE unit").run()); }
+Result<void> Session::commit() {
+  auto committed = done(db_.query("COMMIT").run());
+  if (committed) open_ = false;
+  return committed;
+}
+
+Result<std::int64_t> Session::scalar(const char* sql) {
+  auto query = db_.query(sql);
+  const auto row = query.step();
+  if (!row) return std::unexpected(row.error());
+  return *row ? query.integer() : 0;
+}
+
+}  // namespace berth::sqlite

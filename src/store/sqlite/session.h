@@ -1,0 +1,145 @@
+// One connection with every statement of the store. As a view it only reads; as the writer it is the
+// body of a transaction.
+#pragma once
+#include <algorithm>
+#include <iterator>
+
+#include "store/sqlite/database.h"
+#include "store/store.h"
+
+namespace berth::sqlite {
+
+class Session final : public Transaction {
+ public:
+  Session(const std::string& file, bool read_only, int cache_kib) : db_(file, read_only, cache_kib) {}
+  [[nodiscard]] Connection& connection() { return db_; }
+
+  Result<void> begin();
+  void rollback();
+  [[nodiscard]] bool is_open() const { return open_; }
+
+  Result<void> mark() override;
+  Result<void> undo() override;
+  Result<void> keep() override;
+  Result<void> commit() override;
+
+  // accounts.cc
+  Result<std::optional<User>> user(const UserId& id) override;
+  Result<std::optional<User>> user_by_name(std::string_view username_or_email) override;
+  Result<std::int64_t> count_users() override;
+  Result<std::optional<berth::Session>> session_by_access(const Digest& token) override;
+  Result<std::optional<berth::Session>> session_by_refresh(const Digest& token) override;
+  Result<std::optional<ApiKey>> api_key_by_secret(const Digest& secret) override;
+  Result<std::vector<ApiKey>> api_keys(const UserId& user) override;
+  Result<std::optional<SetupToken>> setup_token() override;
+  Result<void> insert(const User& user) override;
+  Result<void> update(const User& user) override;
+  Result<void> insert(const berth::Session& session) override;
+  Result<void> update(const berth::Session& session) override;
+  Result<void> remove(const SessionId& session) override;
+  Result<std::vector<Digest>> remove_sessions(const UserId& user,
+                                              std::optional<SessionId> but) override;
+  Result<void> insert(const ApiKey& key) override;
+  Result<std::optional<ApiKey>> remove_api_key(const UserId& user, const ApiKeyId& key) override;
+  Result<void> put_setup_token(const std::optional<SetupToken>& token) override;
+
+  // organizations.cc
+  Result<std::optional<Organization>> organization(const OrganizationId& id) override;
+  Result<std::optional<Organization>> organization_by_name(std::string_view name) override;
+  Result<std::vector<std::pair<Organization, Role>>> organizations_of(const UserId& user) override;
+  Result<std::optional<Role>> role(const OrganizationId& org, const UserId& user) override;
+  Result<std::vector<Member>> members(const OrganizationId& org, std::optional<UserId> after,
+                                      std::size_t limit) override;
+  Result<std::optional<Member>> member(const OrganizationId& org, const UserId& user) override;
+  Result<std::vector<Invite>> invites(const OrganizationId& org, std::optional<InviteId> after,
+                                      std::size_t limit) override;
+  Result<std::optional<Invite>> invite_by_code(const Digest& code) override;
+  Result<void> insert(const Organization& organization) override;
+  Result<void> update(const Organization& organization) override;
+  Result<void> insert(const Member& member) override;
+  Result<void> update_role(const OrganizationId& org, const UserId& user, Role role) override;
+  Result<void> remove_member(const OrganizationId& org, const UserId& user) override;
+  Result<std::int64_t> count_owners(const OrganizationId& org) override;
+  Result<void> insert(const Invite& invite) override;
+  Result<bool> use_invite(const InviteId& invite, Timestamp now) override;
+  Result<bool> revoke_invite(const OrganizationId& org, const InviteId& invite,
+                             Timestamp now) override;
+
+  // clusters.cc
+  Result<std::optional<Cluster>> cluster(const ClusterId& id) override;
+  Result<std::optional<Cluster>> cluster_by_name(const OrganizationId& org,
+                                                 std::string_view name) override;
+  Result<std::vector<Cluster>> clusters(const std::vector<OrganizationId>& organizations,
+                                        std::optional<ClusterId> after,
+                                        std::size_t limit) override;
+  Result<std::vector<Cluster>> all_clusters() override;
+  Result<void> insert(const Cluster& cluster) override;
+  Result<void> update(const Cluster& cluster) override;
+  Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) override;
+  Result<void> remove_cluster(const ClusterId& cluster) override;
+  Result<std::uint64_t> take_order(const ClusterId& cluster) override;
+
+  // deployments.cc
+  Result<std::optional<Deployment>> deployment(const DeploymentId& id) override;
+  Result<std::optional<Deployment>> deployment_by_name(const OrganizationId& org,
+                                                       std::string_view name) override;
+  Result<std::vector<Deployment>> deployments(const DeploymentFilter& filter) override;
+  Result<void> for_each_waiting(const ClusterId& cluster,
+                                const std::function<void(const WaitingRow&)>& use) override;
+  Result<std::vector<Deployment>> active(const ClusterId& cluster) override;
+  Result<void> insert(const Deployment& deployment) override;
+  Result<void> update(const Deployment& deployment, State from) override;
+  Result<void> remove_deployment(const DeploymentId& id) override;
+
+  // ledger.cc
+  Result<void> reserve(const ClusterId& cluster, const AttemptKey& attempt,
+                       const Grant& grant) override;
+  Result<void> release(const ClusterId& cluster, const AttemptKey& attempt) override;
+  Result<std::vector<LedgerFinding>> audit_ledger() override;
+
+  // events.cc
+  Result<std::vector<Event>> events(const EventFilter& filter) override;
+  Result<std::int64_t> first_event() override;
+  Result<std::int64_t> last_event() override;
+  Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
+                                                  const std::string& key) override;
+  Result<std::int64_t> append(const Event& event) override;
+  Result<void> store_reply(const std::string& scope, const std::string& key,
+                           const StoredReply& reply, Timestamp now) override;
+  Result<void> prune(Timestamp replies_before, Timestamp sessions_before,
+                     Timestamp events_before) override;
+
+ private:
+  Result<void> load_nodes(Cluster& cluster);
+  Result<std::int64_t> scalar(const char* sql);
+
+  Connection db_;
+  bool open_ = false;
+};
+
+// Runs a statement that must not answer rows.
+inline Result<void> done(Result<std::int64_t> changed) {
+  if (!changed) return std::unexpected(std::move(changed.error()));
+  return {};
+}
+
+// All rows of a query through `read`, or at most one.
+template <class T, class Read>
+Result<std::vector<T>> all(Query& query, Read read) {
+  std::vector<T> out;
+  for (;;) {
+    const auto more = query.step();
+    if (!more) return std::unexpected(more.error());
+    if (!*more) return out;
+    out.push_back(read(query));
+  }
+}
+template <class T, class Read>
+Result<std::optional<T>> one(Query& query, Read read) {
+  const auto more = query.step();
+  if (!more) return std::unexpected(more.error());
+  if (!*more) return std::optional<T>{};
+  return std::optional<T>(read(query));
+}
+
+}  // namespace berth::sqlite

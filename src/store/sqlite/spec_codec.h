@@ -1,0 +1,21 @@
+// How a deployment's specification and GPU shares look in their columns.
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/deployment.h"
+
+namespace berth::sqlite {
+
+// Compact JSON without what has columns of its own; members at their default are left out, so that
+// old rows stay readable when the specification grows.
+[[nodiscard]] std::string encode_spec(const DeploymentSpec& spec);
+// Rows are ours, but disks rot: what cannot be read comes back as a default with the rest.
+[[nodiscard]] DeploymentSpec decode_spec(std::string_view text, const Resources& resources);
+
+// "0:1000,1:250": device and thousandths.
+[[nodiscard]] std::string encode_gpus(const std::vector<GpuShare>& gpus);
+[[nodiscard]] std::vector<GpuShare> decode_gpus(std::string_view text);
+
+}  // namespace berth::sqlite

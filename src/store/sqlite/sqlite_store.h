@@ -1,0 +1,32 @@
+// The embedded store: one SQLite file (WAL, synchronous=FULL), one writing connection.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/store.h"
+
+namespace berth::sqlite {
+
+struct Options {
+  std::string file;         // a path, or "file:NAME?mode=memory&cache=shared" for tests
+  int writer_cache_kib = 4096;
+  int reader_cache_kib = 1024;
+};
+
+class SqliteStore final : public Store {
+ public:
+  // Opens, creates and migrates. Throws std::runtime_error with a sentence, for example when the
+  // schema is newer than this program.
+  explicit SqliteStore(Options options);
+  ~SqliteStore() override;
+
+  Result<std::unique_ptr<ReadView>> open_view() override;
+  Result<TransactionPtr> begin() override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace berth::sqlite

@@ -1,0 +1,182 @@
+// PORT: the database, the only truth. Calls are synchronous and speak intentions. One writer at a time
+// per Store; any number of readers. `not_found` is an empty optional; an Error is a broken database:
+// unavailable (busy, disk full with reason "storage_full") or internal.
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "core/account.h"
+#include "core/records.h"
+
+namespace berth {
+
+struct DeploymentFilter {
+  std::vector<OrganizationId> organizations;  // never empty: nothing is listed without a member
+  std::optional<ClusterId> cluster;
+  std::optional<State> state;
+  std::optional<Priority> priority;
+  std::optional<std::string> name;
+  std::optional<DeploymentId> before;  // newest first: ids smaller than this
+  std::size_t limit = 50;
+};
+
+struct EventFilter {
+  std::vector<OrganizationId> organizations;
+  std::optional<DeploymentId> deployment;
+  std::optional<ClusterId> cluster;
+  std::string kind_prefix;  // "deployment." for example; empty: all
+  std::int64_t after = 0;   // seq greater than this, oldest first ...
+  std::optional<std::int64_t> before;  // ... or smaller than this, newest first
+  std::size_t limit = 50;
+};
+
+struct StoredReply {
+  Digest fingerprint;  // of method, path and body
+  int status = 0;
+  std::string body;
+  std::string location;
+  std::string etag;
+};
+
+struct SetupToken {
+  Digest token;
+  Timestamp expires_at;
+};
+
+struct LedgerFinding {
+  std::string invariant;  // "conservation", "one_reservation_per_active_attempt", ...
+  std::string detail;
+};
+
+class ReadView {
+ public:
+  virtual ~ReadView() = default;
+
+  virtual Result<std::optional<User>> user(const UserId& id) = 0;
+  virtual Result<std::optional<User>> user_by_name(std::string_view username_or_email) = 0;
+  virtual Result<std::int64_t> count_users() = 0;
+  virtual Result<std::optional<Session>> session_by_access(const Digest& token) = 0;
+  // Matches the current and the previous refresh token of a session.
+  virtual Result<std::optional<Session>> session_by_refresh(const Digest& token) = 0;
+  virtual Result<std::optional<ApiKey>> api_key_by_secret(const Digest& secret) = 0;
+  virtual Result<std::vector<ApiKey>> api_keys(const UserId& user) = 0;
+  virtual Result<std::optional<SetupToken>> setup_token() = 0;
+
+  virtual Result<std::optional<Organization>> organization(const OrganizationId& id) = 0;
+  virtual Result<std::optional<Organization>> organization_by_name(std::string_view name) = 0;
+  virtual Result<std::vector<std::pair<Organization, Role>>> organizations_of(const UserId& user) = 0;
+  virtual Result<std::optional<Role>> role(const OrganizationId& org, const UserId& user) = 0;
+  virtual Result<std::vector<Member>> members(const OrganizationId& org,
+                                              std::optional<UserId> after, std::size_t limit) = 0;
+  virtual Result<std::optional<Member>> member(const OrganizationId& org, const UserId& user) = 0;
+  virtual Result<std::vector<Invite>> invites(const OrganizationId& org,
+                                              std::optional<InviteId> after, std::size_t limit) = 0;
+  virtual Result<std::optional<Invite>> invite_by_code(const Digest& code) = 0;
+
+  virtual Result<std::optional<Cluster>> cluster(const ClusterId& id) = 0;
+  virtual Result<std::optional<Cluster>> cluster_by_name(const OrganizationId& org,
+                                                         std::string_view name) = 0;
+  virtual Result<std::vector<Cluster>> clusters(const std::vector<OrganizationId>& organizations,
+                                                std::optional<ClusterId> after,
+                                                std::size_t limit) = 0;
+  virtual Result<std::vector<Cluster>> all_clusters() = 0;
+
+  virtual Result<std::optional<Deployment>> deployment(const DeploymentId& id) = 0;
+  // The one that is not terminal, else the newest of that name.
+  virtual Result<std::optional<Deployment>> deployment_by_name(const OrganizationId& org,
+                                                               std::string_view name) = 0;
+  virtual Result<std::vector<Deployment>> deployments(const DeploymentFilter& filter) = 0;
+  virtual Result<void> for_each_waiting(const ClusterId& cluster,
+                                        const std::function<void(const WaitingRow&)>& use) = 0;
+  // Deployments of a cluster that hold resources.
+  virtual Result<std::vector<Deployment>> active(const ClusterId& cluster) = 0;
+
+  virtual Result<std::vector<Event>> events(const EventFilter& filter) = 0;
+  virtual Result<std::int64_t> first_event() = 0;  // the oldest kept seq, 1 for an empty history
+  virtual Result<std::int64_t> last_event() = 0;   // 0 for an empty history
+
+  virtual Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
+                                                          const std::string& key) = 0;
+  // The independent check: recomputes the ledger from the rows. Empty: all invariants hold.
+  virtual Result<std::vector<LedgerFinding>> audit_ledger() = 0;
+};
+
+// A write transaction.
+class Transaction : public ReadView {
+ public:
+  // Nested: what came after mark() is undone by undo(); keep() ends the nesting.
+  virtual Result<void> mark() = 0;
+  virtual Result<void> undo() = 0;
+  virtual Result<void> keep() = 0;
+  // Durable when this returns success.
+  virtual Result<void> commit() = 0;
+
+  // already_exists with reason username_taken or email_taken.
+  virtual Result<void> insert(const User& user) = 0;
+  virtual Result<void> update(const User& user) = 0;
+  virtual Result<void> insert(const Session& session) = 0;
+  virtual Result<void> update(const Session& session) = 0;
+  virtual Result<void> remove(const SessionId& session) = 0;
+  virtual Result<std::vector<Digest>> remove_sessions(const UserId& user,
+                                                      std::optional<SessionId> but) = 0;
+  virtual Result<void> insert(const ApiKey& key) = 0;
+  virtual Result<std::optional<ApiKey>> remove_api_key(const UserId& user, const ApiKeyId& key) = 0;
+  virtual Result<void> put_setup_token(const std::optional<SetupToken>& token) = 0;
+
+  // already_exists with reason name_taken.
+  virtual Result<void> insert(const Organization& organization) = 0;
+  virtual Result<void> update(const Organization& organization) = 0;
+  virtual Result<void> insert(const Member& member) = 0;  // already_exists: already_member
+  virtual Result<void> update_role(const OrganizationId& org, const UserId& user, Role role) = 0;
+  virtual Result<void> remove_member(const OrganizationId& org, const UserId& user) = 0;
+  virtual Result<std::int64_t> count_owners(const OrganizationId& org) = 0;
+  virtual Result<void> insert(const Invite& invite) = 0;
+  // One conditional update: false when unknown, expired, revoked or used up.
+  virtual Result<bool> use_invite(const InviteId& invite, Timestamp now) = 0;
+  virtual Result<bool> revoke_invite(const OrganizationId& org, const InviteId& invite,
+                                     Timestamp now) = 0;
+
+  virtual Result<void> insert(const Cluster& cluster) = 0;  // already_exists: name_taken
+  // Name, paused, policy and version; conditional on the version before.
+  virtual Result<void> update(const Cluster& cluster) = 0;
+  // The new node list; failed_precondition when a reservation would not fit any more.
+  virtual Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) = 0;
+  virtual Result<void> remove_cluster(const ClusterId& cluster) = 0;
+  virtual Result<std::uint64_t> take_order(const ClusterId& cluster) = 0;
+
+  virtual Result<void> insert(const Deployment& deployment) = 0;  // already_exists: name_taken
+  // Writes every changeable column, conditional on (id, state `from`, version - 1): aborted when
+  // somebody else was faster. Reservations are kept apart, below.
+  virtual Result<void> update(const Deployment& deployment, State from) = 0;
+  virtual Result<void> remove_deployment(const DeploymentId& id) = 0;
+  // Debit and credit of the ledger. reserve: failed_precondition when a node or a device has not
+  // enough free (a CHECK constraint says so even when the engine is wrong).
+  virtual Result<void> reserve(const ClusterId& cluster, const AttemptKey& attempt,
+                               const Grant& grant) = 0;
+  virtual Result<void> release(const ClusterId& cluster, const AttemptKey& attempt) = 0;
+
+  // Assigns and returns the sequence number.
+  virtual Result<std::int64_t> append(const Event& event) = 0;
+  virtual Result<void> store_reply(const std::string& scope, const std::string& key,
+                                   const StoredReply& reply, Timestamp now) = 0;
+  // Housekeeping: replies, sessions and events older than the given times.
+  virtual Result<void> prune(Timestamp replies_before, Timestamp sessions_before,
+                             Timestamp events_before) = 0;
+};
+
+// Whoever drops it without commit() undoes the transaction.
+using TransactionPtr = std::unique_ptr<Transaction, std::function<void(Transaction*)>>;
+
+class Store {
+ public:
+  virtual ~Store() = default;
+  // A view for one thread at a time; cheap to keep, so callers pool them.
+  virtual Result<std::unique_ptr<ReadView>> open_view() = 0;
+  virtual Result<TransactionPtr> begin() = 0;
+};
+
+}  // namespace berth
