@@ -267,8 +267,9 @@ Task<void> Runner::note_unreachable(SitePtr site, std::string why) {
 }
 
 Task<Result<void>> Runner::reconcile(SitePtr site) {
-  // What runs is read first, the record second: an attempt that is admitted in between is then in
-  // the record only, and repairing it (ensure running) is harmless.
+  // What runs is read first, the record second: an attempt that was admitted in between is in the
+  // record only, and is none of this round's business.
+  const Timestamp asked = clock_.now();
   auto seen = co_await site->runtime->list();
   if (!seen) co_return std::unexpected(std::move(seen.error()));
   std::vector<Deployment> active;
@@ -285,6 +286,7 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
     const auto found = observed.find(d.attempt_key());
     const Observation* what = found == observed.end() ? nullptr : found->second;
     if (found != observed.end()) observed.erase(found);
+    if (d.admitted_at && *d.admitted_at >= asked) continue;  // younger than the list
     Deployment copy = d;
     co_await repair(site, std::move(copy), what);
   }

@@ -1,0 +1,283 @@
+#include "service/clusters.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "service/accounts.h"
+#include "service/json_text.h"
+
+namespace berth {
+namespace {
+
+constexpr std::string_view kOnlyNode = "node-1";
+
+Result<void> check_nodes(const std::vector<Node>& nodes, std::size_t most) {
+  Error error{Code::invalid_argument, "invalid_request", "The nodes have mistakes."};
+  if (nodes.empty()) error.fields.push_back({"/nodes", "too_short", "A cluster has at least one node."});
+  if (nodes.size() > most) {
+    error.fields.push_back({"/nodes", "too_many", fmt::format("A cluster has at most {} nodes.", most)});
+  }
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < nodes.size() && error.fields.size() < 20; ++i) {
+    const auto at = fmt::format("/nodes/{}", i);
+    if (!is_name(nodes[i].name)) {
+      error.fields.push_back({at + "/name", "invalid_format", "A node's name has 1 to 63 letters, digits, '-', '_' or '.'."});
+    } else if (!names.insert(nodes[i].name).second) {
+      error.fields.push_back({at + "/name", "duplicate", "Two nodes have the same name."});
+    }
+    if (nodes[i].capacity.gpu_milli % kGpuDevice != 0) {
+      error.fields.push_back({at + "/resources/gpu", "invalid_quantity", "A node has a whole number of GPUs."});
+    }
+    if (nodes[i].capacity == Resources{}) {
+      error.fields.push_back({at + "/resources", "too_small", "A node has something to give: cpu, memory or gpu."});
+    }
+  }
+  if (error.fields.empty()) return {};
+  return std::unexpected(std::move(error));
+}
+
+std::string ids_text(const std::vector<DeploymentId>& ids) {
+  std::string out;
+  for (std::size_t i = 0; i < ids.size() && i < 10; ++i) out += (i == 0 ? "" : ", ") + ids[i].str();
+  if (ids.size() > 10) out += fmt::format(" and {} more", ids.size() - 10);
+  return out;
+}
+
+}  // namespace
+
+Clusters::Clusters(ReadSide& reads, Committer& committer, Scheduling& scheduling, Runner& runner,
+                   Random& random, ClusterRules rules)
+    : reads_(reads),
+      committer_(committer),
+      scheduling_(scheduling),
+      runner_(runner),
+      random_(random),
+      rules_(std::move(rules)) {}
+
+Task<Result<Once<Cluster>>> Clusters::create(Caller caller, ClusterWish wish,
+                                             std::optional<IdempotencyKey> key,
+                                             std::function<StoredReply(const Cluster&)> render) {
+  const auto role = authorize(reads_, caller, wish.organization, Operation::cluster_create, "organization");
+  if (!role) co_return std::unexpected(role.error());
+  if (!is_name(wish.name)) {
+    co_return fail_field("/name", "invalid_format", "A name has 1 to 63 letters, digits, '-', '_' or '.'.");
+  }
+  if (std::find(rules_.runtimes.begin(), rules_.runtimes.end(), wish.runtime.kind) == rules_.runtimes.end()) {
+    std::string offered;
+    for (const auto kind : rules_.runtimes) offered += fmt::format("{}{}", offered.empty() ? "" : ", ", to_text(kind));
+    co_return fail_field("/runtime/kind", "not_offered",
+                         fmt::format("This server does not offer the runtime {}; it offers: {}.",
+                                     to_text(wish.runtime.kind), offered));
+  }
+  Cluster cluster;
+  cluster.organization = wish.organization;
+  cluster.name = wish.name;
+  cluster.runtime = wish.runtime;
+  cluster.policy = wish.policy;
+  cluster.nodes = std::move(wish.nodes);
+  if (wish.totals) cluster.nodes = {Node{std::string(kOnlyNode), *wish.totals, ""}};
+  if (cluster.nodes.empty()) {
+    auto found = co_await runner_.capacity(cluster);
+    if (!found) co_return std::unexpected(std::move(found.error()));
+    for (auto& node : *found) cluster.nodes.push_back({node.name, node.resources, node.gpu_model});
+  }
+  if (auto fine = check_nodes(cluster.nodes, rules_.nodes); !fine) {
+    co_return std::unexpected(std::move(fine.error()));
+  }
+  std::move_only_function<Result<Cluster>(Change&)> unit = [this, caller, cluster](Change& change) mutable -> Result<Cluster> {
+    cluster.id = ClusterId::make(change.now, random_);
+    cluster.created_at = change.now;
+    JsonText data;
+    data.add("name", cluster.name).add("runtime", to_text(cluster.runtime.kind)).add("nodes", cluster.nodes.size());
+    auto step = change.tx.insert(cluster);
+    if (!step && step.error().reason == "name_taken") step.error().fields.push_back({"/name", "name_taken", step.error().message});
+    if (step) step = change.record(caller.actor(), "cluster.created", cluster.organization, cluster.id, data.str());
+    if (!step) return std::unexpected(std::move(step.error()));
+    return cluster;
+  };
+  co_return co_await committer_.write<Once<Cluster>>(
+      once<Cluster>(std::move(key), std::move(render), std::move(unit)));
+}
+
+Result<std::vector<Cluster>> Clusters::list(const Caller& caller, std::optional<OrganizationId> org,
+                                            std::optional<ClusterId> after, std::size_t limit) {
+  std::vector<OrganizationId> organizations;
+  if (org) {
+    auto role = authorize(reads_, caller, *org, Operation::cluster_list, "organization");
+    if (!role) return std::unexpected(std::move(role.error()));
+    organizations.push_back(*org);
+  } else {
+    auto mine = reads_.memberships(caller.principal.user);
+    if (!mine) return std::unexpected(std::move(mine.error()));
+    for (const auto& [id, role] : **mine) organizations.push_back(id);
+  }
+  auto view = reads_.view();
+  if (!view) return std::unexpected(std::move(view.error()));
+  return (*view)->clusters(organizations, after, limit);
+}
+
+Result<std::shared_ptr<const Cluster>> Clusters::get(const Caller& caller, const ClusterId& id,
+                                                     Operation operation) {
+  auto cluster = reads_.cluster(id);
+  if (!cluster) return cluster;
+  if (!*cluster) return not_found("cluster");
+  auto role = authorize(reads_, caller, (*cluster)->organization, operation, "cluster");
+  if (!role) return std::unexpected(std::move(role.error()));
+  return cluster;
+}
+
+Result<void> Clusters::apply_patch(Change& change, Cluster& cluster, const ClusterPatch& patch) {
+  if (patch.name) cluster.name = *patch.name;
+  std::optional<std::vector<Node>> nodes = patch.nodes;
+  if (patch.totals) {
+    if (cluster.nodes.size() != 1) {
+      return fail_field("/resources", "several_nodes", "This cluster has several nodes; give the list under 'nodes'.");
+    }
+    nodes = cluster.nodes;
+    nodes->front().capacity = *patch.totals;
+  }
+  if (auto written = change.tx.update(cluster); !written) return written;
+  if (!nodes) return {};
+  if (auto fine = check_nodes(*nodes, rules_.nodes); !fine) return fine;
+  auto engine = scheduling_.engine(change.tx, cluster.id);
+  if (!engine) return std::unexpected(std::move(engine.error()));
+  if (const auto used = (*engine)->can_resize(*nodes); !used.empty()) {
+    return fail(Code::failed_precondition, "capacity_in_use",
+                fmt::format("These run on what would go; stop them first: {}.", ids_text(used)));
+  }
+  cluster.nodes = *nodes;
+  if (auto resized = change.tx.resize(cluster.id, *nodes); !resized) return resized;
+  change.tell(cluster.id, Resized{*nodes});
+  return {};
+}
+
+Task<Result<Cluster>> Clusters::update(Caller caller, ClusterId id, ClusterPatch patch) {
+  auto seen = get(caller, id, Operation::cluster_update);
+  if (!seen) co_return std::unexpected(std::move(seen.error()));
+  if (patch.name && !is_name(*patch.name)) {
+    co_return fail_field("/name", "invalid_format", "A name has 1 to 63 letters, digits, '-', '_' or '.'.");
+  }
+  std::move_only_function<Result<Cluster>(Change&)> unit = [this, caller, id, patch](Change& change) -> Result<Cluster> {
+    auto row = change.tx.cluster(id);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return not_found("cluster");
+    Cluster cluster = std::move(**row);
+    if (patch.if_version && *patch.if_version != cluster.version) {
+      return fail(Code::aborted, "version_mismatch", "The cluster was changed meanwhile; read it again.");
+    }
+    cluster.version += 1;
+    if (auto done = apply_patch(change, cluster, patch); !done) return std::unexpected(std::move(done.error()));
+    Resources total;
+    for (const auto& node : cluster.nodes) total += node.capacity;
+    JsonText data;
+    data.add("name", cluster.name).add("nodes", cluster.nodes.size()).add_raw("capacity", resources_json(total));
+    auto noted = change.record(caller.actor(), "cluster.updated", cluster.organization, id, data.str());
+    if (!noted) return std::unexpected(std::move(noted.error()));
+    change.after([this, id] { reads_.changed(id); });
+    return cluster;
+  };
+  co_return co_await committer_.write<Cluster>(std::move(unit));
+}
+
+Task<Result<Cluster>> Clusters::set_paused(Caller caller, ClusterId id, bool paused) {
+  auto seen = get(caller, id, Operation::cluster_pause);
+  if (!seen) co_return std::unexpected(std::move(seen.error()));
+  std::move_only_function<Result<Cluster>(Change&)> unit = [this, caller, id, paused](Change& change) -> Result<Cluster> {
+    auto row = change.tx.cluster(id);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return not_found("cluster");
+    Cluster cluster = std::move(**row);
+    if (cluster.paused == paused) return cluster;
+    cluster.paused = paused;
+    cluster.version += 1;
+    auto step = change.tx.update(cluster);
+    if (step) {
+      step = change.record(caller.actor(), paused ? "cluster.paused" : "cluster.resumed",
+                           cluster.organization, id, "{}");
+    }
+    if (!step) return std::unexpected(std::move(step.error()));
+    change.tell(id, PauseChanged{paused});
+    change.after([this, id] { reads_.changed(id); });
+    return cluster;
+  };
+  co_return co_await committer_.write<Cluster>(std::move(unit));
+}
+
+Task<Result<void>> Clusters::remove(Caller caller, ClusterId id, std::optional<std::int64_t> if_version) {
+  auto seen = get(caller, id, Operation::cluster_delete);
+  if (!seen) co_return std::unexpected(std::move(seen.error()));
+  std::move_only_function<Result<void>(Change&)> unit = [this, caller, id, if_version](Change& change) -> Result<void> {
+    auto row = change.tx.cluster(id);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return not_found("cluster");
+    if (if_version && *if_version != (*row)->version) {
+      return fail(Code::aborted, "version_mismatch", "The cluster was changed meanwhile; read it again.");
+    }
+    std::vector<DeploymentId> inside;
+    auto active = change.tx.active(id);
+    if (!active) return std::unexpected(std::move(active.error()));
+    for (const auto& d : *active) inside.push_back(d.id);
+    auto waiting = change.tx.for_each_waiting(id, [&](const WaitingRow& w) { inside.push_back(w.id); });
+    if (!waiting) return waiting;
+    if (!inside.empty()) {
+      return fail(Code::failed_precondition, "cluster_in_use",
+                  fmt::format("{} deployments wait or run there; stop them first: {}.", inside.size(), ids_text(inside)));
+    }
+    JsonText data;
+    data.add("name", (*row)->name);
+    auto step = change.record(caller.actor(), "cluster.deleted", (*row)->organization, id, data.str());
+    if (step) step = change.tx.remove_cluster(id);
+    if (!step) return step;
+    scheduling_.drop(id);
+    change.after([this, id] {
+      reads_.changed(id);
+      runner_.close(id);
+    });
+    return {};
+  };
+  co_return co_await committer_.write(std::move(unit));
+}
+
+Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
+  auto cluster = get(caller, id, Operation::cluster_status);
+  if (!cluster) co_return std::unexpected(std::move(cluster.error()));
+  std::move_only_function<Result<EngineStatus>()> look = [this, id]() -> Result<EngineStatus> {
+    auto view = reads_.view();
+    if (!view) return std::unexpected(std::move(view.error()));
+    auto engine = scheduling_.engine(**view, id);
+    if (!engine) return std::unexpected(std::move(engine.error()));
+    return (*engine)->status();
+  };
+  auto engine = co_await committer_.inspect<Result<EngineStatus>>(std::move(look));
+  if (!engine) co_return std::unexpected(std::move(engine.error()));
+  auto health = co_await runner_.health(id);
+  co_return ClusterStatus{**cluster, std::move(*engine), std::move(health)};
+}
+
+Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id, std::size_t position,
+                                                     std::size_t limit) {
+  auto cluster = get(caller, id, Operation::cluster_queue);
+  if (!cluster) co_return std::unexpected(std::move(cluster.error()));
+  using Entries = Result<std::vector<QueueEntry>>;
+  std::move_only_function<Entries()> look = [this, id, position, limit]() -> Entries {
+    auto view = reads_.view();
+    if (!view) return std::unexpected(std::move(view.error()));
+    auto engine = scheduling_.engine(**view, id);
+    if (!engine) return std::unexpected(std::move(engine.error()));
+    return (*engine)->queue(position, limit);
+  };
+  auto entries = co_await committer_.inspect<Entries>(std::move(look));
+  if (!entries) co_return std::unexpected(std::move(entries.error()));
+  std::vector<QueueItem> out;
+  for (auto& entry : *entries) {
+    auto row = reads_.deployment(entry.id);
+    if (!row) co_return std::unexpected(std::move(row.error()));
+    if (!*row) continue;  // deleted since
+    out.push_back({entry, (*row)->name, (*row)->created_at, (*row)->retry_at});
+  }
+  co_return out;
+}
+
+}  // namespace berth

@@ -1,0 +1,75 @@
+// Clusters: capacity, pause, status and the queue.
+#pragma once
+#include "service/access.h"
+#include "service/committer.h"
+#include "service/idempotency.h"
+#include "service/runner.h"
+
+namespace berth {
+
+struct ClusterWish {
+  OrganizationId organization;
+  std::string name;
+  RuntimeConfig runtime;
+  Policy policy = Policy::strict;
+  std::optional<Resources> totals;  // one node of this size ...
+  std::vector<Node> nodes;          // ... or these; neither: what the runtime finds
+};
+
+struct ClusterPatch {
+  std::optional<std::string> name;
+  std::optional<Resources> totals;  // for clusters of one node
+  std::optional<std::vector<Node>> nodes;
+  std::optional<std::int64_t> if_version;
+};
+
+struct ClusterStatus {
+  Cluster cluster;
+  EngineStatus engine;
+  Health health;
+};
+
+struct QueueItem {
+  QueueEntry entry;
+  std::string name;
+  Timestamp queued_at;
+  std::optional<Timestamp> retry_at;
+};
+
+struct ClusterRules {
+  std::vector<RuntimeKind> runtimes;  // those that this server offers
+  std::size_t nodes = 10'000;
+};
+
+class Clusters {
+ public:
+  Clusters(ReadSide& reads, Committer& committer, Scheduling& scheduling, Runner& runner,
+           Random& random, ClusterRules rules);
+
+  Task<Result<Once<Cluster>>> create(Caller caller, ClusterWish wish, std::optional<IdempotencyKey> key,
+                                     std::function<StoredReply(const Cluster&)> render);
+  Result<std::vector<Cluster>> list(const Caller& caller, std::optional<OrganizationId> org,
+                                    std::optional<ClusterId> after, std::size_t limit);
+  Result<std::shared_ptr<const Cluster>> get(const Caller& caller, const ClusterId& id,
+                                             Operation operation);
+  Task<Result<Cluster>> update(Caller caller, ClusterId id, ClusterPatch patch);
+  Task<Result<Cluster>> set_paused(Caller caller, ClusterId id, bool paused);
+  // failed_precondition with the list while something waits or runs.
+  Task<Result<void>> remove(Caller caller, ClusterId id, std::optional<std::int64_t> if_version);
+
+  Task<Result<ClusterStatus>> status(Caller caller, ClusterId id);
+  Task<Result<std::vector<QueueItem>>> queue(Caller caller, ClusterId id, std::size_t position,
+                                             std::size_t limit);
+
+ private:
+  Result<void> apply_patch(Change& change, Cluster& cluster, const ClusterPatch& patch);
+
+  ReadSide& reads_;
+  Committer& committer_;
+  Scheduling& scheduling_;
+  Runner& runner_;
+  Random& random_;
+  const ClusterRules rules_;
+};
+
+}  // namespace berth

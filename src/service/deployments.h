@@ -1,0 +1,83 @@
+// Deployments: submit, look, change, stop, and why they wait.
+#pragma once
+#include "service/access.h"
+#include "service/committer.h"
+#include "service/idempotency.h"
+#include "service/runner.h"
+
+namespace berth {
+
+struct DeploymentWish {
+  ClusterId cluster;
+  std::string name;  // empty: made from the id
+  DeploymentSpec spec;
+  Priority priority = Priority::low;
+};
+
+struct DeploymentQuery {
+  std::optional<OrganizationId> organization;
+  std::optional<ClusterId> cluster;
+  std::optional<State> state;
+  std::optional<Priority> priority;
+  std::optional<std::string> name;
+  std::optional<DeploymentId> before;
+  std::size_t limit = 50;
+};
+
+// Why it waits, with every amount, and the sentence that says it.
+struct WaitExplanation {
+  std::shared_ptr<const Deployment> deployment;
+  std::optional<Explanation> detail;  // of the engine, while it waits
+  std::string sentence;
+};
+
+class Deployments {
+ public:
+  Deployments(ReadSide& reads, Committer& committer, Scheduling& scheduling, Runner& runner,
+              const Clock& clock, Random& random);
+
+  // Errors: not_found (cluster), already_exists (name_taken), invalid_argument; with reason
+  // exceeds_cluster and the largest size that would fit when no node could ever hold it.
+  Task<Result<Once<Deployment>>> submit(Caller caller, DeploymentWish wish,
+                                        std::optional<IdempotencyKey> key,
+                                        std::function<StoredReply(const Deployment&)> render);
+  Result<std::vector<std::shared_ptr<const Deployment>>> list(const Caller& caller,
+                                                              const DeploymentQuery& query);
+  Result<std::shared_ptr<const Deployment>> get(const Caller& caller, const DeploymentId& id,
+                                                Operation operation);
+  // Only while it is queued.
+  Task<Result<Deployment>> set_priority(Caller caller, DeploymentId id, Priority priority,
+                                        std::optional<std::int64_t> if_version);
+  // Repeating is fine: stopping and terminal deployments are answered as they are.
+  Task<Result<Deployment>> stop(Caller caller, DeploymentId id);
+  // Only terminal ones.
+  Task<Result<void>> remove(Caller caller, DeploymentId id, std::optional<std::int64_t> if_version);
+
+  Result<std::vector<Event>> events(const Caller& caller, const DeploymentId& id, std::int64_t after,
+                                    std::size_t limit);
+  // `attempt` 0: the latest.
+  Task<Result<LogChunk>> logs(Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query);
+  Task<Result<WaitExplanation>> explain(Caller caller, DeploymentId id);
+
+  // For the endpoint: the deployment by name or id inside an organization by name or id. No caller:
+  // only those with public access are found.
+  Result<std::shared_ptr<const Deployment>> serve(const std::optional<Caller>& caller,
+                                                  std::string_view organization,
+                                                  std::string_view deployment);
+  // Errors of a wish that do not need the cluster.
+  static Result<void> check(const DeploymentWish& wish, RuntimeKind runtime);
+
+ private:
+  ReadSide& reads_;
+  Committer& committer_;
+  Scheduling& scheduling_;
+  Runner& runner_;
+  const Clock& clock_;
+  Random& random_;
+};
+
+// The sentence of a reason, with amounts and names.
+[[nodiscard]] std::string explain_sentence(const Deployment& d, const Explanation& e,
+                                           const std::string& cluster_name, Timestamp now);
+
+}  // namespace berth

@@ -1,0 +1,50 @@
+// Idempotency-Key: the reply is stored in the transaction of its effect, so a repetition gets the same
+// answer and causes nothing. What a reply looks like is the caller's business.
+#pragma once
+#include <functional>
+#include <optional>
+#include <variant>
+
+#include "service/change.h"
+
+namespace berth {
+
+struct IdempotencyKey {
+  std::string scope;  // caller, method and path
+  std::string key;
+  Digest fingerprint;  // of the body
+};
+
+// What a use case with an effect answers: its value, or the stored reply of the first time.
+template <class T>
+using Once = std::variant<T, StoredReply>;
+
+// Wraps a unit of work. `render` makes the reply to store from the value.
+template <class T>
+std::move_only_function<Result<Once<T>>(Change&)> once(
+    std::optional<IdempotencyKey> key, std::function<StoredReply(const T&)> render,
+    std::move_only_function<Result<T>(Change&)> unit) {
+  return [key = std::move(key), render = std::move(render),
+          unit = std::move(unit)](Change& change) mutable -> Result<Once<T>> {
+    if (key) {
+      auto stored = change.tx.stored_reply(key->scope, key->key);
+      if (!stored) return std::unexpected(std::move(stored.error()));
+      if (*stored && (*stored)->fingerprint != key->fingerprint) {
+        return fail(Code::failed_precondition, "idempotency_key_reused",
+                    "This Idempotency-Key was used with another body; use a new key for a new request.");
+      }
+      if (*stored) return Once<T>(std::move(**stored));
+    }
+    auto value = unit(change);
+    if (!value) return std::unexpected(std::move(value.error()));
+    if (key) {
+      StoredReply reply = render(*value);
+      reply.fingerprint = key->fingerprint;
+      auto kept = change.tx.store_reply(key->scope, key->key, reply, change.now);
+      if (!kept) return std::unexpected(std::move(kept.error()));
+    }
+    return Once<T>(std::move(*value));
+  };
+}
+
+}  // namespace berth
