@@ -1,0 +1,186 @@
+#include "api/api.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "api/router.h"
+#include "net/url.h"
+#include "service/log.h"
+
+namespace berth::api {
+namespace {
+
+constexpr std::string_view kServe = "/serve/";
+
+std::string_view bearer_of(const net::Request& request) {
+  const auto header = net::find_header(request.headers, "Authorization");
+  constexpr std::string_view kScheme = "bearer ";
+  if (header.size() <= kScheme.size()) return {};
+  for (std::size_t i = 0; i < kScheme.size(); ++i) {
+    const char c = header[i];
+    if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != kScheme[i]) return {};
+  }
+  return header.substr(kScheme.size());
+}
+
+bool is_request_id(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  });
+}
+
+}  // namespace
+
+Api::Api(Services services, ApiOptions options)
+    : services_(services), options_(std::move(options)), limiter_(options_.rate), metrics_(BERTH_VERSION) {
+  std::array<std::uint8_t, 8> seed{};
+  services_.random.fill(seed);
+  std::uint64_t first = 0;
+  for (const auto byte : seed) first = first << 8 | byte;
+  next_request_ = first;
+  add_account_routes(routes_, services_);
+  add_organization_routes(routes_, services_);
+  add_cluster_routes(routes_, services_);
+  add_deployment_routes(routes_, services_);
+  add_watch_routes(routes_, services_, options_.bookmark_every);
+  add_operation_routes(routes_, services_, metrics_, draining_, openapi_);
+  openapi_ = make_openapi(routes_);
+  router_ = std::make_unique<Router>(routes_);
+  std::vector<std::string> ids;
+  for (const auto& route : routes_) ids.emplace_back(route.id);
+  ids.emplace_back("other");
+  metrics_.add_routes(ids);
+}
+
+Api::~Api() = default;
+
+net::BodyPolicy Api::body_policy(const net::Request& head) {
+  return head.path().starts_with(kServe) ? net::BodyPolicy::stream : net::BodyPolicy::whole;
+}
+
+net::Response Api::refuse(int status, std::string_view why) {
+  net::Response out = problem(status, status == 500 ? "internal" : "bad_request", std::string(why), "", "");
+  Context none;
+  none.request_id = "none";
+  finish(out, none);
+  return out;
+}
+
+std::string Api::request_id_of(const net::Request& request) {
+  const auto given = net::find_header(request.headers, "X-Request-Id");
+  if (is_request_id(given)) return std::string(given);
+  // Unique and unguessable enough for a log; splitmix64 spreads a counter.
+  std::uint64_t z = next_request_.fetch_add(0x9E3779B97F4A7C15ULL, std::memory_order_relaxed);
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBULL;
+  z ^= z >> 31;
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out = "req_0000000000000000";
+  for (std::size_t i = 0; i < 16; ++i) out[4 + i] = kDigits[z >> (60 - 4 * i) & 15];
+  return out;
+}
+
+Result<std::optional<Caller>> Api::caller_of(const Context& context) {
+  const auto token = bearer_of(context.request);
+  if (token.empty()) return std::optional<Caller>{};
+  auto principal = services_.accounts.authenticate(token);
+  if (!principal) {
+    if (principal.error().code == Code::unauthenticated) metrics_.auth_failure(principal.error().reason);
+    return std::unexpected(std::move(principal.error()));
+  }
+  return Caller{std::move(*principal), context.request_id, context.request.peer};
+}
+
+Result<void> Api::check_query(Context& context, const Route& route) {
+  if (context.request.query().empty()) return {};
+  auto parsed = net::parse_query(context.request.query());
+  if (!parsed) return std::unexpected(std::move(parsed.error()));
+  context.query = std::move(*parsed);
+  for (std::size_t i = 0; i < context.query.size(); ++i) {
+    const auto& name = context.query[i].first;
+    const bool known = std::any_of(route.query.begin(), route.query.end(), [&](const auto& p) { return p.name == name; });
+    if (!known) return fail_field(name, "unknown_parameter", "This route has no such query parameter.");
+    for (std::size_t j = 0; j < i; ++j) {
+      if (context.query[j].first == name) return fail_field(name, "duplicate", "Give it once.");
+    }
+  }
+  return {};
+}
+
+Task<net::Response> Api::answer(Context& context, std::size_t& index) {
+  const auto path = context.request.path();
+  if (path.starts_with(kServe)) co_return co_await serve_endpoint(context);
+  auto match = router_->find(context.request.method, path);
+  if (!match.route) {
+    if (!match.path_known) {
+      co_return problem(404, "no_such_route", "There is nothing here; /openapi.json lists every route.", path, context.request_id);
+    }
+    auto refused = problem(405, "method_not_allowed", "This path takes: " + match.allow + ".", path, context.request_id);
+    refused.headers.push_back({"Allow", match.allow});
+    co_return refused;
+  }
+  index = *match.route;
+  const Route& route = routes_[index];
+  for (const auto& [name, value] : match.params) {
+    auto decoded = net::percent_decode(value);
+    if (!decoded) co_return problem(decoded.error(), path, context.request_id);
+    context.path.emplace(name, std::move(*decoded));
+  }
+  auto caller = caller_of(context);
+  const bool open = permission_of(route.operation).audience == Audience::everyone;
+  if (!caller && !open) co_return problem(caller.error(), path, context.request_id);
+  if (caller) context.caller = std::move(*caller);
+  if (!context.caller && !open) {
+    metrics_.auth_failure("missing_token");
+    co_return problem(services_.accounts.authenticate("").error(), path, context.request_id);
+  }
+  const auto key = context.caller ? std::hash<UserId>{}(context.caller->principal.user)
+                                  : std::hash<std::string>{}(context.request.peer);
+  const auto verdict = limiter_.take(key, std::chrono::steady_clock::now());
+  if (!verdict.allowed) {
+    metrics_.rate_limited();
+    Error error{Code::resource_exhausted, "quota_exceeded", "Too many requests; slow down.", {}, std::chrono::seconds(1)};
+    co_return problem(error, path, context.request_id);
+  }
+  if (auto fine = check_query(context, route); !fine) co_return problem(fine.error(), path, context.request_id);
+  if (!route.has_body && !context.request.body.empty() && context.request.method != "GET" && context.request.body != "{}") {
+    co_return problem(400, "unexpected_body", "This route takes no body.", path, context.request_id);
+  }
+  auto response = co_await route.handle(context);
+  if (limiter_.rules().per_second > 0) {
+    response.headers.push_back({"RateLimit-Policy", fmt::format("\"default\";q={};w=1", limiter_.rules().per_second)});
+    response.headers.push_back({"RateLimit", fmt::format("\"default\";r={};t={}", verdict.remaining, verdict.reset.count())});
+  }
+  co_return response;
+}
+
+void Api::finish(net::Response& response, const Context& context) const {
+  auto& headers = response.headers;
+  headers.push_back({"X-Request-Id", context.request_id});
+  if (context.request.path().starts_with(kServe) && response.status < 500) return;  // the model's own answer
+  headers.push_back({"X-Content-Type-Options", "nosniff"});
+  headers.push_back({"Referrer-Policy", "no-referrer"});
+  if (!net::has_header(headers, "Cache-Control")) headers.push_back({"Cache-Control", "no-store"});
+  if (!net::has_header(headers, "Content-Security-Policy")) {
+    headers.push_back({"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"});
+  }
+}
+
+Task<net::Response> Api::handle(net::Request request) {
+  const auto began = std::chrono::steady_clock::now();
+  Context context;
+  context.request_id = request_id_of(request);
+  context.request = std::move(request);
+  std::size_t route = routes_.size();
+  auto response = co_await answer(context, route);
+  finish(response, context);
+  metrics_.observe(route, response.status, std::chrono::steady_clock::now() - began);
+  if (response.status >= 500 && response.status != 503) {
+    log_error("request failed", fmt::format("{} {} {} {}", context.request_id, context.request.method,
+                                            context.request.path(), response.status));
+  }
+  co_return response;
+}
+
+}  // namespace berth::api

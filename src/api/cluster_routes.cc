@@ -1,0 +1,166 @@
+#include "api/api.h"
+#include "api/page.h"
+#include "api/schemas.h"
+
+namespace berth::api {
+namespace {
+
+Reply<ClusterView> cluster_reply(const Cluster& c, int status) {
+  Reply<ClusterView> out = reply(view(c), status);
+  out.etag = etag_of(c.version);
+  if (status == 201) out.location = "/api/v1/clusters/" + c.id.str();
+  return out;
+}
+
+Result<ClusterWish> wish_of(CreateClusterRequest body) {
+  if (body.resources && body.nodes) {
+    return fail_field("/nodes", "conflict", "Give either 'resources' (one node) or 'nodes', not both.");
+  }
+  ClusterWish wish;
+  wish.organization = body.organization_id;
+  wish.name = body.name;
+  wish.runtime = {body.runtime.kind, body.runtime.speed.value_or(1.0)};
+  wish.policy = body.policy;
+  if (body.resources) wish.totals = from_body(*body.resources);
+  if (body.nodes) wish.nodes = from_body(*body.nodes);
+  const bool nothing = !body.resources && !body.nodes;
+  if (nothing && body.runtime.kind == RuntimeKind::simulated) {
+    return fail_field("/resources", "required", "A simulated cluster needs 'resources' or 'nodes'.");
+  }
+  return wish;
+}
+
+using ClusterAnswer = Task<Result<Reply<ClusterView>>>;
+
+void add_reading(std::vector<Route>& table, Clusters& clusters) {
+  auto params = kPageParams;
+  params.push_back({"organization_id", "Only of this organization."});
+  table.push_back(typed<NoBody, Page<ClusterView>>(
+      {"GET", "/api/v1/clusters", Operation::cluster_list, "listClusters", "Clusters", "List clusters", params},
+      [&clusters](Context& c) -> Task<Result<Reply<Page<ClusterView>>>> {
+        auto limit = c.limit();
+        if (!limit) co_return std::unexpected(std::move(limit.error()));
+        auto org = c.query_id<OrganizationId>("organization_id");
+        if (!org) co_return std::unexpected(std::move(org.error()));
+        auto after = c.query_id<ClusterId>("cursor");
+        if (!after) co_return std::unexpected(std::move(after.error()));
+        auto rows = clusters.list(c.who(), *org, *after, *limit + 1);
+        if (!rows) co_return std::unexpected(std::move(rows.error()));
+        co_return reply(page_of<ClusterView>(*rows, *limit, [](const Cluster& row) { return row.id.str(); }));
+      }));
+
+  table.push_back(typed<NoBody, ClusterView>(
+      {"GET", "/api/v1/clusters/{cluster_id}", Operation::cluster_read, "getCluster", "Clusters", "Get a cluster"},
+      [&clusters](Context& c) -> ClusterAnswer {
+        auto id = c.id<ClusterId>("cluster_id", "cluster");
+        if (!id) co_return std::unexpected(std::move(id.error()));
+        auto found = clusters.get(c.who(), *id, Operation::cluster_read);
+        if (!found) co_return std::unexpected(std::move(found.error()));
+        co_return cluster_reply(**found, 200);
+      }));
+
+  table.push_back(typed<NoBody, ClusterStatusView>(
+      {"GET", "/api/v1/clusters/{cluster_id}/status", Operation::cluster_status, "getClusterStatus", "Clusters",
+       "Capacity, reservations, queue lengths and runtime health"},
+      [&clusters](Context& c) -> Task<Result<Reply<ClusterStatusView>>> {
+        auto id = c.id<ClusterId>("cluster_id", "cluster");
+        if (!id) co_return std::unexpected(std::move(id.error()));
+        auto status = co_await clusters.status(c.who(), *id);
+        if (!status) co_return std::unexpected(std::move(status.error()));
+        co_return reply(view(*status));
+      }));
+
+  const std::vector<QueryParam> queue_params{
+      {"limit", "Entries on a page.", R"({"type":"integer","minimum":1,"maximum":1000,"default":50})"},
+      {"cursor", "'next' of the page before: the position to go on from."}};
+  table.push_back(typed<NoBody, Page<QueueItemView>>(
+      {"GET", "/api/v1/clusters/{cluster_id}/queue", Operation::cluster_queue, "getClusterQueue", "Clusters",
+       "Who waits, in the order of consideration, and why", queue_params},
+      [&clusters](Context& c) -> Task<Result<Reply<Page<QueueItemView>>>> {
+        auto id = c.id<ClusterId>("cluster_id", "cluster");
+        if (!id) co_return std::unexpected(std::move(id.error()));
+        auto limit = c.limit(1000);
+        if (!limit) co_return std::unexpected(std::move(limit.error()));
+        auto from = c.query_int("cursor", 1, INT64_MAX);
+        if (!from) co_return std::unexpected(std::move(from.error()));
+        const auto position = static_cast<std::size_t>(from->value_or(1));
+        auto rows = co_await clusters.queue(c.who(), *id, position, *limit + 1);
+        if (!rows) co_return std::unexpected(std::move(rows.error()));
+        co_return reply(page_of<QueueItemView>(*rows, *limit, [&](const QueueItem&) {
+          return std::to_string(position + *limit);
+        }));
+      }));
+}
+
+void add_changing(std::vector<Route>& table, Clusters& clusters) {
+  table.push_back(typed<CreateClusterRequest, ClusterView>(
+      {"POST", "/api/v1/clusters", Operation::cluster_create, "createCluster", "Clusters", "Create a cluster", {}, 201},
+      [&clusters](Context& c, CreateClusterRequest body) -> ClusterAnswer {
+        auto wish = wish_of(std::move(body));
+        if (!wish) co_return std::unexpected(std::move(wish.error()));
+        auto key = c.idempotency();
+        if (!key) co_return std::unexpected(std::move(key.error()));
+        std::function<StoredReply(const Cluster&)> render = [](const Cluster& made) { return stored(cluster_reply(made, 201)); };
+        auto made = co_await clusters.create(c.who(), std::move(*wish), std::move(*key), std::move(render));
+        if (!made) co_return std::unexpected(std::move(made.error()));
+        if (auto* replay = std::get_if<StoredReply>(&*made)) co_return Reply<ClusterView>{std::move(*replay)};
+        co_return cluster_reply(std::get<Cluster>(*made), 201);
+      }));
+
+  table.push_back(typed<UpdateClusterRequest, ClusterView>(
+      {"PATCH", "/api/v1/clusters/{cluster_id}", Operation::cluster_update, "updateCluster", "Clusters",
+       "Rename a cluster or change its capacity"},
+      [&clusters](Context& c, UpdateClusterRequest body) -> ClusterAnswer {
+        auto id = c.id<ClusterId>("cluster_id", "cluster");
+        if (!id) co_return std::unexpected(std::move(id.error()));
+        auto version = c.if_match();
+        if (!version) co_return std::unexpected(std::move(version.error()));
+        if (body.resources && body.nodes) {
+          co_return fail_field("/nodes", "conflict", "Give either 'resources' (one node) or 'nodes', not both.");
+        }
+        ClusterPatch patch;
+        patch.name = body.name;
+        patch.if_version = *version;
+        if (body.resources) patch.totals = from_body(*body.resources);
+        if (body.nodes) patch.nodes = from_body(*body.nodes);
+        auto changed = co_await clusters.update(c.who(), *id, std::move(patch));
+        if (!changed) co_return std::unexpected(std::move(changed.error()));
+        co_return cluster_reply(*changed, 200);
+      }));
+
+  for (const bool paused : {true, false}) {
+    table.push_back(typed<NoBody, ClusterView>(
+        {"POST", paused ? "/api/v1/clusters/{cluster_id}/pause" : "/api/v1/clusters/{cluster_id}/resume",
+         Operation::cluster_pause, paused ? "pauseCluster" : "resumeCluster", "Clusters",
+         paused ? "Let nothing start; what runs goes on" : "Let deployments start again"},
+        [&clusters, paused](Context& c) -> ClusterAnswer {
+          auto id = c.id<ClusterId>("cluster_id", "cluster");
+          if (!id) co_return std::unexpected(std::move(id.error()));
+          auto changed = co_await clusters.set_paused(c.who(), *id, paused);
+          if (!changed) co_return std::unexpected(std::move(changed.error()));
+          co_return cluster_reply(*changed, 200);
+        }));
+  }
+
+  table.push_back(typed<NoBody, NoContent>(
+      {"DELETE", "/api/v1/clusters/{cluster_id}", Operation::cluster_delete, "deleteCluster", "Clusters",
+       "Delete a cluster on which nothing waits or runs"},
+      [&clusters](Context& c) -> Task<Result<Reply<NoContent>>> {
+        auto id = c.id<ClusterId>("cluster_id", "cluster");
+        if (!id) co_return std::unexpected(std::move(id.error()));
+        auto version = c.if_match();
+        if (!version) co_return std::unexpected(std::move(version.error()));
+        auto done = co_await clusters.remove(c.who(), *id, *version);
+        if (!done) co_return std::unexpected(std::move(done.error()));
+        co_return reply(NoContent{}, 204);
+      }));
+}
+
+}  // namespace
+
+void add_cluster_routes(std::vector<Route>& table, const Services& s) {
+  add_changing(table, s.clusters);
+  add_reading(table, s.clusters);
+}
+
+}  // namespace berth::api
