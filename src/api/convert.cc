@@ -7,8 +7,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-Seconds seconds_of(milliseconds d) { return Seconds{d.count()}; }
-milliseconds millis_of(const Seconds& s) { return milliseconds(s.millis); }
+Seconds seconds_of(milliseconds d) { return Seconds{d.count() * 1000}; }
+milliseconds millis_of(const Seconds& s) { return milliseconds(s.micros / 1000); }
 
 constexpr std::int32_t kServiceAttempts = 5;
 constexpr std::int32_t kJobAttempts = 1;

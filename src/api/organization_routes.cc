@@ -138,7 +138,7 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
         wish.role = body.role;
         wish.max_uses = body.max_uses;
         if (body.expires_in) {
-          wish.lifetime = std::chrono::ceil<std::chrono::seconds>(std::chrono::milliseconds(body.expires_in->millis));
+          wish.lifetime = std::chrono::ceil<std::chrono::seconds>(std::chrono::microseconds(body.expires_in->micros));
         }
         std::function<StoredReply(const NewInvite&)> render = [](const NewInvite& i) { return stored(reply(view(i), 201)); };
         auto made = co_await organizations.invite(c.who(), *id, wish, std::move(*key), std::move(render));

@@ -11,7 +11,7 @@
 #include "api/problem.h"
 #include "core/permission.h"
 #include "json/reader.h"
-#include "json/schema.h"
+#include "json/describe.h"
 #include "json/writer.h"
 
 namespace berth::api {

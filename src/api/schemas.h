@@ -1,7 +1,11 @@
 // The declarations: name on the wire, member, and everything a reader, a writer and the OpenAPI
 // description need to know about it.
 #pragma once
+#include <algorithm>
+#include <array>
+
 #include "api/types.h"
+#include "json/rules.h"
 #include "service/accounts.h"
 
 namespace berth::json {
@@ -123,6 +127,7 @@ struct Schema<SetupRequest> {
 
 template <>
 struct Schema<UserView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "User";
   static constexpr std::string_view doc = "A person's profile.";
   static constexpr auto fields = std::tuple{
@@ -136,6 +141,7 @@ struct Schema<UserView> {
 
 template <>
 struct Schema<TokenView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Tokens";
   static constexpr std::string_view doc = "What a login gives. Send the access token as 'Authorization: Bearer ...'.";
   static constexpr auto fields = std::tuple{
@@ -159,6 +165,7 @@ struct Schema<CreateKeyRequest> {
 
 template <>
 struct Schema<KeyView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "ApiKey";
   static constexpr std::string_view doc = "An API key. The key itself is shown once, when it is made.";
   static constexpr auto fields = std::tuple{
@@ -182,6 +189,7 @@ struct Schema<CreateOrganizationRequest> {
 
 template <>
 struct Schema<OrganizationBody> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Organization";
   static constexpr std::string_view doc = "Owns clusters and deployments.";
   static constexpr auto fields = std::tuple{
@@ -195,6 +203,7 @@ struct Schema<OrganizationBody> {
 
 template <>
 struct Schema<MemberView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Member";
   static constexpr std::string_view doc = "A user in an organization.";
   static constexpr auto fields = std::tuple{
@@ -232,14 +241,15 @@ struct Schema<CreateInviteRequest> {
   static constexpr auto fields = std::tuple{
       field("role", &CreateInviteRequest::role, rule::doc("At most your own.", "\"developer\"")),
       field("expires_in", &CreateInviteRequest::expires_in,
-            rule::range("How long it is good: seconds, or text such as \"7d\". A week when absent.", 1000,
-                        365LL * 86'400'000, "604800")),
+            rule::range("How long it is good: seconds, or text such as \"7d\". A week when absent.", 1'000'000,
+                        365LL * 86'400'000'000, "604800")),
       field("max_uses", &CreateInviteRequest::max_uses, rule::range("How many may join by it.", 1, 10'000, "1")),
   };
 };
 
 template <>
 struct Schema<InviteView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Invite";
   static constexpr std::string_view doc = "An invite. The code is shown once, when it is made.";
   static constexpr auto fields = std::tuple{
@@ -346,6 +356,7 @@ struct Schema<UpdateClusterRequest> {
 
 template <>
 struct Schema<ClusterView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Cluster";
   static constexpr std::string_view doc = "A named pool of nodes with a runtime.";
   static constexpr auto fields = std::tuple{
@@ -364,6 +375,7 @@ struct Schema<ClusterView> {
 
 template <>
 struct Schema<GpuView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "GpuStatus";
   static constexpr std::string_view doc = "One GPU device.";
   static constexpr auto fields = std::tuple{
@@ -375,6 +387,7 @@ struct Schema<GpuView> {
 
 template <>
 struct Schema<NodeStatusView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "NodeStatus";
   static constexpr std::string_view doc = "A node now.";
   static constexpr auto fields = std::tuple{
@@ -390,6 +403,7 @@ struct Schema<NodeStatusView> {
 
 template <>
 struct Schema<QueueLengths> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "QueueLengths";
   static constexpr std::string_view doc = "How many wait.";
   static constexpr auto fields = std::tuple{
@@ -401,6 +415,7 @@ struct Schema<QueueLengths> {
 
 template <>
 struct Schema<RuntimeHealth> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "RuntimeHealth";
   static constexpr std::string_view doc = "Whether the runtime answers, and how it enforces limits.";
   static constexpr auto fields = std::tuple{
@@ -412,6 +427,7 @@ struct Schema<RuntimeHealth> {
 
 template <>
 struct Schema<ClusterStatusView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "ClusterStatus";
   static constexpr std::string_view doc = "A cluster now: reserved + available = capacity, always.";
   static constexpr auto fields = std::tuple{
@@ -430,6 +446,7 @@ struct Schema<ClusterStatusView> {
 
 template <>
 struct Schema<ForecastView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Forecast";
   static constexpr std::string_view doc = "When it will start, as a range with the method named.";
   static constexpr auto fields = std::tuple{
@@ -441,6 +458,7 @@ struct Schema<ForecastView> {
 
 template <>
 struct Schema<QueueItemView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "QueueItem";
   static constexpr std::string_view doc = "A waiting deployment, in the order in which it would be considered.";
   static constexpr auto fields = std::tuple{
@@ -465,7 +483,7 @@ struct Schema<ReadinessBody> {
       field("path", &ReadinessBody::path,
             {.doc = "Must answer 2xx.", .example = "\"/v2/health/ready\"", .min_len = 1, .max_len = 1024,
              .pattern = "^/[!-~]*$", .check = rule::is_path, .expected = "a path such as /health"}),
-      field("timeout", &ReadinessBody::timeout, rule::range("Start-up has failed after this: seconds or \"2m\".", 1000, 86'400'000, "60")),
+      field("timeout", &ReadinessBody::timeout, rule::range("Start-up has failed after this: seconds or \"2m\".", 1'000'000, 86'400'000'000, "60")),
   };
 };
 
@@ -476,7 +494,7 @@ struct Schema<RestartBody> {
   static constexpr auto fields = std::tuple{
       field("max_attempts", &RestartBody::max_attempts,
             rule::range("Attempts in a row, the first included. 5 for services and 1 for jobs when absent.", 1, 1000, "5")),
-      field("backoff", &RestartBody::backoff, rule::range("First pause; doubles with each failure up to 5 minutes.", 10, 300'000, "1")),
+      field("backoff", &RestartBody::backoff, rule::range("First pause; doubles with each failure up to 5 minutes.", 10'000, 300'000'000, "1")),
   };
 };
 
@@ -485,7 +503,7 @@ struct Schema<SimulateBody> {
   static constexpr std::string_view name = "Simulate";
   static constexpr std::string_view doc = "The work of a deployment on a simulated cluster.";
   static constexpr auto fields = std::tuple{
-      field("duration", &SimulateBody::duration, rule::range("How long it runs; until stopped when absent.", 0, 315'360'000'000, "60")),
+      field("duration", &SimulateBody::duration, rule::range("How long it runs; until stopped when absent.", 0, 315'360'000'000'000, "60")),
       field("exit_code", &SimulateBody::exit_code, rule::range("How it ends.", 0, 255, "0")),
   };
 };
@@ -498,25 +516,26 @@ struct Schema<CreateDeploymentRequest> {
       field("cluster_id", &CreateDeploymentRequest::cluster_id, rule::must("Where.")),
       field("name", &CreateDeploymentRequest::name, rule::name("Unique among the unfinished ones of the organization; made up when absent.", "\"digits\"", false)),
       field("kind", &CreateDeploymentRequest::kind, rule::doc("service: until stopped; job: until it ends.", "\"service\"")),
-      field("image", &CreateDeploymentRequest::image, {.doc = "Container image, for runtimes that run images.", .min_len = 1, .max_len = 512, .check = rule::has_no_nul}),
+      field("image", &CreateDeploymentRequest::image, {.doc = "Container image, for runtimes that run images.", .min_len = 1, .max_len = 512, .check = rule::has_no_nul, .expected = "without NUL"}),
       field("command", &CreateDeploymentRequest::command,
-            {.doc = "Program and arguments; no shell.", .example = "[\"python3\",\"serve.py\"]", .min_len = 1, .max_len = 1000}),
+            {.doc = "Program and arguments; no shell.", .example = "[\"python3\",\"serve.py\"]", .min_len = 1, .max_len = 1000,
+             .check = rule::has_no_nul, .expected = "without NUL"}),
       field("env", &CreateDeploymentRequest::env,
             {.doc = "Environment variables.", .max_len = 1000, .check = rule::has_no_nul, .key_check = rule::is_env_name,
-             .expected = "letters, digits and '_' in the name, and no NUL in the value"}),
+             .expected = "without NUL", .key_expected = "a name of letters, digits and '_', not beginning with a digit"}),
       field("port", &CreateDeploymentRequest::port,
             rule::range("It serves HTTP on the port that it finds in PORT: this one if it is free.", 1, 65'535, "8080")),
       field("resources", &CreateDeploymentRequest::resources, rule::must("What it needs.")),
       field("priority", &CreateDeploymentRequest::priority, rule::doc("high or low, in either case of letters.", "\"high\"")),
       field("readiness", &CreateDeploymentRequest::readiness, rule::doc("How Berth learns that it is ready.")),
       field("restart", &CreateDeploymentRequest::restart, rule::doc("What happens after a failure.")),
-      field("stop_grace", &CreateDeploymentRequest::stop_grace, rule::range("Between asking to end and killing; 10 s when absent.", 0, 3'600'000, "10")),
-      field("max_run_time", &CreateDeploymentRequest::max_run_time, rule::range("It is stopped after this.", 1, 315'360'000'000)),
+      field("stop_grace", &CreateDeploymentRequest::stop_grace, rule::range("Between asking to end and killing; 10 s when absent.", 0, 3'600'000'000, "10")),
+      field("max_run_time", &CreateDeploymentRequest::max_run_time, rule::range("It is stopped after this.", 1000, 315'360'000'000'000)),
       field("access", &CreateDeploymentRequest::access, rule::doc("Who may use its endpoint.", "\"organization\"")),
       field("simulate", &CreateDeploymentRequest::simulate, rule::doc("For simulated clusters.")),
       field("labels", &CreateDeploymentRequest::labels,
             {.doc = "Your own notes.", .max_len = 100, .check = rule::is_label, .key_check = is_name,
-             .expected = "a name of up to 63 and a value of up to 255 characters"}),
+             .expected = "a value of up to 255 characters", .key_expected = "a name of up to 63 letters, digits, '-', '_' or '.'"}),
   };
 };
 
@@ -531,6 +550,7 @@ struct Schema<UpdateDeploymentRequest> {
 
 template <>
 struct Schema<GpuShareView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "GpuShare";
   static constexpr std::string_view doc = "A device, or a share of it.";
   static constexpr auto fields = std::tuple{
@@ -541,6 +561,7 @@ struct Schema<GpuShareView> {
 
 template <>
 struct Schema<PlaceView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Place";
   static constexpr std::string_view doc = "Where it runs.";
   static constexpr auto fields = std::tuple{
@@ -551,6 +572,7 @@ struct Schema<PlaceView> {
 
 template <>
 struct Schema<DeploymentView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Deployment";
   static constexpr std::string_view doc = "What a user asked to run, and how it is.";
   static constexpr auto fields = std::tuple{
@@ -589,6 +611,7 @@ struct Schema<DeploymentView> {
 
 template <>
 struct Schema<EventView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Event";
   static constexpr std::string_view doc = "One entry of the append-only history.";
   static constexpr auto fields = std::tuple{
@@ -607,6 +630,7 @@ struct Schema<EventView> {
 
 template <>
 struct Schema<TooLargeView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "LargestPossible";
   static constexpr std::string_view doc = "The largest size that the nearest node could ever hold.";
   static constexpr auto fields = std::tuple{
@@ -617,6 +641,7 @@ struct Schema<TooLargeView> {
 
 template <>
 struct Schema<ExplanationView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Explanation";
   static constexpr std::string_view doc = "Why it waits, with every amount.";
   static constexpr auto fields = std::tuple{
@@ -641,6 +666,7 @@ struct Schema<ExplanationView> {
 
 template <>
 struct Schema<ProblemField> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "ProblemField";
   static constexpr std::string_view doc = "One refused field.";
   static constexpr auto fields = std::tuple{
@@ -652,6 +678,7 @@ struct Schema<ProblemField> {
 
 template <>
 struct Schema<Problem> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Problem";
   static constexpr std::string_view doc = "What went wrong and what to do (RFC 9457).";
   static constexpr auto fields = std::tuple{
@@ -668,6 +695,7 @@ struct Schema<Problem> {
 
 template <>
 struct Schema<HealthView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Health";
   static constexpr std::string_view doc = "The process answers.";
   static constexpr auto fields = std::tuple{field("status", &HealthView::status, rule::must("ok.", "\"ok\""))};
@@ -675,6 +703,7 @@ struct Schema<HealthView> {
 
 template <>
 struct Schema<ReadinessCheck> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "ReadinessCheck";
   static constexpr std::string_view doc = "One thing that must work.";
   static constexpr auto fields = std::tuple{
@@ -686,6 +715,7 @@ struct Schema<ReadinessCheck> {
 
 template <>
 struct Schema<ReadyView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Ready";
   static constexpr std::string_view doc = "The server can do its work.";
   static constexpr auto fields = std::tuple{
@@ -696,6 +726,7 @@ struct Schema<ReadyView> {
 
 template <>
 struct Schema<VersionView> {
+  static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Version";
   static constexpr std::string_view doc = "Which Berth this is.";
   static constexpr auto fields = std::tuple{
@@ -706,8 +737,16 @@ struct Schema<VersionView> {
 
 template <class T>
 struct Schema<Page<T>> {
-  static constexpr std::string_view item = Schema<T>::name;
-  static constexpr std::string_view suffix = "Page";
+  static constexpr Use use = Use::response;
+  static constexpr auto letters = [] {
+    constexpr std::string_view item = Schema<T>::name;
+    constexpr std::string_view suffix = "Page";
+    std::array<char, item.size() + suffix.size()> out{};
+    std::copy(item.begin(), item.end(), out.begin());
+    std::copy(suffix.begin(), suffix.end(), out.begin() + item.size());
+    return out;
+  }();
+  static constexpr std::string_view name{letters.data(), letters.size()};
   static constexpr std::string_view doc = "A page of a list; pass 'next' as 'cursor' for the following one.";
   static constexpr auto fields = std::tuple{
       field("items", &Page<T>::items, rule::must("The entries.")),

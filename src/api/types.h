@@ -11,7 +11,7 @@
 #include "core/deployment.h"
 #include "core/reason.h"
 #include "json/quantity.h"
-#include "json/schema.h"
+#include "json/rules.h"
 
 namespace berth::api {
 

@@ -240,9 +240,7 @@ Task<Result<void>> Clusters::remove(Caller caller, ClusterId id, std::optional<s
   co_return co_await committer_.write(std::move(unit));
 }
 
-Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
-  auto cluster = get(caller, id, Operation::cluster_status);
-  if (!cluster) co_return std::unexpected(std::move(cluster.error()));
+Task<Result<EngineStatus>> Clusters::measure(ClusterId id) {
   std::move_only_function<Result<EngineStatus>()> look = [this, id]() -> Result<EngineStatus> {
     auto view = reads_.view();
     if (!view) return std::unexpected(std::move(view.error()));
@@ -250,7 +248,13 @@ Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
     if (!engine) return std::unexpected(std::move(engine.error()));
     return (*engine)->status();
   };
-  auto engine = co_await committer_.inspect<Result<EngineStatus>>(std::move(look));
+  co_return co_await committer_.inspect<Result<EngineStatus>>(std::move(look));
+}
+
+Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
+  auto cluster = get(caller, id, Operation::cluster_status);
+  if (!cluster) co_return std::unexpected(std::move(cluster.error()));
+  auto engine = co_await measure(id);
   if (!engine) co_return std::unexpected(std::move(engine.error()));
   auto health = co_await runner_.health(id);
   co_return ClusterStatus{**cluster, std::move(*engine), std::move(health)};

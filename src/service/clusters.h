@@ -58,6 +58,8 @@ class Clusters {
   Task<Result<void>> remove(Caller caller, ClusterId id, std::optional<std::int64_t> if_version);
 
   Task<Result<ClusterStatus>> status(Caller caller, ClusterId id);
+  // The engine's figures without asking who wants them: for metrics.
+  Task<Result<EngineStatus>> measure(ClusterId id);
   Task<Result<std::vector<QueueItem>>> queue(Caller caller, ClusterId id, std::size_t position,
                                              std::size_t limit);
 

@@ -1,0 +1,150 @@
+// /serve/{organization}/{deployment}/...: forwards to the instance that is ready, streaming both ways.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "api/api.h"
+#include "net/http_client.h"
+#include "net/url.h"
+
+namespace berth::api {
+namespace {
+
+constexpr std::string_view kPrefix = "/serve/";
+
+bool same(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+    const auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    return low(x) == low(y);
+  });
+}
+
+// Headers about one connection, and our own credentials: none of the model's business.
+bool forwarded(std::string_view name, std::string_view connection) {
+  static constexpr std::array kDropped{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
+                                       "te", "trailer", "transfer-encoding", "upgrade", "proxy-connection",
+                                       "authorization", "cookie", "host", "expect"};
+  for (const auto* dropped : kDropped) {
+    if (same(name, dropped)) return false;
+  }
+  while (!connection.empty()) {  // whatever Connection names
+    const auto comma = std::min(connection.find(','), connection.size());
+    auto word = connection.substr(0, comma);
+    while (!word.empty() && word.front() == ' ') word.remove_prefix(1);
+    while (!word.empty() && word.back() == ' ') word.remove_suffix(1);
+    if (same(name, word)) return false;
+    connection.remove_prefix(std::min(comma + 1, connection.size()));
+  }
+  return !same(name.substr(0, 12), "x-forwarded-") && !same(name, "forwarded");
+}
+
+struct Target {
+  std::string organization;
+  std::string deployment;
+  std::string rest;  // "/v2/...?query", at least "/"
+};
+
+Result<std::optional<Target>> target_of(std::string_view target) {
+  std::string_view rest = target.substr(kPrefix.size());
+  const auto split = [&](std::string_view& from) {
+    const auto end = std::min(from.find_first_of("/?"), from.size());
+    const auto head = from.substr(0, end);
+    from.remove_prefix(end);
+    return head;
+  };
+  auto organization = net::percent_decode(split(rest));
+  if (!organization) return std::unexpected(std::move(organization.error()));
+  if (!rest.starts_with('/')) return std::optional<Target>{};
+  rest.remove_prefix(1);
+  auto deployment = net::percent_decode(split(rest));
+  if (!deployment) return std::unexpected(std::move(deployment.error()));
+  if (organization->empty() || deployment->empty()) return std::optional<Target>{};
+  std::string path(rest);
+  if (!path.starts_with('/')) path.insert(0, "/");
+  return std::optional(Target{std::move(*organization), std::move(*deployment), std::move(path)});
+}
+
+// While there is nobody to forward to: why, and when to ask again.
+net::Response not_ready(const Deployment& d, const Context& c, std::string_view why) {
+  const bool over = is_terminal(d.state);
+  Error error{over ? Code::failed_precondition : Code::unavailable, over ? "not_running" : "not_ready",
+              fmt::format("{} is {}. {}", d.name, to_text(d.state), why), {}, std::chrono::seconds(2)};
+  if (d.state == State::starting) error.retry_after = std::chrono::seconds(1);
+  auto out = problem(error, c.request.path(), c.request_id);
+  return out;
+}
+
+Task<void> pump(std::shared_ptr<net::UpstreamResponse> upstream, net::BodySink& sink) {
+  for (;;) {
+    auto piece = co_await upstream->read();
+    // A body that breaks off must not look complete.
+    if (!piece) throw std::runtime_error("upstream body broke off");
+    if (piece->empty()) co_return;
+    if (auto sent = co_await sink.write(*piece); !sent) co_return;
+  }
+}
+
+}  // namespace
+
+Task<net::Response> Api::serve_endpoint(Context& c) {
+  const auto refused = [&](const Error& e) { return problem(e, c.request.path(), c.request_id); };
+  auto target = target_of(c.request.target);
+  if (!target) co_return refused(target.error());
+  if (!*target) co_return refused(not_found("deployment").error());
+  auto caller = caller_of(c);
+  if (!caller) co_return refused(caller.error());
+  auto found = services_.deployments.serve(*caller, (*target)->organization, (*target)->deployment);
+  if (!found) co_return refused(found.error());
+  const Deployment& d = **found;
+  if (!d.spec.port) {
+    co_return problem(404, "no_endpoint", fmt::format("{} serves nothing: it was submitted without a 'port'.", d.name),
+                      c.request.path(), c.request_id);
+  }
+  if (d.state != State::running || d.endpoint.empty()) {
+    std::string why = d.message;
+    if (d.state == State::queued && *caller) {
+      auto explained = co_await services_.deployments.explain(**caller, d.id);
+      if (explained) why = explained->sentence;
+    }
+    co_return not_ready(d, c, why);
+  }
+
+  net::UpstreamRequest request;
+  request.address = d.endpoint;
+  request.method = c.request.method;
+  request.target = (*target)->rest;
+  const auto connection = net::find_header(c.request.headers, "Connection");
+  for (const auto& header : c.request.headers) {
+    if (forwarded(header.name, connection)) request.headers.push_back(header);
+  }
+  request.headers.push_back({"Host", d.endpoint});
+  request.headers.push_back({"X-Forwarded-For", c.request.peer});
+  request.headers.push_back({"X-Forwarded-Proto", "http"});
+  request.headers.push_back({"X-Forwarded-Host", std::string(net::find_header(c.request.headers, "Host"))});
+  request.headers.push_back({"X-Forwarded-Prefix", fmt::format("{}{}/{}", kPrefix, (*target)->organization, (*target)->deployment)});
+  request.headers.push_back({"X-Request-Id", c.request_id});
+  request.body = c.request.body;
+  request.stream = c.request.stream.get();
+  auto upstream = co_await net::exchange(std::move(request));
+  if (!upstream) {
+    const bool slow = upstream.error().code == Code::resource_exhausted;
+    co_return problem(slow ? 504 : 502, slow ? "endpoint_timeout" : "endpoint_failed",
+                      fmt::format("{} did not answer: {}", d.name, upstream.error().message), c.request.path(), c.request_id);
+  }
+  std::shared_ptr<net::UpstreamResponse> shared = std::move(*upstream);
+  net::Response out;
+  out.status = shared->status();
+  const auto upstream_connection = net::find_header(shared->headers(), "Connection");
+  for (const auto& header : shared->headers()) {
+    if (forwarded(header.name, upstream_connection) && !same(header.name, "Date") && !same(header.name, "Set-Cookie")) {
+      out.headers.push_back(header);
+    }
+  }
+  // The request's source lives as long as the answer is being sent.
+  std::shared_ptr<net::BodySource> source = std::move(c.request.stream);
+  out.stream = [shared, source](net::BodySink& sink) { return pump(shared, sink); };
+  co_return out;
+}
+
+}  // namespace berth::api

@@ -1,0 +1,100 @@
+// Health, metrics, the description, and the few pages that are not JSON.
+#include <fmt/format.h>
+
+#include "api/api.h"
+#include "api/assets.h"
+#include "api/schemas.h"
+
+namespace berth::api {
+namespace {
+
+net::Response page(std::string_view type, std::string_view bytes, std::string_view policy, bool cache) {
+  net::Response out;
+  out.headers.push_back({"Content-Type", std::string(type)});
+  out.headers.push_back({"Content-Security-Policy", std::string(policy)});
+  out.headers.push_back({"Cache-Control", cache ? "public, max-age=3600" : "no-cache"});
+  out.static_body = bytes;
+  return out;
+}
+
+// Scripts and styles come from this server alone; nothing inline.
+constexpr std::string_view kPagePolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+void add_health(std::vector<Route>& table, const Services& s, const std::atomic<bool>& draining) {
+  for (const auto* path : {"/healthz", "/livez"}) {
+    table.push_back(typed<NoBody, HealthView>(
+        {"GET", path, Operation::health_read, path == std::string_view("/healthz") ? "getHealth" : "getLiveness",
+         "Operate", "The process answers"},
+        [](Context&) -> Task<Result<Reply<HealthView>>> { co_return reply(HealthView{}); }));
+  }
+  table.push_back(typed<NoBody, ReadyView>(
+      {"GET", "/readyz", Operation::health_read, "getReadiness", "Operate", "The server can do its work"},
+      [s, &draining](Context&) -> Task<Result<Reply<ReadyView>>> {
+        ReadyView ready;
+        auto view = s.reads.view();
+        Result<std::int64_t> users = view ? (*view)->count_users() : std::unexpected(view.error());
+        ready.checks.push_back({"database", users.has_value(), users ? "" : users.error().message});
+        ready.checks.push_back({"accepting", !draining, draining ? "The server is stopping." : ""});
+        const bool ok = users.has_value() && !draining;
+        ready.status = ok ? "ok" : "unavailable";
+        co_return reply(std::move(ready), ok ? 200 : 503);
+      }));
+  table.push_back(typed<NoBody, VersionView>(
+      {"GET", "/api/v1/version", Operation::health_read, "getVersion", "Operate", "Which Berth this is"},
+      [](Context&) -> Task<Result<Reply<VersionView>>> { co_return reply(VersionView{BERTH_VERSION}); }));
+}
+
+Task<void> collect(const Services s, Metrics& metrics) {
+  std::vector<Cluster> clusters;
+  {
+    auto view = s.reads.view();
+    if (!view) co_return;
+    auto rows = (*view)->all_clusters();
+    if (!rows) co_return;
+    clusters = std::move(*rows);
+  }
+  // Only the bounded first: a metric a cluster must not become a metric a deployment.
+  constexpr std::size_t kClusters = 1000;
+  for (std::size_t i = 0; i < clusters.size() && i < kClusters; ++i) {
+    auto status = co_await s.clusters.measure(clusters[i].id);
+    if (status) metrics.set_cluster(clusters[i], *status);
+  }
+  metrics.set_committer(s.committer.stats(), s.committer.waiting());
+  metrics.set_runner(s.runner.stats());
+  metrics.set_watchers(s.hub.subscribers());
+}
+
+}  // namespace
+
+void add_operation_routes(std::vector<Route>& table, const Services& s, Metrics& metrics,
+                          const std::atomic<bool>& draining, const std::string& openapi) {
+  add_health(table, s, draining);
+
+  Route scrape{"GET", "/metrics", Operation::metrics_read, "getMetrics", "Operate", "Prometheus metrics"};
+  scrape.response_type = "text/plain";
+  table.push_back(raw(std::move(scrape), [s, &metrics](Context&) -> Task<net::Response> {
+    co_await collect(s, metrics);
+    net::Response out;
+    out.headers.push_back({"Content-Type", "text/plain; version=0.0.4; charset=utf-8"});
+    out.body = metrics.render();
+    co_return out;
+  }));
+
+  Route describe{"GET", "/openapi.json", Operation::api_describe, "getOpenApi", "Operate", "This description"};
+  describe.response_type = "application/json";
+  table.push_back(raw(std::move(describe), [&openapi](Context&) -> Task<net::Response> {
+    net::Response out = page("application/json", openapi, "default-src 'none'", false);
+    co_return out;
+  }));
+
+  for (const auto& asset : assets()) {
+    Route route{"GET", asset.path, Operation::api_describe, "", "", ""};  // no id: not part of the API
+    table.push_back(raw(std::move(route), [asset](Context&) -> Task<net::Response> {
+      co_return page(asset.type, asset.bytes, kPagePolicy, asset.cache);
+    }));
+  }
+}
+
+}  // namespace berth::api
