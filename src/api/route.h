@@ -116,6 +116,7 @@ Route typed(Route route, Handler handler) {
   route.handle = [handler, optional](Context& context) -> Task<net::Response> {
     Result<Reply<Res>> answer = std::unexpected(Error{});
     if constexpr (std::is_same_v<Body, NoBody>) {
+      static_cast<void>(optional);
       answer = co_await handler(context);
     } else {
       auto body = decode<Body>(context, optional);

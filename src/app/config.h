@@ -1,0 +1,29 @@
+// What a server process needs to know, from flags and environment; validated before anything starts.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "base/result.h"
+
+namespace berth::app {
+
+struct ServeConfig {
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 8000;
+  std::filesystem::path data_dir;
+  int threads = 0;                     // 0: one for each core, at most four
+  std::int64_t rate_per_second = 2000; // per caller; 0: no limit
+  bool open_registration = true;
+  bool process_runtime = true;
+  bool separate_users = false;         // workloads get a user of their own; needs root
+  std::chrono::days keep_events{90};
+};
+
+// "127.0.0.1:8000", ":8000", "8000", "[::1]:8000".
+[[nodiscard]] Result<void> set_listen(ServeConfig& config, const std::string& listen);
+// $BERTH_DATA_DIR, else /var/lib/berth for root, else ~/.local/share/berth.
+[[nodiscard]] std::filesystem::path default_data_dir();
+
+}  // namespace berth::app

@@ -1,0 +1,48 @@
+// THE composition root: the only place that names adapters. Built top to bottom in the order of
+// dependence; destroyed in reverse, which is the shutdown sequence.
+#pragma once
+#include <memory>
+#include <string>
+
+#include "app/config.h"
+#include "base/result.h"
+
+namespace berth::app {
+
+class Server {
+ public:
+  // Throws std::runtime_error with a sentence when it cannot start.
+  explicit Server(ServeConfig config);
+  ~Server();
+
+  [[nodiscard]] Result<void> start();
+  // Answers what is in flight, then stops. What runs goes on.
+  void stop();
+
+  [[nodiscard]] std::uint16_t port() const;
+  [[nodiscard]] const ServeConfig& config() const;
+  [[nodiscard]] std::string data_dir() const;
+  // Empty once somebody has set it up.
+  [[nodiscard]] const std::string& setup_token() const;
+  [[nodiscard]] std::string setup_token_file() const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+// `berth serve`: until SIGINT or SIGTERM. The exit code.
+int serve(ServeConfig config);
+
+// `berth admin create-user`, on the data directory, when the server is not running.
+struct AdminUser {
+  std::string username;
+  std::string email;
+  std::string password;
+};
+int create_admin(const ServeConfig& config, const AdminUser& user);
+
+// `berth doctor`: what is not right or not fit for production. The exit code.
+int doctor(const ServeConfig& config, bool json);
+
+}  // namespace berth::app
