@@ -1,5 +1,6 @@
 // HTTP as values. This layer knows bytes, not deployments; Beast stays inside the .cc files.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -24,7 +25,9 @@ using Headers = std::vector<Header>;
 [[nodiscard]] std::string_view find_header(const Headers& headers, std::string_view name);
 [[nodiscard]] bool has_header(const Headers& headers, std::string_view name);
 
-// Where a request body comes from when it is not read whole.
+// Where a request body comes from when it is not read whole. One reader at a time. A source may be
+// destroyed while a read waits (whoever forwards it gave up): the read then ends by cancellation and
+// must not touch the source again.
 class BodySource {
  public:
   virtual ~BodySource() = default;
@@ -44,12 +47,15 @@ struct Request {
   }
   Headers headers;
   std::string body;                   // whole body, unless `stream` is set
-  std::unique_ptr<BodySource> stream;  // only where the handler's policy asked for it
+  // Only where the handler's policy asked for it and the request has a body. It may be kept until the
+  // response is sent, for example inside Response::stream.
+  std::unique_ptr<BodySource> stream;
   std::string peer;                   // address without port
   bool keep_alive = true;
 };
 
-// Where a response goes when it is not sent whole: chunked transfer, or raw when a length is given.
+// Where a response goes when it is not sent whole: chunked transfer, or raw when the response has a
+// Content-Length (HTTP/1.0 clients: raw, ended by closing). Each write is sent at once.
 class BodySink {
  public:
   virtual ~BodySink() = default;
@@ -59,13 +65,16 @@ class BodySink {
 
 struct Response {
   int status = 200;
-  Headers headers;   // without Content-Length, Connection, Date: the server adds them
+  // Without Content-Length, Connection, Date, Transfer-Encoding: the server adds them. Content-Length
+  // counts only with `stream`, and for HEAD, where it stands for the body that is not sent.
+  Headers headers;
   std::string body;
   // Bytes that outlive every request (embedded assets); sent instead of `body` when set.
   std::optional<std::string_view> static_body;
   // Shared immutable body (a cached page); sent instead of `body` when set.
   std::shared_ptr<const std::string> shared_body;
-  // When set the head is sent, then this runs to the end; the connection is closed on error.
+  // When set the head is sent, then this runs to the end. An exception ends the connection, so that
+  // the peer sees a broken body and not a short one. It is cancelled once the peer is gone.
   std::function<Task<void>(BodySink&)> stream;
 };
 

@@ -18,11 +18,11 @@ struct Limits {
   std::size_t target_bytes = 8 << 10;      // 414 above
   std::size_t body_bytes = 1 << 20;        // 413 above
   std::size_t connections = 10'000;        // per server: 503 and close above
-  std::chrono::seconds head_timeout{10};   // from the first byte (or accept) to a whole head: 408
-  std::chrono::seconds body_timeout{30};   // a whole body: 408
-  std::chrono::seconds write_timeout{30};  // no progress in writing for this long: close
-  std::chrono::seconds idle_timeout{60};   // keep-alive between requests: close
-  std::chrono::seconds drain{10};          // stop(): requests in flight may finish
+  std::chrono::milliseconds head_timeout{10'000};   // from the first byte (or accept) to a whole head: 408
+  std::chrono::milliseconds body_timeout{30'000};   // a whole body: 408
+  std::chrono::milliseconds write_timeout{30'000};  // no progress in writing for this long: close
+  std::chrono::milliseconds idle_timeout{60'000};   // keep-alive between requests: close
+  std::chrono::milliseconds drain{10'000};         // stop(): requests in flight may finish
 };
 
 struct ServerOptions {
@@ -32,14 +32,16 @@ struct ServerOptions {
   Limits limits;
 };
 
-// How a request's body is wanted; asked once the head is known.
+// How a request's body is wanted; asked once the head is known, if there is a body. body_bytes does
+// not apply to a stream.
 enum class BodyPolicy { whole, stream };
 
 class Handler {
  public:
   virtual ~Handler() = default;
   [[nodiscard]] virtual BodyPolicy body_policy(const Request& head) = 0;
-  // Runs on the connection's thread. Must not throw; an exception is logged and answered 500.
+  // Runs on the connection's thread. Must not throw; an exception is logged and answered 500. It is
+  // cancelled when the peer has reset the connection and when stop() has waited long enough.
   virtual Task<Response> handle(Request request) = 0;
   // The reply for requests that never became a Request (malformed, oversize, too slow).
   [[nodiscard]] virtual Response refuse(int status, std::string_view why) = 0;
@@ -50,10 +52,12 @@ class HttpServer {
   HttpServer(ServerOptions options, Handler& handler);
   ~HttpServer();  // stops
 
-  // Binds and starts the threads. Errors: already_exists (port in use; names it), permission_denied.
+  // Binds and starts the threads. Errors: already_exists (port in use; names it and its holder),
+  // permission_denied, invalid_argument (no such host).
   [[nodiscard]] Result<void> start();
   [[nodiscard]] std::uint16_t port() const;
-  // Stops accepting, lets requests in flight finish within limits.drain, closes, joins.
+  // Stops accepting, lets requests in flight finish within limits.drain, closes, joins. Not from a
+  // handler.
   void stop();
   [[nodiscard]] std::size_t open_connections() const;
 
