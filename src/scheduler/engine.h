@@ -155,11 +155,12 @@ class ClusterEngine {
   void check() const;
   // A hash over everything that decides future answers; equal states have equal hashes.
   [[nodiscard]] std::uint64_t state_hash() const;
-  // Bytes per waiting entry, counted (for the benchmark's memory figure).
+  // Bytes that all waiting deployments take together, counted (for the benchmark's memory figure).
   [[nodiscard]] std::size_t memory_bytes() const;
 
+  struct Impl;  // known only to the files that implement this class
+
  private:
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,64 @@
+// The attempts that hold resources, by deployment.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "scheduler/engine.h"
+#include "scheduler/slot_index.h"
+
+namespace berth {
+
+[[nodiscard]] inline std::uint64_t hash_of_id(const DeploymentId& id) {
+  return mix(IdHash<DeploymentTag>{}(id));
+}
+
+class ActiveSet {
+  [[nodiscard]] auto hasher() const {
+    return [this](std::uint32_t slot) { return hash_of_id(entries_[slot].id); };
+  }
+
+ public:
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
+  [[nodiscard]] std::span<const ActiveEntry> entries() const { return entries_; }
+  [[nodiscard]] bool contains(const DeploymentId& id) const { return find(id) != SlotIndex::kNone; }
+
+  void add(ActiveEntry entry) {  // its id must be new
+    const std::uint64_t hash = hash_of_id(entry.id);
+    entries_.push_back(std::move(entry));
+    index_.insert(hash, static_cast<std::uint32_t>(entries_.size() - 1), hasher());
+  }
+
+  // Takes the entry out; absent when the id is not active.
+  std::optional<ActiveEntry> remove(const DeploymentId& id) {
+    const std::uint32_t slot = find(id);
+    if (slot == SlotIndex::kNone) return std::nullopt;
+    const auto last = static_cast<std::uint32_t>(entries_.size() - 1);
+    index_.erase(hash_of_id(id), slot, hasher());
+    if (slot != last) {  // the last entry fills the gap
+      index_.erase(hash_of_id(entries_[last].id), last, hasher());
+      std::swap(entries_[slot], entries_[last]);
+      index_.insert(hash_of_id(entries_[slot].id), slot, hasher());
+    }
+    ActiveEntry out = std::move(entries_.back());
+    entries_.pop_back();
+    return out;
+  }
+
+  // After a change of the node list: new_index[old] is where each node went.
+  void renumber_nodes(std::span<const std::uint32_t> new_index) {
+    for (ActiveEntry& entry : entries_) entry.placement.node = new_index[entry.placement.node];
+  }
+
+ private:
+  [[nodiscard]] std::uint32_t find(const DeploymentId& id) const {
+    return index_.find(hash_of_id(id), [&](std::uint32_t slot) { return entries_[slot].id == id; });
+  }
+
+  std::vector<ActiveEntry> entries_;  // dense, in no particular order
+  SlotIndex index_;
+};
+
+}  // namespace berth

@@ -1,0 +1,191 @@
+// The engine's invariants, computed a second time from the attempts and the queues alone, and the
+// hash of its state. Slow on purpose: it shares no index with what it checks.
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include "scheduler/engine_impl.h"
+
+namespace berth {
+namespace {
+
+void must(bool ok, const std::string& sentence) {
+  if (!ok) throw std::logic_error(sentence);
+}
+
+struct PlainNode {
+  std::int64_t cpu = 0;
+  std::int64_t memory = 0;
+  std::vector<std::int64_t> devices;
+  std::uint32_t active = 0;
+
+  [[nodiscard]] bool holds(const Resources& demand) const {
+    const auto enough = [&](std::int64_t at_least) {
+      return std::ranges::count_if(devices, [&](std::int64_t free) { return free >= at_least; });
+    };
+    if (demand.cpu_milli > cpu || demand.memory_bytes > memory) return false;
+    if (demand.gpu_milli >= kGpuDevice) return enough(kGpuDevice) >= demand.gpu_milli / kGpuDevice;
+    return demand.gpu_milli == 0 || enough(demand.gpu_milli) > 0;
+  }
+};
+
+std::vector<PlainNode> empty_nodes(const NodeTable& nodes) {
+  std::vector<PlainNode> out;
+  for (const Node& node : nodes.nodes()) {
+    const auto devices = static_cast<std::size_t>(node.devices());
+    out.push_back({node.capacity.cpu_milli, node.capacity.memory_bytes,
+                   std::vector<std::int64_t>(devices, kGpuDevice), 0});
+  }
+  return out;
+}
+
+// Conservation: what is free is the capacity without what the attempts hold, and never negative.
+std::vector<PlainNode> check_nodes(const ClusterEngine::Impl& state) {
+  std::vector<PlainNode> plain = empty_nodes(state.nodes);
+  for (const ActiveEntry& entry : state.active.entries()) {
+    must(entry.placement.node < plain.size(), "an attempt runs on a node that does not exist");
+    PlainNode& node = plain[entry.placement.node];
+    node.cpu -= entry.demand.cpu_milli;
+    node.memory -= entry.demand.memory_bytes;
+    ++node.active;
+    std::int64_t gpu = 0;
+    for (const GpuShare& share : entry.placement.gpus) {
+      must(static_cast<std::size_t>(share.device) < node.devices.size(),
+           "an attempt holds a device that does not exist");
+      node.devices[static_cast<std::size_t>(share.device)] -= share.milli;
+      gpu += share.milli;
+    }
+    must(gpu == entry.demand.gpu_milli, "an attempt holds another GPU amount than it asked for");
+    must(entry.demand.gpu_milli >= kGpuDevice || entry.placement.gpus.size() <= 1,
+         "a share of one device is spread over several");
+  }
+  for (NodeIndex n = 0; n < plain.size(); ++n) {
+    const PlainNode& node = plain[n];
+    const std::string& name = state.nodes.node(n).name;
+    must(node.cpu >= 0 && node.memory >= 0 &&
+             std::ranges::all_of(node.devices, [](std::int64_t free) { return free >= 0; }),
+         "node " + name + " is over-committed");
+    const Resources free = state.nodes.free(n);
+    must(free.cpu_milli == node.cpu && free.memory_bytes == node.memory &&
+             std::ranges::equal(state.nodes.devices(n), node.devices),
+         "what is free on node " + name + " is not what its attempts leave");
+    must(state.nodes.active(n) == node.active, "attempts on node " + name + " are miscounted");
+  }
+  state.nodes.check();
+  return plain;
+}
+
+bool any_holds(const std::vector<PlainNode>& nodes, const Resources& demand) {
+  return std::ranges::any_of(nodes, [&](const PlainNode& node) { return node.holds(demand); });
+}
+
+// Work conservation: what the policy allows to start fits nowhere.
+void check_fixpoint(const ClusterEngine::Impl& state, const std::vector<PlainNode>& now) {
+  const std::vector<PlainNode> empty = empty_nodes(state.nodes);
+  bool high_waits = false;
+  for (const Priority priority : {Priority::high, Priority::low}) {
+    const ShapeTable& shapes = state.waiting.band(priority).shapes;
+    for (const ShapeTable::Row row : shapes.rows()) {
+      const bool feasible = any_holds(empty, shapes.demand(row));
+      must(shapes.feasible(row) == feasible, "a demand is judged wrongly against the capacity");
+      if (!feasible || shapes.waiting(row).empty()) continue;
+      if (priority == Priority::high) high_waits = true;
+      const bool may_start = !state.paused && (priority == Priority::high || !high_waits);
+      must(!may_start || !state.settled || !any_holds(now, shapes.demand(row)),
+           "a deployment waits that may start and fits");
+    }
+  }
+  must(high_waits == state.low_is_blocked(), "whether the low queue is blocked is not known");
+}
+
+// --- hashing ----------------------------------------------------------------------------------
+
+class Hasher {
+ public:
+  Hasher& add(std::uint64_t value) {
+    state_ = mix(state_ * 0x9E3779B97F4A7C15ULL + value + 1);
+    return *this;
+  }
+  Hasher& add(std::string_view text) {
+    for (const char c : text) add(static_cast<unsigned char>(c));
+    return add(text.size());
+  }
+  Hasher& add(const Resources& r) {
+    add(static_cast<std::uint64_t>(r.cpu_milli)).add(static_cast<std::uint64_t>(r.memory_bytes));
+    return add(static_cast<std::uint64_t>(r.gpu_milli));
+  }
+  Hasher& add(const DeploymentId& id) {
+    for (const std::uint8_t byte : id.bytes()) add(std::uint64_t{byte});
+    return *this;
+  }
+  [[nodiscard]] std::uint64_t value() const { return state_; }
+
+ private:
+  std::uint64_t state_ = 0;
+};
+
+std::uint64_t hash_of(const ActiveEntry& entry) {
+  Hasher hash;
+  hash.add(entry.id).add(entry.demand).add(std::uint64_t{entry.placement.node});
+  for (const GpuShare& share : entry.placement.gpus) {
+    hash.add(static_cast<std::uint64_t>(share.device)).add(static_cast<std::uint64_t>(share.milli));
+  }
+  return hash.value();
+}
+
+}  // namespace
+
+void ClusterEngine::check() const {
+  const std::vector<PlainNode> plain = check_nodes(*impl_);
+  impl_->waiting.check();
+  std::set<std::uint64_t> orders;
+  for (const Priority priority : {Priority::high, Priority::low}) {
+    const WaitingQueues::Band& band = impl_->waiting.band(priority);
+    for (const OrderedSequence* queue : {&band.considered, &band.parked}) {
+      for (std::size_t rank = 0; rank < queue->size();) {
+        const auto run = queue->run(rank);
+        for (const std::uint64_t order : run.keys) {
+          must(orders.insert(order).second, "two waiting deployments have the same order");
+        }
+        rank += run.keys.size();
+      }
+    }
+  }
+  for (const ActiveEntry& entry : impl_->active.entries()) {
+    must(is_active(entry.id), "the index by id does not lead to an active attempt");
+    must(!is_waiting(entry.id), "a deployment waits and is active");
+  }
+  check_fixpoint(*impl_, plain);
+}
+
+// Nodes count in their order, which breaks ties between them; attempts and waiting deployments are
+// sets, so their hashes are summed and the layout of the tables does not matter.
+std::uint64_t ClusterEngine::state_hash() const {
+  Hasher hash;
+  hash.add(static_cast<std::uint64_t>(impl_->policy)).add(std::uint64_t{impl_->paused});
+  for (const Node& node : impl_->nodes.nodes()) {
+    hash.add(node.name).add(node.capacity).add(node.gpu_model);
+  }
+  std::uint64_t active = 0;
+  for (const ActiveEntry& entry : impl_->active.entries()) active += hash_of(entry);
+  std::uint64_t waiting = 0;
+  for (const Priority priority : {Priority::high, Priority::low}) {
+    const WaitingQueues::Band& band = impl_->waiting.band(priority);
+    for (const OrderedSequence* queue : {&band.considered, &band.parked}) {
+      for (std::size_t rank = 0; rank < queue->size();) {
+        const auto run = queue->run(rank);
+        for (const WaitingQueues::Slot slot : run.values) {
+          const WaitingQueues::Entry& e = impl_->waiting.entry(slot);
+          Hasher one;
+          one.add(e.id).add(e.order).add(impl_->waiting.demand(slot));
+          waiting +=
+              one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked}).value();
+        }
+        rank += run.keys.size();
+      }
+    }
+  }
+  return hash.add(active).add(waiting).value();
+}
+
+}  // namespace berth

@@ -1,0 +1,251 @@
+#include "scheduler/engine.h"
+
+#include <algorithm>
+#include <functional>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/ensure.h"
+#include "scheduler/engine_impl.h"
+
+namespace berth {
+namespace {
+
+// Beyond this many freed nodes a search over all nodes, which skips full blocks, is the cheaper
+// one.
+constexpr std::size_t kFewNodes = 8;
+
+bool well_formed(const Resources& demand) {
+  return demand.cpu_milli >= 0 && demand.memory_bytes >= 0 && demand.gpu_milli >= 0 &&
+         (demand.gpu_milli < kGpuDevice || demand.gpu_milli % kGpuDevice == 0);
+}
+
+}  // namespace
+
+// --- passes -----------------------------------------------------------------------------------
+
+void ClusterEngine::Impl::run(std::vector<Start>& starts) {
+  if (paused) return;
+  pass(Priority::high, starts);
+  if (!low_is_blocked()) pass(Priority::low, starts);
+  settled = true;
+}
+
+void ClusterEngine::Impl::collect_heads(Priority priority) {
+  const ShapeTable& shapes = waiting.band(priority).shapes;
+  heads.clear();
+  for (const ShapeTable::Row row : shapes.fresh()) {
+    heads.push_back({shapes.waiting(row).first().key, row});
+  }
+  Resources room{-1, -1, -1};
+  for (const NodeIndex n : freed_for(priority).list) {
+    room = elementwise_max(room, nodes.room(n));
+  }
+  candidates.clear();
+  shapes.collect(room, candidates);
+  for (const ShapeTable::Row row : candidates) {
+    if (!shapes.is_fresh(row)) heads.push_back({shapes.waiting(row).first().key, row});
+  }
+  std::ranges::make_heap(heads, std::greater{}, &Head::order);
+}
+
+void ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
+  ShapeTable& shapes = waiting.shapes(priority);
+  FreedNodes& new_room = freed_for(priority);
+  if (shapes.feasible_waiting() > 0 && !(new_room.list.empty() && shapes.fresh().empty())) {
+    collect_heads(priority);
+    while (!heads.empty()) {
+      std::ranges::pop_heap(heads, std::greater{}, &Head::order);
+      const ShapeTable::Row row = heads.back().row;
+      heads.pop_back();
+      const OrderedSequence& queue = shapes.waiting(row);
+      const Resources demand = shapes.demand(row);
+      const bool few = !shapes.is_fresh(row) && new_room.list.size() <= kFewNodes;
+      auto place = few ? nodes.find_among(new_room.list, demand) : nodes.find(demand);
+      if (!place) continue;
+      start(queue.first().value, *std::move(place), starts);
+      if (queue.empty()) continue;
+      heads.push_back({queue.first().key, row});
+      std::ranges::push_heap(heads, std::greater{}, &Head::order);
+    }
+  }
+  new_room.clear();
+  shapes.forget_fresh();
+}
+
+void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Placement placement,
+                                std::vector<Start>& starts) {
+  const DeploymentId id = waiting.entry(slot).id;
+  const Resources demand = waiting.demand(slot);
+  nodes.take(placement, demand);
+  waiting.remove(slot);
+  active.add({id, demand, placement});
+  starts.push_back({id, std::move(placement)});
+}
+
+void ClusterEngine::Impl::free_everything() {
+  for (FreedNodes& list : freed) list.add_all(nodes.size());
+}
+
+// --- events -----------------------------------------------------------------------------------
+
+WaitingQueues::Slot ClusterEngine::Impl::waiting_slot(const DeploymentId& id) const {
+  const WaitingQueues::Slot slot = waiting.find(id);
+  ensure(slot != WaitingQueues::kNone, "an event names a deployment that does not wait");
+  return slot;
+}
+
+void ClusterEngine::Impl::on(const Queued& event) {
+  ensure(well_formed(event.demand), "a demand is negative or asks for whole and shared devices");
+  ensure(!active.contains(event.id), "a deployment that is active is queued");
+  waiting.add(event, nodes.could_hold(event.demand));
+}
+
+void ClusterEngine::Impl::on(const Unparked& event) { waiting.unpark(waiting_slot(event.id)); }
+
+void ClusterEngine::Impl::on(const Withdrawn& event) {
+  const WaitingQueues::Slot slot = waiting.find(event.id);
+  if (slot != WaitingQueues::kNone) waiting.remove(slot);
+}
+
+void ClusterEngine::Impl::on(const Reprioritized& event) {
+  waiting.change_priority(waiting_slot(event.id), event.priority);
+}
+
+void ClusterEngine::Impl::on(const Released& event) {
+  const auto entry = active.remove(event.id);
+  if (!entry) return;
+  nodes.give(entry->placement, entry->demand);
+  for (FreedNodes& list : freed) list.add(entry->placement.node);
+}
+
+void ClusterEngine::Impl::on(const Resized& event) {
+  NodeTable next(event.nodes);
+  std::unordered_map<std::string_view, NodeIndex> by_name;
+  for (NodeIndex n = 0; n < next.size(); ++n) by_name.emplace(next.node(n).name, n);
+  constexpr NodeIndex kGone = ~NodeIndex{0};
+  std::vector<NodeIndex> new_index(nodes.size(), kGone);
+  for (NodeIndex n = 0; n < nodes.size(); ++n) {
+    const auto found = by_name.find(nodes.node(n).name);
+    if (found != by_name.end()) new_index[n] = found->second;
+  }
+  active.renumber_nodes(new_index);
+  for (const ActiveEntry& entry : active.entries()) {
+    ensure(entry.placement.node != kGone, "the new node list lacks a node that holds reservations");
+    next.take(entry.placement, entry.demand);
+  }
+  nodes = std::move(next);
+  for (const Priority p : {Priority::high, Priority::low}) {
+    waiting.shapes(p).judge_again(
+        [&](const Resources& demand) { return nodes.could_hold(demand); });
+  }
+  free_everything();
+}
+
+void ClusterEngine::Impl::on(const PauseChanged& event) { paused = event.paused; }
+
+// --- the interface ----------------------------------------------------------------------------
+
+ClusterEngine::ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->policy = policy;
+  impl_->paused = paused;
+  impl_->nodes = NodeTable(std::move(nodes));
+  impl_->free_everything();
+}
+
+ClusterEngine::~ClusterEngine() = default;
+ClusterEngine::ClusterEngine(ClusterEngine&&) noexcept = default;
+ClusterEngine& ClusterEngine::operator=(ClusterEngine&&) noexcept = default;
+
+ClusterEngine ClusterEngine::clone() const {
+  ClusterEngine out(impl_->policy, {}, impl_->paused);
+  *out.impl_ = Impl(*impl_);
+  return out;
+}
+
+void ClusterEngine::restore_active(const ActiveEntry& entry) {
+  ensure(!is_active(entry.id) && !is_waiting(entry.id), "a deployment is restored twice");
+  impl_->nodes.take(entry.placement, entry.demand);
+  impl_->active.add(entry);
+  impl_->settled = false;
+}
+
+void ClusterEngine::restore_waiting(const Queued& entry) {
+  impl_->on(entry);
+  impl_->settled = false;
+}
+
+std::vector<Start> ClusterEngine::settle() {
+  std::vector<Start> starts;
+  impl_->free_everything();
+  impl_->run(starts);
+  return starts;
+}
+
+std::vector<Start> ClusterEngine::apply(const EngineEvent& event) {
+  std::vector<Start> starts;
+  std::visit([&](const auto& e) { impl_->on(e); }, event);
+  impl_->run(starts);
+  return starts;
+}
+
+std::vector<DeploymentId> ClusterEngine::can_resize(std::span<const Node> nodes) const {
+  const NodeTable& now = impl_->nodes;
+  std::unordered_map<std::string_view, const Node*> by_name;
+  for (const Node& node : nodes) by_name.emplace(node.name, &node);
+  std::vector<bool> refused(now.size(), false);
+  for (NodeIndex n = 0; n < now.size(); ++n) {
+    const auto found = by_name.find(now.node(n).name);
+    const Resources after =
+        found == by_name.end() ? Resources{-1, -1, -1} : found->second->capacity;
+    const Resources used = shortage(now.node(n).capacity, now.free(n));
+    // Shares stay on their devices, so the highest device in use must remain.
+    std::int64_t devices = 0;
+    const auto free = now.devices(n);
+    for (std::size_t d = 0; d < free.size(); ++d) {
+      if (free[d] < kGpuDevice) devices = static_cast<std::int64_t>(d) + 1;
+    }
+    refused[n] = !fits_into({used.cpu_milli, used.memory_bytes, devices * kGpuDevice}, after);
+  }
+  std::vector<DeploymentId> out;
+  for (const ActiveEntry& entry : impl_->active.entries()) {
+    if (refused[entry.placement.node]) out.push_back(entry.id);
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+EngineStatus ClusterEngine::status() const {
+  EngineStatus out;
+  const NodeTable& nodes = impl_->nodes;
+  for (NodeIndex n = 0; n < nodes.size(); ++n) {
+    const auto devices = nodes.devices(n);
+    out.nodes.push_back(
+        {nodes.node(n), nodes.free(n), {devices.begin(), devices.end()}, nodes.active(n)});
+    out.capacity += nodes.node(n).capacity;
+    out.free += nodes.free(n);
+  }
+  const auto& high = impl_->waiting.band(Priority::high);
+  const auto& low = impl_->waiting.band(Priority::low);
+  out.high_waiting = high.considered.size();
+  out.low_waiting = low.considered.size();
+  out.parked = high.parked.size() + low.parked.size();
+  out.active = impl_->active.size();
+  out.paused = impl_->paused;
+  return out;
+}
+
+std::vector<ActiveEntry> ClusterEngine::active() const {
+  std::vector<ActiveEntry> out(impl_->active.entries().begin(), impl_->active.entries().end());
+  std::ranges::sort(out, {}, &ActiveEntry::id);
+  return out;
+}
+
+bool ClusterEngine::is_waiting(const DeploymentId& id) const {
+  return impl_->waiting.find(id) != WaitingQueues::kNone;
+}
+bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->active.contains(id); }
+std::size_t ClusterEngine::memory_bytes() const { return impl_->waiting.memory_bytes(); }
+
+}  // namespace berth

@@ -1,0 +1,158 @@
+// Why a deployment waits, and who waits in which order. Reads the state, changes nothing.
+#include <algorithm>
+#include <functional>
+#include <unordered_map>
+
+#include "scheduler/engine_impl.h"
+
+namespace berth {
+namespace {
+
+Resources total_free(const NodeTable& nodes) {
+  Resources sum;
+  for (NodeIndex n = 0; n < nodes.size(); ++n) sum += nodes.free(n);
+  return sum;
+}
+
+// The node where the shortage of `asked` against room(node) weighs least; the first of equals.
+// There must be a node.
+template <class Room>
+NodeIndex nearest_node(const NodeTable& nodes, const Resources& asked, Room&& room) {
+  NodeIndex nearest = 0;
+  std::uint64_t least = ~std::uint64_t{0};
+  for (NodeIndex n = 0; n < nodes.size(); ++n) {
+    const std::uint64_t weight = nodes.weigh(shortage(asked, room(n)));
+    if (weight >= least) continue;
+    least = weight;
+    nearest = n;
+  }
+  return nearest;
+}
+
+// Smaller, but still some of everything that was asked for.
+bool same_shape(const Resources& asked, const Resources& smaller) {
+  return (asked.cpu_milli == 0) == (smaller.cpu_milli == 0) &&
+         (asked.memory_bytes == 0) == (smaller.memory_bytes == 0) &&
+         (asked.gpu_milli == 0) == (smaller.gpu_milli == 0) && asked != smaller;
+}
+
+struct Asking {
+  Resources demand;
+  Priority priority = Priority::low;
+  bool parked = false;
+};
+
+// Every reason that applies, in the order of precedence of core/reason.h.
+std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& asking,
+                            const Resources& free_total) {
+  std::vector<Reason> out;
+  const bool feasible = state.nodes.could_hold(asking.demand);
+  if (!feasible) out.push_back(Reason::exceeds_cluster);
+  if (state.paused) out.push_back(Reason::cluster_paused);
+  if (feasible && !state.nodes.find(asking.demand)) {
+    out.push_back(fits_into(asking.demand, free_total) ? Reason::fragmented
+                                                       : Reason::waiting_for_capacity);
+  }
+  if (asking.priority == Priority::low && state.low_is_blocked()) {
+    out.push_back(Reason::behind_higher_priority);
+  }
+  if (asking.parked) out.push_back(Reason::backoff_after_failure);
+  if (out.empty()) out.push_back(Reason::pending_evaluation);  // restored, not settled yet
+  return out;
+}
+
+// The node that misses least, what it has, and what of it would start at once.
+void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking, Explanation& out) {
+  const NodeTable& nodes = state.nodes;
+  if (nodes.size() == 0) return;
+  const auto room = [&](NodeIndex n) { return nodes.room_for(n, asking.demand); };
+  const auto best = nodes.find(asking.demand);
+  const NodeIndex nearest = best ? best->node : nearest_node(nodes, asking.demand, room);
+  out.nearest_node = nodes.node(nearest).name;
+  out.free_there = room(nearest);
+  out.missing = shortage(asking.demand, out.free_there);
+  for (NodeIndex n = 0; n < nodes.size(); ++n) {
+    out.largest_hole = elementwise_max(out.largest_hole, room(n));
+  }
+  const bool considered = !state.paused && !asking.parked &&
+                          (asking.priority == Priority::high || !state.low_is_blocked());
+  const Resources smaller = elementwise_min(asking.demand, out.free_there);
+  if (considered && same_shape(asking.demand, smaller)) out.would_fit = smaller;
+}
+
+}  // namespace
+
+std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand) const {
+  const NodeTable& nodes = impl_->nodes;
+  if (nodes.could_hold(demand)) return std::nullopt;
+  if (nodes.size() == 0) return TooLarge{demand, {}, {}};
+  const auto capacity = [&](NodeIndex n) { return NodeTable::usable_capacity(nodes.node(n)); };
+  const NodeIndex nearest = nearest_node(nodes, demand, capacity);
+  return TooLarge{demand, elementwise_min(demand, capacity(nearest)), nodes.node(nearest).name};
+}
+
+std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const {
+  const WaitingQueues& waiting = impl_->waiting;
+  const WaitingQueues::Slot slot = waiting.find(id);
+  if (slot == WaitingQueues::kNone) return std::nullopt;
+  const WaitingQueues::Entry& entry = waiting.entry(slot);
+  const Asking asking{waiting.demand(slot), entry.priority, entry.parked};
+
+  Explanation out;
+  out.id = id;
+  out.priority = asking.priority;
+  out.demand = asking.demand;
+  out.free_total = total_free(impl_->nodes);
+  out.all = reasons(*impl_, asking, out.free_total);
+  out.reason = out.all.front();
+  out.too_large = never_fits(asking.demand);
+  describe_nearest(*impl_, asking, out);
+  if (!entry.parked) {
+    const OrderedSequence& high = waiting.band(Priority::high).considered;
+    if (entry.priority == Priority::high) {
+      out.ahead_high = high.rank(entry.order);
+    } else {
+      out.ahead_high = high.size();
+      out.ahead_low = waiting.band(Priority::low).considered.rank(entry.order);
+    }
+    out.position = out.ahead_high + out.ahead_low + 1;
+  }
+  return out;
+}
+
+std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t limit) const {
+  const WaitingQueues& waiting = impl_->waiting;
+  const Resources free_total = total_free(impl_->nodes);
+  std::vector<QueueEntry> out;
+  std::size_t skip = position > 0 ? position - 1 : 0;
+  std::size_t before = 0;  // all positions of the sequences that came before
+
+  const auto list = [&](Priority priority, bool parked) {
+    const WaitingQueues::Band& band = waiting.band(priority);
+    const OrderedSequence& sequence = parked ? band.parked : band.considered;
+    std::unordered_map<ShapeTable::Row, Reason> known;  // equal demands wait for the same reason
+    std::size_t rank = std::min(skip, sequence.size());
+    skip -= rank;
+    while (out.size() < limit && rank < sequence.size()) {
+      const auto run = sequence.run(rank);
+      for (std::size_t i = 0; i < run.values.size() && out.size() < limit; ++i, ++rank) {
+        const WaitingQueues::Entry& entry = waiting.entry(run.values[i]);
+        const Resources& demand = band.shapes.demand(entry.row);
+        auto reason = known.find(entry.row);
+        if (reason == known.end()) {
+          const Asking asking{demand, priority, parked};
+          reason = known.emplace(entry.row, reasons(*impl_, asking, free_total).front()).first;
+        }
+        const std::size_t place = parked ? 0 : before + rank + 1;
+        out.push_back({entry.id, priority, entry.order, demand, place, reason->second});
+      }
+    }
+    before += sequence.size();
+  };
+  for (const bool parked : {false, true}) {
+    for (const Priority priority : {Priority::high, Priority::low}) list(priority, parked);
+  }
+  return out;
+}
+
+}  // namespace berth

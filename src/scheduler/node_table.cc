@@ -1,0 +1,254 @@
+#include "scheduler/node_table.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <stdexcept>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "base/ensure.h"
+
+namespace berth {
+namespace {
+
+// amount / largest in units of 2^-20, rounded down, in integers: the same on every machine.
+std::uint64_t relative(std::int64_t amount, std::int64_t largest) {
+  constexpr int kUnit = 20;
+  constexpr std::uint64_t kWholeMax = std::uint64_t{1} << 40;
+  if (largest <= 0) largest = 1;
+  const auto whole = std::min(static_cast<std::uint64_t>(amount / largest), kWholeMax);
+  auto rest = static_cast<std::uint64_t>(amount % largest);
+  auto unit = static_cast<std::uint64_t>(largest);
+  while (unit >> (62 - kUnit) != 0) {
+    unit >>= 1;
+    rest >>= 1;
+  }
+  return (whole << kUnit) + (rest << kUnit) / unit;
+}
+
+}  // namespace
+
+// Compared as (first, slack, node), smallest wins.
+struct NodeTable::Best {
+  bool found = false;
+  std::int64_t first = 0;
+  std::uint64_t slack = 0;
+  NodeIndex node = 0;
+};
+
+NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
+  const std::size_t count = nodes_.size();
+  std::set<std::string_view> names;
+  first_device_.reserve(count + 1);
+  first_device_.push_back(0);
+  for (const Node& node : nodes_) {
+    ensure(names.insert(node.name).second, "two nodes of one cluster have the same name");
+    const Resources capacity = usable_capacity(node);
+    ensure(capacity.cpu_milli >= 0 && capacity.memory_bytes >= 0 && capacity.gpu_milli >= 0,
+           "a node has a negative capacity");
+    first_device_.push_back(first_device_.back() + static_cast<std::uint32_t>(node.devices()));
+    largest_ = elementwise_max(largest_, capacity);
+    const auto covers = [&](const Resources& kind) { return fits_into(capacity, kind); };
+    if (std::ranges::any_of(capacity_kinds_, covers)) continue;
+    std::erase_if(capacity_kinds_,
+                  [&](const Resources& kind) { return fits_into(kind, capacity); });
+    capacity_kinds_.push_back(capacity);
+  }
+  device_free_.assign(first_device_.back(), static_cast<std::int32_t>(kGpuDevice));
+  active_.assign(count, 0);
+  reach_.assign(count, 0);
+  free_gpu_.assign(count, 0);
+  slack_.assign(count, 0);
+  for (const Node& node : nodes_) {
+    free_cpu_.push_back(node.capacity.cpu_milli);
+    free_memory_.push_back(node.capacity.memory_bytes);
+  }
+  block_room_.resize((count + kBlock - 1) / kBlock);
+  for (NodeIndex n = 0; n < count; ++n) refresh(n, {});
+  for (std::size_t block = 0; block < block_room_.size(); ++block) refresh_block(block);
+}
+
+Resources NodeTable::free(NodeIndex n) const {
+  return {free_cpu_[n], free_memory_[n], free_gpu_[n]};
+}
+
+std::span<const std::int32_t> NodeTable::devices(NodeIndex n) const {
+  return std::span(device_free_).subspan(first_device_[n], first_device_[n + 1] - first_device_[n]);
+}
+
+Resources NodeTable::room_for(NodeIndex n, const Resources& demand) const {
+  std::int64_t gpu = 0;
+  if (demand.gpu_milli >= kGpuDevice) {
+    gpu = reach_[n] / kGpuDevice * kGpuDevice;
+  } else if (demand.gpu_milli > 0) {
+    gpu = std::min(reach_[n], kGpuDevice);
+  }
+  return {free_cpu_[n], free_memory_[n], gpu};
+}
+
+Resources NodeTable::usable_capacity(const Node& node) {
+  return {node.capacity.cpu_milli, node.capacity.memory_bytes, node.devices() * kGpuDevice};
+}
+
+bool NodeTable::could_hold(const Resources& demand) const {
+  return std::ranges::any_of(capacity_kinds_,
+                             [&](const Resources& kind) { return fits_into(demand, kind); });
+}
+
+std::uint64_t NodeTable::weigh(const Resources& amount) const {
+  return relative(amount.cpu_milli, largest_.cpu_milli) +
+         relative(amount.memory_bytes, largest_.memory_bytes) +
+         relative(amount.gpu_milli, largest_.gpu_milli);
+}
+
+std::int32_t NodeTable::smallest_share(NodeIndex n, std::int64_t at_least) const {
+  std::int32_t smallest = std::numeric_limits<std::int32_t>::max();
+  for (const std::int32_t free : devices(n)) {
+    if (free >= at_least) smallest = std::min(smallest, free);
+  }
+  return smallest;
+}
+
+void NodeTable::consider(NodeIndex n, const Resources& demand, Best& best) const {
+  if (!fits_into(demand, room(n))) return;
+  Best here{true, 0, slack_[n], n};
+  if (demand.gpu_milli == 0) {
+    here.first = free_gpu_[n];
+  } else if (demand.gpu_milli < kGpuDevice) {
+    here.first = smallest_share(n, demand.gpu_milli);
+  } else {
+    here.first = reach_[n];
+  }
+  const auto key = [](const Best& b) { return std::tuple(b.first, b.slack, b.node); };
+  if (!best.found || key(here) < key(best)) best = here;
+}
+
+Placement NodeTable::place(const Best& best, const Resources& demand) const {
+  Placement out{best.node, {}};
+  const auto free = devices(best.node);
+  std::int64_t whole = demand.gpu_milli / kGpuDevice;
+  const auto share = static_cast<std::int32_t>(demand.gpu_milli);
+  for (std::size_t d = 0; d < free.size(); ++d) {
+    const auto device = static_cast<std::int32_t>(d);
+    if (demand.gpu_milli > 0 && demand.gpu_milli < kGpuDevice && free[d] == best.first) {
+      out.gpus.push_back({device, share});
+      break;
+    }
+    if (whole > 0 && free[d] == kGpuDevice) {
+      out.gpus.push_back({device, static_cast<std::int32_t>(kGpuDevice)});
+      --whole;
+    }
+  }
+  return out;
+}
+
+std::optional<Placement> NodeTable::find(const Resources& demand) const {
+  Best best;
+  for (std::size_t block = 0; block < block_room_.size(); ++block) {
+    if (!fits_into(demand, block_room_[block])) continue;
+    const std::size_t end = std::min(nodes_.size(), (block + 1) * kBlock);
+    for (std::size_t n = block * kBlock; n < end; ++n) {
+      consider(static_cast<NodeIndex>(n), demand, best);
+    }
+  }
+  return best.found ? std::optional(place(best, demand)) : std::nullopt;
+}
+
+std::optional<Placement> NodeTable::find_among(std::span<const NodeIndex> nodes,
+                                               const Resources& demand) const {
+  Best best;
+  for (const NodeIndex n : nodes) consider(n, demand, best);
+  return best.found ? std::optional(place(best, demand)) : std::nullopt;
+}
+
+void NodeTable::take(const Placement& place, const Resources& demand) {
+  const NodeIndex n = place.node;
+  ensure(n < nodes_.size(), "a placement names a node that does not exist");
+  const Resources before = room(n);
+  free_cpu_[n] -= demand.cpu_milli;
+  free_memory_[n] -= demand.memory_bytes;
+  ensure(free_cpu_[n] >= 0 && free_memory_[n] >= 0, "a node would be over-committed");
+  std::int64_t gpu = 0;
+  for (const GpuShare& share : place.gpus) {
+    ensure(share.device >= 0 && share.device < nodes_[n].devices() && share.milli > 0,
+           "a placement names a device that does not exist");
+    std::int32_t& free = device_free_[first_device_[n] + static_cast<std::uint32_t>(share.device)];
+    free -= share.milli;
+    ensure(free >= 0, "a GPU device would be over-committed");
+    gpu += share.milli;
+  }
+  ensure(gpu == demand.gpu_milli, "a placement holds another GPU amount than was asked for");
+  ++active_[n];
+  refresh(n, before);
+}
+
+void NodeTable::give(const Placement& place, const Resources& demand) {
+  const NodeIndex n = place.node;
+  const Resources before = room(n);
+  free_cpu_[n] += demand.cpu_milli;
+  free_memory_[n] += demand.memory_bytes;
+  ensure(free_cpu_[n] <= nodes_[n].capacity.cpu_milli &&
+             free_memory_[n] <= nodes_[n].capacity.memory_bytes && active_[n] > 0,
+         "more was given back than the node has");
+  for (const GpuShare& share : place.gpus) {
+    std::int32_t& free = device_free_[first_device_[n] + static_cast<std::uint32_t>(share.device)];
+    free += share.milli;
+    ensure(free <= kGpuDevice, "more was given back than the device has");
+  }
+  --active_[n];
+  refresh(n, before);
+}
+
+void NodeTable::refresh(NodeIndex n, const Resources& before) {
+  std::int64_t whole = 0;
+  std::int64_t total = 0;
+  std::int64_t largest = 0;
+  for (const std::int64_t free : devices(n)) {
+    total += free;
+    largest = std::max(largest, free);
+    if (free == kGpuDevice) whole += kGpuDevice;
+  }
+  reach_[n] = std::max(whole, largest);
+  free_gpu_[n] = total;
+  slack_[n] = weigh(free(n));
+  // The maxima stay what they are unless this node exceeds one, or may have been one.
+  Resources& bound = block_room_[n / kBlock];
+  const Resources now = room(n);
+  const bool may_shrink = before.cpu_milli == bound.cpu_milli ||
+                          before.memory_bytes == bound.memory_bytes ||
+                          before.gpu_milli == bound.gpu_milli;
+  bound = elementwise_max(bound, now);
+  if (may_shrink) refresh_block(n / kBlock);
+}
+
+void NodeTable::refresh_block(std::size_t block) {
+  Resources bound;
+  const std::size_t end = std::min(nodes_.size(), (block + 1) * kBlock);
+  for (std::size_t n = block * kBlock; n < end; ++n) {
+    bound = elementwise_max(bound, room(static_cast<NodeIndex>(n)));
+  }
+  block_room_[block] = bound;
+}
+
+void NodeTable::check() const {
+  std::vector<Resources> bounds(block_room_.size());
+  for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+    std::int64_t total = 0;
+    std::int64_t whole = 0;
+    for (const std::int32_t free : devices(n)) {
+      total += free;
+      if (free == kGpuDevice) ++whole;
+    }
+    const auto shares = devices(n);
+    const std::int64_t largest = shares.empty() ? 0 : std::ranges::max(shares);
+    const bool same = free_gpu_[n] == total && slack_[n] == weigh(free(n)) &&
+                      reach_[n] == (whole > 0 ? whole * kGpuDevice : largest);
+    if (!same) throw std::logic_error("what is derived for node " + nodes_[n].name + " is stale");
+    bounds[n / kBlock] = elementwise_max(bounds[n / kBlock], room(n));
+  }
+  if (bounds != block_room_) throw std::logic_error("the maxima of a block of nodes are stale");
+}
+
+}  // namespace berth

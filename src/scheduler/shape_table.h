@@ -1,0 +1,84 @@
+// The waiting deployments of one priority, grouped by demand. Those with equal demand form a row;
+// only the head of each row need be looked at, because what does not fit for the head does not fit
+// for the rest of its row either. Real clusters see few demands: 151 among the 8,152 pods of one
+// public trace, 76 among 15,000 jobs of another.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/resources.h"
+#include "scheduler/ordered_sequence.h"
+#include "scheduler/slot_index.h"
+
+namespace berth {
+
+class ShapeTable {
+ public:
+  using Row = std::uint32_t;
+
+  // A row lives as long as something refers to it, considered (add) or parked.
+  [[nodiscard]] Row find(const Resources& demand) const;  // SlotIndex::kNone: no such row
+  [[nodiscard]] Row acquire(const Resources& demand, bool feasible);
+  void release(Row row);
+
+  void add(Row row, std::uint64_t order, std::uint32_t slot);
+  void remove(Row row, std::uint64_t order);
+  [[nodiscard]] const Resources& demand(Row row) const { return rows_[row].demand; }
+  [[nodiscard]] bool feasible(Row row) const { return rows_[row].feasible; }
+  [[nodiscard]] const OrderedSequence& waiting(Row row) const { return rows_[row].waiting; }
+
+  // How many wait (without parked ones) whose demand some node could hold while empty.
+  [[nodiscard]] std::size_t feasible_waiting() const { return feasible_waiting_; }
+  // After a change of the node list.
+  template <class Feasible>
+  void judge_again(Feasible&& feasible) {
+    for (Row row = 0; row < rows_.size(); ++row) {
+      if (rows_[row].references > 0) set_feasible(row, feasible(rows_[row].demand));
+    }
+  }
+
+  // Fresh rows have begun to wait since forget_fresh(): they have not been compared with all nodes.
+  [[nodiscard]] std::span<const Row> fresh() const { return fresh_; }
+  [[nodiscard]] bool is_fresh(Row row) const { return rows_[row].fresh_at != kNotFresh; }
+  void forget_fresh();
+
+  // Appends the feasible waiting rows whose demand does not exceed `room` in any resource.
+  void collect(const Resources& room, std::vector<Row>& out) const;
+
+  // The rows in use; for checks and listings.
+  [[nodiscard]] std::vector<Row> rows() const;
+  [[nodiscard]] std::uint32_t references(Row row) const { return rows_[row].references; }
+  [[nodiscard]] std::size_t memory_bytes() const;
+  void check() const;  // throws std::logic_error
+
+ private:
+  static constexpr std::uint32_t kNotFresh = ~std::uint32_t{0};
+  struct RowState {
+    Resources demand;
+    OrderedSequence waiting;
+    std::uint32_t references = 0;
+    std::uint32_t fresh_at = kNotFresh;  // its place in fresh_
+    bool feasible = false;
+  };
+  [[nodiscard]] static std::uint64_t hash(const Resources& demand);
+  [[nodiscard]] auto hasher() const {
+    return [this](std::uint32_t row) { return hash(rows_[row].demand); };
+  }
+  void set_feasible(Row row, bool feasible);
+  void set_fresh(Row row, bool fresh);
+  void refresh_filter(Row row);
+
+  std::vector<RowState> rows_;
+  std::vector<Row> unused_;
+  SlotIndex index_;  // demand -> row
+  std::vector<Row> fresh_;
+  std::size_t feasible_waiting_ = 0;
+  // What collect() reads, one array per resource; rows that cannot start ask for more than any node
+  // has.
+  std::vector<std::int64_t> cpu_;
+  std::vector<std::int64_t> memory_;
+  std::vector<std::int64_t> gpu_;
+};
+
+}  // namespace berth

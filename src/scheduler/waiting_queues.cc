@@ -1,0 +1,141 @@
+#include "scheduler/waiting_queues.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "base/ensure.h"
+#include "scheduler/active_set.h"
+
+namespace berth {
+
+auto WaitingQueues::hasher() const {
+  return [this](Slot slot) { return hash_of_id(entry(slot).id); };
+}
+
+WaitingQueues::WaitingQueues(const WaitingQueues& other)
+    : first_unused_(other.first_unused_), index_(other.index_), bands_(other.bands_) {
+  for (const auto& chunk : other.chunks_) {
+    chunks_.push_back(std::make_unique<Entry[]>(kChunk));
+    std::copy_n(chunk.get(), kChunk, chunks_.back().get());
+  }
+}
+
+WaitingQueues::Slot WaitingQueues::find(const DeploymentId& id) const {
+  return index_.find(hash_of_id(id), [&](Slot slot) { return entry(slot).id == id; });
+}
+
+WaitingQueues::Slot WaitingQueues::take_slot() {
+  if (first_unused_ == kNone) {
+    const auto base = static_cast<Slot>(chunks_.size() * kChunk);
+    chunks_.push_back(std::make_unique<Entry[]>(kChunk));
+    for (Slot i = 0; i < kChunk; ++i) at(base + i).row = i + 1 < kChunk ? base + i + 1 : kNone;
+    first_unused_ = base;
+  }
+  const Slot slot = first_unused_;
+  first_unused_ = at(slot).row;
+  return slot;
+}
+
+void WaitingQueues::link(Slot slot, const Resources& demand, bool feasible) {
+  Entry& e = at(slot);
+  Band& b = bands_[static_cast<std::size_t>(e.priority)];
+  e.row = b.shapes.acquire(demand, feasible);
+  ensure((e.parked ? b.parked : b.considered).insert(e.order, slot),
+         "two waiting deployments have the same order");
+  if (!e.parked) b.shapes.add(e.row, e.order, slot);
+}
+
+void WaitingQueues::unlink(Slot slot) {
+  const Entry& e = entry(slot);
+  Band& b = bands_[static_cast<std::size_t>(e.priority)];
+  ensure((e.parked ? b.parked : b.considered).erase(e.order),
+         "a waiting deployment is missing from its queue");
+  if (!e.parked) b.shapes.remove(e.row, e.order);
+  b.shapes.release(e.row);
+}
+
+void WaitingQueues::add(const Queued& queued, bool feasible) {
+  ensure(find(queued.id) == kNone, "a deployment that already waits is queued");
+  const Slot slot = take_slot();
+  at(slot) = {queued.id, queued.order, 0, queued.priority, queued.parked, true};
+  index_.insert(hash_of_id(queued.id), slot, hasher());
+  link(slot, queued.demand, feasible);
+}
+
+void WaitingQueues::remove(Slot slot) {
+  unlink(slot);
+  index_.erase(hash_of_id(entry(slot).id), slot, hasher());
+  at(slot) = {};
+  at(slot).row = first_unused_;
+  first_unused_ = slot;
+}
+
+void WaitingQueues::unpark(Slot slot) {
+  Entry& e = at(slot);
+  if (!e.parked) return;
+  Band& b = bands_[static_cast<std::size_t>(e.priority)];
+  ensure(b.parked.erase(e.order) && b.considered.insert(e.order, slot),
+         "a parked deployment cannot go back to its queue");
+  b.shapes.add(e.row, e.order, slot);
+  e.parked = false;
+}
+
+void WaitingQueues::change_priority(Slot slot, Priority priority) {
+  if (entry(slot).priority == priority) return;
+  const Resources demand = this->demand(slot);
+  const bool feasible = band(entry(slot).priority).shapes.feasible(entry(slot).row);
+  unlink(slot);
+  at(slot).priority = priority;
+  link(slot, demand, feasible);
+}
+
+std::size_t WaitingQueues::memory_bytes() const {
+  std::size_t sum =
+      chunks_.size() * (kChunk * sizeof(Entry) + sizeof(chunks_[0])) + index_.memory_bytes();
+  for (const Band& b : bands_) {
+    sum += b.shapes.memory_bytes() + b.considered.memory_bytes() + b.parked.memory_bytes();
+  }
+  return sum;
+}
+
+void WaitingQueues::check() const {
+  const auto must = [](bool ok, const char* sentence) {
+    if (!ok) throw std::logic_error(sentence);
+  };
+  std::size_t found = 0;
+  for (const Priority priority : {Priority::high, Priority::low}) {
+    const Band& b = band(priority);
+    b.shapes.check();
+    b.considered.check();
+    b.parked.check();
+    std::size_t in_rows = 0;
+    std::size_t references = 0;
+    for (const ShapeTable::Row row : b.shapes.rows()) {
+      in_rows += b.shapes.waiting(row).size();
+      references += b.shapes.references(row);
+    }
+    must(in_rows == b.considered.size(), "the queue and its groups by demand differ in size");
+    must(references == b.considered.size() + b.parked.size(), "the groups have lost entries");
+    for (const bool parked : {false, true}) {
+      const OrderedSequence& queue = parked ? b.parked : b.considered;
+      for (std::size_t rank = 0; rank < queue.size();) {
+        const auto run = queue.run(rank);
+        for (std::size_t i = 0; i < run.keys.size(); ++i) {
+          const Entry& e = entry(run.values[i]);
+          must(e.used && e.order == run.keys[i] && e.priority == priority && e.parked == parked,
+               "a queue leads to an entry that does not belong there");
+          must(find(e.id) == run.values[i], "the index by id does not lead to its entry");
+          const OrderedSequence& row = b.shapes.waiting(e.row);
+          const auto in_row = row.run(row.rank(e.order));
+          const bool there = !in_row.keys.empty() && in_row.keys[0] == e.order;
+          must(there == !parked, "an entry is missing from the group of its demand");
+          ++found;
+        }
+        rank += run.keys.size();
+      }
+    }
+  }
+  must(found == index_.size(), "the index by id and the queues differ in size");
+}
+
+}  // namespace berth

@@ -1,0 +1,81 @@
+// Everything that waits in one cluster: per priority a queue in order of admission, and the same
+// deployments grouped by demand. Parked ones (in back-off) stand beside their queue.
+//
+// An entry is 32 bytes in a table of chunks; everything else refers to it by its 32-bit slot.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/deployment.h"
+#include "scheduler/engine.h"
+#include "scheduler/ordered_sequence.h"
+#include "scheduler/shape_table.h"
+#include "scheduler/slot_index.h"
+
+namespace berth {
+
+class WaitingQueues {
+ public:
+  using Slot = std::uint32_t;
+  static constexpr Slot kNone = SlotIndex::kNone;
+
+  struct Entry {
+    DeploymentId id;
+    std::uint64_t order = 0;
+    ShapeTable::Row row = 0;  // of an unused entry: the next unused one
+    Priority priority : 8 = Priority::low;
+    bool parked = false;
+    bool used = false;
+  };
+
+  struct Band {
+    ShapeTable shapes;
+    OrderedSequence considered;  // order -> slot
+    OrderedSequence parked;
+  };
+
+  WaitingQueues() = default;
+  WaitingQueues(const WaitingQueues& other);
+  WaitingQueues(WaitingQueues&&) = default;
+  WaitingQueues& operator=(WaitingQueues&&) = default;
+
+  [[nodiscard]] std::size_t size() const { return index_.size(); }
+  [[nodiscard]] Slot find(const DeploymentId& id) const;  // kNone when it does not wait
+  [[nodiscard]] const Entry& entry(Slot slot) const {
+    return chunks_[slot / kChunk][slot % kChunk];
+  }
+  [[nodiscard]] const Resources& demand(Slot slot) const {
+    return band(entry(slot).priority).shapes.demand(entry(slot).row);
+  }
+  [[nodiscard]] const Band& band(Priority p) const { return bands_[static_cast<std::size_t>(p)]; }
+  [[nodiscard]] ShapeTable& shapes(Priority p) {
+    return bands_[static_cast<std::size_t>(p)].shapes;
+  }
+
+  // `feasible`: whether some node could hold the demand while nothing else runs.
+  void add(const Queued& entry, bool feasible);  // its id must be new
+  void remove(Slot slot);
+  void unpark(Slot slot);
+  void change_priority(Slot slot, Priority priority);
+
+  [[nodiscard]] std::size_t memory_bytes() const;
+  void check() const;  // throws std::logic_error
+
+ private:
+  static constexpr std::size_t kChunk = 1024;
+  [[nodiscard]] Entry& at(Slot slot) { return chunks_[slot / kChunk][slot % kChunk]; }
+  [[nodiscard]] auto hasher() const;
+  [[nodiscard]] Slot take_slot();
+  void link(Slot slot, const Resources& demand, bool feasible);
+  void unlink(Slot slot);
+
+  std::vector<std::unique_ptr<Entry[]>> chunks_;
+  Slot first_unused_ = kNone;
+  SlotIndex index_;  // id -> slot
+  std::array<Band, 2> bands_;
+};
+static_assert(sizeof(WaitingQueues::Entry) == 32);
+
+}  // namespace berth

@@ -1,0 +1,138 @@
+// Random histories of one cluster: events that are legal in the state that they meet.
+#pragma once
+#include <random>
+#include <vector>
+
+#include "reference_engine.h"
+#include "support.h"
+
+namespace berth {
+
+struct HistoryShape {
+  std::uint32_t nodes = 4;
+  std::uint32_t shapes = 12;       // different demands; 0: nearly every demand is different
+  std::uint32_t aim_waiting = 40;  // about how many wait
+  bool gpus = true;
+};
+
+class RandomHistory {
+ public:
+  RandomHistory(std::uint64_t seed, const HistoryShape& shape) : random_(seed), shape_(shape) {
+    for (std::uint32_t n = 0; n < shape.nodes; ++n) nodes_.push_back(random_node());
+    for (std::uint32_t s = 0; s < shape.shapes; ++s) demands_.push_back(random_demand());
+  }
+
+  [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
+
+  EngineEvent next(const ReferenceEngine& now, const ClusterEngine& engine) {
+    const std::size_t waiting = now.high().size() + now.low().size();
+    if (++events_ % 150 == 0) high_percent_ = below(2) == 0 ? below(5) : below(60);
+    const std::uint64_t dice = below(100);
+    if (dice < 2) return PauseChanged{below(4) == 0};
+    if (dice < 5) return resized(engine);
+    if (dice < 12 && waiting > 0) return Withdrawn{pick_waiting(now).id};
+    if (dice < 19 && waiting > 0) {
+      return Reprioritized{pick_waiting(now).id, random_priority()};
+    }
+    if (dice < 30) {
+      if (const auto id = pick_parked(now)) return Unparked{*id};
+    }
+    const bool fill = waiting < shape_.aim_waiting ? below(3) > 0 : below(4) == 0;
+    if (!fill && !now.active().empty()) return released(now);
+    return new_entry();
+  }
+
+ private:
+  std::uint64_t below(std::uint64_t n) { return random_() % n; }
+
+  // Phases with hardly any high ones alternate with phases in which they crowd out the low ones.
+  Priority random_priority() { return below(100) < high_percent_ ? Priority::high : Priority::low; }
+
+  Node random_node() {
+    // The first node has GPUs, so that every history with GPUs can use them.
+    const bool with_gpus = shape_.gpus && (next_name_ == 0 || below(2) == 0);
+    const auto gpus = with_gpus ? 1 + static_cast<std::int64_t>(below(4)) : 0;
+    return machine("n" + std::to_string(next_name_++), 4 + static_cast<std::int64_t>(below(13)),
+                   8 + static_cast<std::int64_t>(below(25)), gpus);
+  }
+
+  Resources random_demand() {
+    Resources out;
+    out.cpu_milli = static_cast<std::int64_t>(below(9)) * 500;
+    out.memory_bytes = static_cast<std::int64_t>(below(17)) * kGiB / 2;
+    if (shape_.gpus && below(2) == 0) {
+      out.gpu_milli = below(2) == 0 ? 1 + static_cast<std::int64_t>(below(999))
+                                    : 1000 * (1 + static_cast<std::int64_t>(below(3)));
+    }
+    if (below(25) == 0) out.cpu_milli = 9000 + static_cast<std::int64_t>(below(10)) * 1000;
+    return out;
+  }
+
+  EngineEvent new_entry() {
+    Resources demand = demands_.empty() ? random_demand() : demands_[below(demands_.size())];
+    if (below(40) == 0) demand = res(100);  // as after a cluster shrank under it
+    Queued out = queued(++counter_, random_priority(), demand);
+    out.parked = below(15) == 0;
+    return out;
+  }
+
+  // Most that end are gone for good; some come back as retries, with their old place in the queue.
+  EngineEvent released(const ReferenceEngine& now) {
+    if (!returning_.empty() && below(3) == 0) {
+      Queued out = returning_.back();
+      returning_.pop_back();
+      if (!now.active().contains(out.id)) return out;
+    }
+    auto it = now.active().begin();
+    std::advance(it, static_cast<std::ptrdiff_t>(below(now.active().size())));
+    if (below(4) == 0) {
+      returning_.push_back(
+          {it->first, random_priority(), number_of(it->first), it->second.demand, below(2) == 0});
+    }
+    return Released{it->first};
+  }
+
+  EngineEvent resized(const ClusterEngine& engine) {
+    std::vector<Node> next = nodes_;
+    const std::uint64_t dice = below(4);
+    if (dice == 0) next.push_back(random_node());
+    if (dice == 1 && next.size() > 1) next.erase(next.begin() + index(next.size()));
+    if (dice == 2 && !next.empty()) {
+      Node changed = random_node();
+      Node& node = next[below(next.size())];
+      changed.name = node.name;
+      node = changed;
+    }
+    if (dice == 3) std::shuffle(next.begin(), next.end(), random_);
+    if (engine.can_resize(next).empty()) nodes_ = next;
+    return Resized{nodes_};
+  }
+
+  std::ptrdiff_t index(std::size_t n) { return static_cast<std::ptrdiff_t>(below(n)); }
+
+  const Queued& pick_waiting(const ReferenceEngine& now) {
+    const std::size_t i = below(now.high().size() + now.low().size());
+    return i < now.high().size() ? now.high()[i] : now.low()[i - now.high().size()];
+  }
+
+  static std::optional<DeploymentId> pick_parked(const ReferenceEngine& now) {
+    for (const auto* queue : {&now.high(), &now.low()}) {
+      for (const Queued& entry : *queue) {
+        if (entry.parked) return entry.id;
+      }
+    }
+    return std::nullopt;
+  }
+
+  std::mt19937_64 random_;
+  HistoryShape shape_;
+  std::vector<Node> nodes_;
+  std::vector<Resources> demands_;
+  std::vector<Queued> returning_;
+  std::uint64_t high_percent_ = 25;
+  std::uint64_t events_ = 0;
+  std::uint64_t counter_ = 0;
+  std::uint64_t next_name_ = 0;
+};
+
+}  // namespace berth

@@ -1,0 +1,249 @@
+// The scheduling rules, written down a second time in the plainest way: two lists, gone through
+// from the front after every event, every node looked at every time. It takes over where the engine
+// under test placed a deployment, after making sure that the place is one; which deployments start,
+// and in which order, it decides by itself.
+//
+// `Flaw` makes it deliberately wrong, to show that a comparison would notice.
+#pragma once
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "scheduler/engine.h"
+
+namespace berth {
+
+enum class Flaw {
+  none,
+  low_before_high_is_empty,
+  first_misfit_blocks_the_queue,
+  parked_blocks_low,
+  too_large_blocks_low,
+  newest_first,
+  pause_is_ignored,
+  forgets_the_last_node,
+  shares_may_span_devices,
+  release_of_gpus_is_forgotten,
+  priority_change_loses_the_place,
+};
+
+class ReferenceEngine {
+ public:
+  explicit ReferenceEngine(std::vector<Node> nodes, Flaw flaw = Flaw::none) : flaw_(flaw) {
+    for (Node& node : nodes) machines_.push_back(empty(std::move(node)));
+  }
+
+  // Applies the event and compares; empty when `starts` is what has to happen, else a sentence.
+  std::string follow(const EngineEvent& event, const std::vector<Start>& starts) {
+    std::visit([&](const auto& e) { on(e); }, event);
+    return process(starts);
+  }
+
+  [[nodiscard]] const std::vector<Queued>& high() const { return high_; }
+  [[nodiscard]] const std::vector<Queued>& low() const { return low_; }
+  [[nodiscard]] const std::map<DeploymentId, ActiveEntry>& active() const { return active_; }
+  [[nodiscard]] bool paused() const { return paused_; }
+
+ private:
+  struct Machine {
+    Node node;
+    std::int64_t cpu = 0;
+    std::int64_t memory = 0;
+    std::vector<std::int32_t> devices;
+  };
+
+  static Machine empty(Node node) {
+    Machine out{node, node.capacity.cpu_milli, node.capacity.memory_bytes, {}};
+    out.devices.assign(static_cast<std::size_t>(node.devices()), 1000);
+    return out;
+  }
+
+  [[nodiscard]] bool fits(const Machine& machine, const Resources& demand) const {
+    if (machine.cpu < demand.cpu_milli || machine.memory < demand.memory_bytes) return false;
+    if (demand.gpu_milli == 0) return true;
+    if (demand.gpu_milli < 1000) {
+      std::int64_t together = 0;
+      for (const std::int32_t free : machine.devices) {
+        if (free >= demand.gpu_milli) return true;
+        together += free;
+      }
+      return flaw_ == Flaw::shares_may_span_devices && together >= demand.gpu_milli;
+    }
+    const auto whole = std::count(machine.devices.begin(), machine.devices.end(), 1000);
+    return whole * 1000 >= demand.gpu_milli;
+  }
+
+  [[nodiscard]] bool fits_somewhere(const Resources& demand) const {
+    const std::size_t last =
+        machines_.size() - (flaw_ == Flaw::forgets_the_last_node && machines_.size() > 1 ? 1 : 0);
+    for (std::size_t m = 0; m < last; ++m) {
+      if (fits(machines_[m], demand)) return true;
+    }
+    return false;
+  }
+
+  [[nodiscard]] bool feasible(const Resources& demand) const {
+    for (const Machine& machine : machines_) {
+      if (fits(empty(machine.node), demand)) return true;
+    }
+    return false;
+  }
+
+  [[nodiscard]] bool high_is_empty() const {
+    for (const Queued& q : high_) {
+      if (q.parked && flaw_ != Flaw::parked_blocks_low) continue;
+      if (feasible(q.demand) || flaw_ == Flaw::too_large_blocks_low) return false;
+    }
+    return true;
+  }
+
+  // --- events ---------------------------------------------------------------------------------
+
+  std::vector<Queued>& queue(Priority p) { return p == Priority::high ? high_ : low_; }
+
+  void put(const Queued& entry) {
+    auto& q = queue(entry.priority);
+    const auto later = [&](const Queued& other) {
+      return flaw_ == Flaw::newest_first ? other.order < entry.order : other.order > entry.order;
+    };
+    q.insert(std::find_if(q.begin(), q.end(), later), entry);
+  }
+
+  std::optional<Queued> drop(const DeploymentId& id) {
+    for (auto* q : {&high_, &low_}) {
+      for (auto it = q->begin(); it != q->end(); ++it) {
+        if (it->id != id) continue;
+        const Queued out = *it;
+        q->erase(it);
+        return out;
+      }
+    }
+    return std::nullopt;
+  }
+
+  void on(const Queued& e) { put(e); }
+  void on(const Withdrawn& e) { drop(e.id); }
+  void on(const Unparked& e) {
+    auto entry = drop(e.id);
+    entry->parked = false;
+    put(*entry);
+  }
+  void on(const Reprioritized& e) {
+    auto entry = drop(e.id);
+    const bool changed = entry->priority != e.priority;
+    entry->priority = e.priority;
+    put(*entry);
+    if (changed && flaw_ == Flaw::priority_change_loses_the_place) {
+      auto& q = queue(e.priority);
+      std::erase_if(q, [&](const Queued& other) { return other.id == e.id; });
+      q.push_back(*entry);
+    }
+  }
+  void on(const PauseChanged& e) { paused_ = e.paused; }
+  void on(const Released& e) {
+    const auto found = active_.find(e.id);
+    if (found == active_.end()) return;
+    Machine& machine = machines_[found->second.placement.node];
+    machine.cpu += found->second.demand.cpu_milli;
+    machine.memory += found->second.demand.memory_bytes;
+    if (flaw_ != Flaw::release_of_gpus_is_forgotten) {
+      for (const GpuShare& share : found->second.placement.gpus) {
+        machine.devices[static_cast<std::size_t>(share.device)] += share.milli;
+      }
+    }
+    active_.erase(found);
+  }
+  void on(const Resized& e) {
+    std::vector<Machine> next;
+    for (const Node& node : e.nodes) next.push_back(empty(node));
+    for (auto& [id, entry] : active_) {
+      const std::string name = machines_[entry.placement.node].node.name;
+      for (std::size_t m = 0; m < next.size(); ++m) {
+        if (next[m].node.name != name) continue;
+        entry.placement.node = static_cast<std::uint32_t>(m);
+        occupy(next[m], entry);
+        break;
+      }
+    }
+    machines_ = std::move(next);
+  }
+
+  // --- processing -----------------------------------------------------------------------------
+
+  static void occupy(Machine& machine, const ActiveEntry& entry) {
+    machine.cpu -= entry.demand.cpu_milli;
+    machine.memory -= entry.demand.memory_bytes;
+    for (const GpuShare& share : entry.placement.gpus) {
+      machine.devices[static_cast<std::size_t>(share.device)] -= share.milli;
+    }
+  }
+
+  // Whether the place is one for the demand: the right devices, and enough free on each.
+  [[nodiscard]] std::string fault_of(const Resources& demand, const Placement& place) const {
+    if (place.node >= machines_.size()) return "no such node";
+    const Machine& machine = machines_[place.node];
+    if (!fits(machine, demand)) return "it does not fit on that node";
+    std::vector<std::int32_t> left = machine.devices;
+    std::int64_t sum = 0;
+    for (const GpuShare& share : place.gpus) {
+      const auto device = static_cast<std::size_t>(share.device);
+      if (device >= left.size() || share.milli <= 0) return "no such device";
+      left[device] -= share.milli;
+      sum += share.milli;
+      if (left[device] < 0) return "the device is over-committed";
+      if (demand.gpu_milli >= 1000 && share.milli != 1000) return "a device is not given whole";
+    }
+    if (demand.gpu_milli < 1000 && place.gpus.size() > 1) return "a share spans devices";
+    if (sum != demand.gpu_milli) return "another GPU amount than asked for";
+    return {};
+  }
+
+  std::string go_through(std::vector<Queued>& q, const std::vector<Start>& starts,
+                         std::size_t& used) {
+    for (std::size_t i = 0; i < q.size();) {
+      const Queued entry = q[i];
+      if (entry.parked) {
+        ++i;
+        continue;
+      }
+      if (!fits_somewhere(entry.demand)) {
+        if (flaw_ == Flaw::first_misfit_blocks_the_queue) break;
+        ++i;
+        continue;
+      }
+      if (used == starts.size()) return entry.id.str() + " fits and did not start";
+      const Start& start = starts[used++];
+      if (start.id != entry.id) return start.id.str() + " started instead of " + entry.id.str();
+      const std::string fault = fault_of(entry.demand, start.placement);
+      if (!fault.empty()) return entry.id.str() + " was placed wrongly: " + fault;
+      const ActiveEntry active{entry.id, entry.demand, start.placement};
+      occupy(machines_[start.placement.node], active);
+      active_.emplace(entry.id, active);
+      q.erase(q.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    return {};
+  }
+
+  std::string process(const std::vector<Start>& starts) {
+    std::size_t used = 0;
+    if (!paused_ || flaw_ == Flaw::pause_is_ignored) {
+      if (auto fault = go_through(high_, starts, used); !fault.empty()) return fault;
+      if (high_is_empty() || flaw_ == Flaw::low_before_high_is_empty) {
+        if (auto fault = go_through(low_, starts, used); !fault.empty()) return fault;
+      }
+    }
+    if (used < starts.size()) return starts[used].id.str() + " started and should wait";
+    return {};
+  }
+
+  Flaw flaw_;
+  std::vector<Machine> machines_;
+  std::vector<Queued> high_;
+  std::vector<Queued> low_;
+  std::map<DeploymentId, ActiveEntry> active_;
+  bool paused_ = false;
+};
+
+}  // namespace berth

@@ -1,0 +1,155 @@
+// The two data structures that carry the queues, against the standard library's.
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "scheduler/ordered_sequence.h"
+#include "scheduler/slot_index.h"
+
+namespace berth {
+namespace {
+
+using Model = std::map<std::uint64_t, std::uint32_t>;
+
+void expect_equal(const OrderedSequence& sequence, const Model& model) {
+  sequence.check();
+  ASSERT_EQ(sequence.size(), model.size());
+  std::size_t rank = 0;
+  auto it = model.begin();
+  while (rank < sequence.size()) {
+    const auto run = sequence.run(rank);
+    ASSERT_FALSE(run.keys.empty());
+    for (std::size_t i = 0; i < run.keys.size(); ++i, ++rank, ++it) {
+      ASSERT_EQ(run.keys[i], it->first);
+      ASSERT_EQ(run.values[i], it->second);
+    }
+  }
+  EXPECT_TRUE(sequence.run(rank).keys.empty());
+  if (!model.empty()) {
+    EXPECT_EQ(sequence.first(),
+              (OrderedSequence::Item{model.begin()->first, model.begin()->second}));
+  }
+}
+
+// Grows to about `size`, then shrinks to nothing, several times over.
+void grow_and_shrink(std::uint64_t seed, std::uint64_t keys, std::size_t size) {
+  std::mt19937_64 random(seed);
+  OrderedSequence sequence;
+  Model model;
+  bool growing = true;
+  for (std::size_t step = 0; step < size * 8; ++step) {
+    if (model.size() > size) growing = false;
+    if (model.empty()) growing = true;
+    const std::uint64_t key = random() % keys;
+    if ((random() % 8 < 6) == growing) {
+      const auto value = static_cast<std::uint32_t>(random());
+      ASSERT_EQ(sequence.insert(key, value), model.emplace(key, value).second);
+    } else {
+      auto it = model.lower_bound(key);
+      if (it == model.end()) it = model.begin();
+      if (it == model.end()) continue;
+      ASSERT_TRUE(sequence.erase(it->first));
+      ASSERT_FALSE(sequence.erase(it->first));
+      model.erase(it);
+    }
+    ASSERT_EQ(sequence.rank(key),
+              static_cast<std::size_t>(std::distance(model.begin(), model.lower_bound(key))));
+    if (step % (size / 4 + 1) == 0) expect_equal(sequence, model);
+  }
+  OrderedSequence copy = sequence;
+  sequence = OrderedSequence();
+  expect_equal(copy, model);
+}
+
+TEST(OrderedSequence, BehavesLikeAMapOnRandomKeys) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    grow_and_shrink(seed, 400, 150);
+    grow_and_shrink(seed, 1'000'000, 600);
+  }
+  grow_and_shrink(99, 1'000'000, 4'000);
+}
+
+TEST(OrderedSequence, KeysInOrderFillTheirLeaves) {
+  OrderedSequence sequence;
+  constexpr std::uint32_t kCount = 200'000;
+  for (std::uint32_t i = 0; i < kCount; ++i) ASSERT_TRUE(sequence.insert(i, i));
+  sequence.check();
+  EXPECT_LT(sequence.memory_bytes(), kCount * 13);  // 12 bytes are the key and the value
+  for (std::uint32_t rank : {0U, 1U, 63U, 64U, 4'095U, 100'000U, kCount - 1}) {
+    EXPECT_EQ(sequence.run(rank).keys[0], rank);
+    EXPECT_EQ(sequence.rank(rank), rank);
+  }
+  EXPECT_EQ(sequence.rank(kCount + 5), kCount);
+  for (std::uint32_t i = 0; i < kCount; ++i) {
+    ASSERT_EQ(sequence.first().key, i);
+    ASSERT_TRUE(sequence.erase(i));
+  }
+  EXPECT_EQ(sequence.memory_bytes(), 0U);
+}
+
+TEST(OrderedSequence, ThinnedOutEverywhereGivesMemoryBack) {
+  OrderedSequence sequence;
+  constexpr std::uint32_t kCount = 64'000;
+  for (std::uint32_t i = 0; i < kCount; ++i) ASSERT_TRUE(sequence.insert(i, i));
+  for (std::uint32_t i = 0; i < kCount; ++i) {
+    if (i % 64 != 0) {
+      ASSERT_TRUE(sequence.erase(i));
+    }
+  }
+  sequence.check();
+  EXPECT_EQ(sequence.size(), kCount / 64);
+  EXPECT_LT(sequence.memory_bytes(), sequence.size() * 100);
+}
+
+TEST(OrderedSequence, OneItemIsSmall) {
+  OrderedSequence sequence;
+  ASSERT_TRUE(sequence.insert(7, 1));
+  EXPECT_LE(sequence.memory_bytes(), 24U);
+  EXPECT_FALSE(sequence.insert(7, 2));
+  EXPECT_EQ(sequence.first().value, 1U);
+}
+
+TEST(OrderedSequence, KeysFromTheBackAndExtremes) {
+  OrderedSequence sequence;
+  Model model;
+  for (std::uint32_t i = 5'000; i > 0; --i) {
+    ASSERT_TRUE(sequence.insert(i, i));
+    model.emplace(i, i);
+  }
+  for (const std::uint64_t key : {std::uint64_t{0}, ~std::uint64_t{0}}) {
+    ASSERT_TRUE(sequence.insert(key, 1));
+    model.emplace(key, 1);
+  }
+  expect_equal(sequence, model);
+}
+
+TEST(SlotIndex, BehavesLikeASetUnderCollisions) {
+  for (const std::uint64_t different_hashes : {3ULL, 50ULL, 1'000'000ULL}) {
+    std::mt19937_64 random(different_hashes);
+    std::vector<std::uint64_t> keys(600);
+    for (std::uint64_t& key : keys) key = random();
+    const auto hash_of = [&](std::uint32_t slot) {
+      return mix(keys[slot] % different_hashes) | (keys[slot] % different_hashes) << 60;
+    };
+    SlotIndex index;
+    std::set<std::uint32_t> model;
+    for (int step = 0; step < 20'000; ++step) {
+      const auto slot = static_cast<std::uint32_t>(random() % keys.size());
+      const auto is_it = [&](std::uint32_t other) { return other == slot; };
+      ASSERT_EQ(index.find(hash_of(slot), is_it) == slot, model.contains(slot));
+      if (model.contains(slot)) {
+        index.erase(hash_of(slot), slot, hash_of);
+        model.erase(slot);
+      } else {
+        index.insert(hash_of(slot), slot, hash_of);
+        model.insert(slot);
+      }
+      ASSERT_EQ(index.size(), model.size());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace berth
