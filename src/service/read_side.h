@@ -25,7 +25,8 @@ class Cache {
     Shard& shard = shard_of(key);
     const std::lock_guard lock(shard.mutex);
     const auto found = shard.entries.find(key);
-    return found == shard.entries.end() ? std::nullopt : std::optional(found->second);
+    if (found == shard.entries.end()) return std::nullopt;
+    return std::optional<Value>(std::in_place, found->second);  // Value may itself be an optional
   }
   // Take before reading the database, show at put().
   [[nodiscard]] std::uint64_t generation(const Key& key) {
