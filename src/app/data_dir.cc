@@ -33,13 +33,15 @@ Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversabl
   }
   const auto lock_file = absolute / "lock";
   const int fd = ::open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return system_error(fmt::format("cannot write to the data directory {}", absolute.string()));
+  if (fd < 0)
+    return system_error(fmt::format("cannot write to the data directory {}", absolute.string()));
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     char holder[32] = {};
     const auto n = ::read(fd, holder, sizeof holder - 1);
     ::close(fd);
     return fail(Code::failed_precondition, "data_dir_in_use",
-                fmt::format("Another berth (process {}) uses the data directory {}. Stop it, or give another --data-dir.",
+                fmt::format("Another berth (process {}) uses the data directory {}. Stop it, or "
+                            "give another --data-dir.",
                             n > 0 ? holder : "unknown", absolute.string()));
   }
   const std::string pid = std::to_string(getpid());
@@ -50,7 +52,8 @@ Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversabl
   return DataDir(absolute, fd);
 }
 
-DataDir::DataDir(DataDir&& other) noexcept : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+DataDir::DataDir(DataDir&& other) noexcept
+    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
 
 DataDir::~DataDir() {
   if (lock_ >= 0) ::close(lock_);

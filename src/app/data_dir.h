@@ -21,7 +21,8 @@ class DataDir {
   [[nodiscard]] std::filesystem::path runtimes() const { return path_ / "runtime"; }
 
   // Writes a file that only its owner can read.
-  [[nodiscard]] static Result<void> write_secret(const std::filesystem::path& file, const std::string& text);
+  [[nodiscard]] static Result<void> write_secret(const std::filesystem::path& file,
+                                                 const std::string& text);
 
  private:
   DataDir(std::filesystem::path path, int lock) : path_(std::move(path)), lock_(lock) {}

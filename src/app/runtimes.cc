@@ -13,8 +13,8 @@ std::vector<NodeCapacity> capacities(const std::vector<Node>& nodes) {
 
 }  // namespace
 
-RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path root, asio::io_context& io,
-                               const Clock& clock, Random& random) {
+RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path root,
+                               asio::io_context& io, const Clock& clock, Random& random) {
   (void)config, (void)root, (void)random;
   return [&io, &clock](const Cluster& cluster) -> Result<std::unique_ptr<Runtime>> {
     switch (cluster.runtime.kind) {
@@ -22,9 +22,11 @@ RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path 
         simulated::Options options;
         options.speed = cluster.runtime.speed;
         options.nodes = capacities(cluster.nodes);
-        return std::make_unique<simulated::SimulatedRuntime>(io.get_executor(), clock, std::move(options));
+        return std::make_unique<simulated::SimulatedRuntime>(io.get_executor(), clock,
+                                                             std::move(options));
       }
-      default: break;
+      default:
+        break;
     }
     return fail(Code::invalid_argument, "not_offered", "This server does not offer that runtime.");
   };

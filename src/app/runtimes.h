@@ -8,6 +8,7 @@
 namespace berth::app {
 
 [[nodiscard]] RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path root,
-                                             asio::io_context& io, const Clock& clock, Random& random);
+                                             asio::io_context& io, const Clock& clock,
+                                             Random& random);
 
 }  // namespace berth::app

@@ -67,15 +67,18 @@ struct Server::Parts {
         dir(open_data_dir(config)),
         store(sqlite::Options{dir.database()}),
         reads(store),
-        runner(runner_io, reads, clock, runtime_factory(config, dir.runtimes(), runner_io, clock, random), RunnerOptions{}),
+        runner(runner_io, reads, clock,
+               runtime_factory(config, dir.runtimes(), runner_io, clock, random), RunnerOptions{}),
         scheduling(runner, [this](const Deployment& d) { reads.changed(d); }),
-        committer(store, clock, scheduling, [this](std::vector<Event> events) { hub.publish(std::move(events)); }),
+        committer(store, clock, scheduling,
+                  [this](std::vector<Event> events) { hub.publish(std::move(events)); }),
         passwords(std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2)),
         accounts(reads, committer, passwords, clock, random, account_rules(config)),
         organizations(reads, committer, random),
         clusters(reads, committer, scheduling, runner, random, cluster_rules(config)),
         deployments(reads, committer, scheduling, runner, clock, random),
-        api(api::Services{reads, committer, accounts, organizations, clusters, deployments, runner, hub, clock, random},
+        api(api::Services{reads, committer, accounts, organizations, clusters, deployments, runner,
+                          hub, clock, random},
             api_options(config)),
         http(server_options(config), api) {
     runner.connect(committer, scheduling, [this](const Deployment& d) { reads.changed(d); });
@@ -110,8 +113,8 @@ Server::~Server() { stop(); }
 namespace {
 
 // Looks at the ledger with its own arithmetic and removes what has served its time.
-void keep_house(std::stop_token stop, ReadSide& reads, Committer& committer, const Clock& clock, api::Metrics& metrics,
-                std::chrono::days keep_events) {
+void keep_house(std::stop_token stop, ReadSide& reads, Committer& committer, const Clock& clock,
+                api::Metrics& metrics, std::chrono::days keep_events) {
   std::mutex mutex;
   std::condition_variable_any bell;
   std::unique_lock lock(mutex);
@@ -119,7 +122,8 @@ void keep_house(std::stop_token stop, ReadSide& reads, Committer& committer, con
     if (auto view = reads.view()) {
       if (auto findings = (*view)->audit_ledger()) {
         metrics.set_drift(static_cast<double>(findings->size()));
-        for (const auto& f : *findings) log_error("broken invariant", f.invariant + ": " + f.detail);
+        for (const auto& f : *findings)
+          log_error("broken invariant", f.invariant + ": " + f.detail);
       }
     }
     if (round % 60 == 0) {
@@ -148,7 +152,8 @@ Result<void> Server::start() {
   if (!token) return std::unexpected(std::move(token.error()));
   p.setup_token = std::move(*token);
   if (!p.setup_token.empty()) {
-    if (auto kept = DataDir::write_secret(setup_token_file(), p.setup_token + "\n"); !kept) return kept;
+    if (auto kept = DataDir::write_secret(setup_token_file(), p.setup_token + "\n"); !kept)
+      return kept;
   } else {
     ::unlink(setup_token_file().c_str());
   }
@@ -174,18 +179,26 @@ void Server::stop() {
   if (p.runner_thread.joinable()) p.runner_thread.join();
 }
 
+Result<User> Server::put_admin(const Registration& wish) {
+  return parts_->accounts.put_admin(wish);
+}
+
 std::uint16_t Server::port() const { return parts_->http.port(); }
 const ServeConfig& Server::config() const { return parts_->config; }
 std::string Server::data_dir() const { return parts_->dir.path().string(); }
 const std::string& Server::setup_token() const { return parts_->setup_token; }
-std::string Server::setup_token_file() const { return (parts_->dir.path() / "setup-token").string(); }
+std::string Server::setup_token_file() const {
+  return (parts_->dir.path() / "setup-token").string();
+}
 
 namespace {
 
 std::string url_of(const Server& server) {
   const auto& host = server.config().host;
   const bool any = host == "0.0.0.0" || host == "::";
-  const std::string shown = host == "127.0.0.1" || any ? "localhost" : host.find(':') != std::string::npos ? "[" + host + "]" : host;
+  const std::string shown = host == "127.0.0.1" || any            ? "localhost"
+                            : host.find(':') != std::string::npos ? "[" + host + "]"
+                                                                  : host;
   return fmt::format("http://{}:{}", shown, server.port());
 }
 
@@ -200,12 +213,14 @@ void announce(const Server& server) {
     if (fresh) line.add("setup_token_file", server.setup_token_file());
     std::puts(line.str().c_str());
   } else {
-    fmt::print("Berth {}\n  data      {}\n  API       {}/api/v1\n  API docs  {}/swagger/\n", BERTH_VERSION,
-               server.data_dir(), url, url);
+    fmt::print("Berth {}\n  data      {}\n  API       {}/api/v1\n  API docs  {}/swagger/\n",
+               BERTH_VERSION, server.data_dir(), url, url);
     if (fresh) {
       fmt::print("  set up    {}   (works once, for 30 minutes)\n", link);
-      fmt::print("            or: berth admin create-user --data-dir {} --username NAME --email ADDRESS (with the server stopped)\n",
-                 server.data_dir());
+      fmt::print(
+          "            or: berth admin create-user --data-dir {} --username NAME --email ADDRESS "
+          "(with the server stopped)\n",
+          server.data_dir());
     }
     fmt::print("  stop      Ctrl-C; what runs goes on and is found again at the next start\n");
   }
@@ -237,6 +252,19 @@ int serve(ServeConfig config) {
     fmt::print(stderr, "berth: {}\n", e.what());
     return 1;
   }
+}
+
+int create_admin(const ServeConfig& config, const AdminUser& wish) {
+  Server server(config);  // takes the data directory's lock: refused while another one runs
+  const auto made = server.put_admin({wish.username, wish.email, wish.password, std::nullopt});
+  if (!made) {
+    fmt::print(stderr, "berth: {}\n", made.error().message);
+    for (const auto& field : made.error().fields)
+      fmt::print(stderr, "  {}: {}\n", field.pointer, field.message);
+    return made.error().code == Code::invalid_argument ? 6 : 1;
+  }
+  fmt::print("Administrator {} is ready in {}.\n", made->username, server.data_dir());
+  return 0;
 }
 
 }  // namespace berth::app

@@ -6,6 +6,7 @@
 
 #include "app/config.h"
 #include "base/result.h"
+#include "service/accounts.h"
 
 namespace berth::app {
 
@@ -18,6 +19,9 @@ class Server {
   [[nodiscard]] Result<void> start();
   // Answers what is in flight, then stops. What runs goes on.
   void stop();
+
+  // Without a start: for the command line.
+  [[nodiscard]] Result<User> put_admin(const Registration& wish);
 
   [[nodiscard]] std::uint16_t port() const;
   [[nodiscard]] const ServeConfig& config() const;
@@ -41,8 +45,5 @@ struct AdminUser {
   std::string password;
 };
 int create_admin(const ServeConfig& config, const AdminUser& user);
-
-// `berth doctor`: what is not right or not fit for production. The exit code.
-int doctor(const ServeConfig& config, bool json);
 
 }  // namespace berth::app

@@ -12,16 +12,21 @@ namespace {
 
 int exit_code_of(int status) {
   switch (status) {
-    case 401: return kNotAuthenticated;
+    case 401:
+      return kNotAuthenticated;
     case 403:
-    case 404: return kForbidden;
+    case 404:
+      return kForbidden;
     case 409:
     case 412:
-    case 422: return kConflict;
+    case 422:
+      return kConflict;
     case 400:
     case 413:
-    case 415: return kRejected;
-    default: return kUnexpected;
+    case 415:
+      return kRejected;
+    default:
+      return kUnexpected;
   }
 }
 
@@ -36,7 +41,8 @@ Failure failure_of(int status, const std::string& body) {
   out.code = text_at(*problem, "code");
   out.message = text_at(*problem, "detail");
   if (const auto& errors = at(*problem, "errors"); errors.is_array()) {
-    for (const auto& e : errors.as_array()) out.fields.emplace_back(text_at(e, "pointer"), text_at(e, "message"));
+    for (const auto& e : errors.as_array())
+      out.fields.emplace_back(text_at(e, "pointer"), text_at(e, "message"));
   }
   if (status == 401) out.message += " Run: berth login";
   const auto id = text_at(*problem, "request_id");
@@ -77,17 +83,22 @@ Client::Client(const Global& global) {
   name_ = !global.context.empty() ? global.context : from_env("BERTH_CONTEXT");
   if (name_.empty()) name_ = contexts_.current.empty() ? "default" : contexts_.current;
   if (!global.context.empty() && !contexts_.all.contains(name_) && global.server.empty()) {
-    throw Failure{kUsage, fmt::format("There is no context '{}'; 'berth context list' shows them.", name_), "", {}};
+    throw Failure{kUsage,
+                  fmt::format("There is no context '{}'; 'berth context list' shows them.", name_),
+                  "",
+                  {}};
   }
   const std::string server = !global.server.empty() ? global.server : from_env("BERTH_SERVER");
-  if (!server.empty() && server != context().server) context() = Context{server, "", "", "", "", ""};
+  if (!server.empty() && server != context().server)
+    context() = Context{server, "", "", "", "", ""};
   if (const auto token = from_env("BERTH_TOKEN"); !token.empty()) context().access_token = token;
   while (context().server.ends_with('/')) context().server.pop_back();
 }
 
 void Client::save() {
   contexts_.current = contexts_.current.empty() ? name_ : contexts_.current;
-  if (auto saved = save_contexts(contexts_); !saved) throw Failure{kUnexpected, saved.error().message, "", {}};
+  if (auto saved = save_contexts(contexts_); !saved)
+    throw Failure{kUnexpected, saved.error().message, "", {}};
 }
 
 bool Client::refresh() {
@@ -96,7 +107,8 @@ bool Client::refresh() {
   request.method = "POST";
   request.url = context().server + "/api/v1/auth/refresh";
   request.headers = {{"Content-Type", "application/json"}};
-  request.body = json::to_text(Value(boost::json::object{{"refresh_token", context().refresh_token}}));
+  request.body =
+      json::to_text(Value(boost::json::object{{"refresh_token", context().refresh_token}}));
   request.ca_file = context().ca_file;
   const auto reply = net::fetch(request);
   if (!reply || reply->status != 200) return false;
@@ -114,17 +126,22 @@ Value Client::request(const std::string& method, const std::string& path, const 
     request.method = method;
     request.url = context().server + path;
     request.ca_file = context().ca_file;
-    request.headers = {{"User-Agent", fmt::format("berth/{}", BERTH_VERSION)}, {"Accept", "application/json"}};
-    if (!context().access_token.empty()) request.headers.push_back({"Authorization", "Bearer " + context().access_token});
+    request.headers = {{"User-Agent", fmt::format("berth/{}", BERTH_VERSION)},
+                       {"Accept", "application/json"}};
+    if (!context().access_token.empty())
+      request.headers.push_back({"Authorization", "Bearer " + context().access_token});
     if (body != nullptr) {
       request.headers.push_back({"Content-Type", "application/json"});
       request.body = json::to_text(*body);
     }
     const auto reply = net::fetch(request);
     if (!reply) {
-      throw Failure{kUnreachable,
-                    fmt::format("Cannot reach {}: {} Is the server running? Another address: --server URL.",
-                                context().server, reply.error().message), "", {}};
+      throw Failure{
+          kUnreachable,
+          fmt::format("Cannot reach {}: {} Is the server running? Another address: --server URL.",
+                      context().server, reply.error().message),
+          "",
+          {}};
     }
     if (reply->status == 401 && round == 0 && path != "/api/v1/auth/login" && refresh()) continue;
     if (reply->status >= 400) throw failure_of(reply->status, reply->body);
@@ -135,9 +152,13 @@ Value Client::request(const std::string& method, const std::string& path, const 
   }
 }
 
-Value Client::post(const std::string& path, const Value& body) { return request("POST", path, &body); }
+Value Client::post(const std::string& path, const Value& body) {
+  return request("POST", path, &body);
+}
 Value Client::post(const std::string& path) { return request("POST", path, nullptr); }
-Value Client::patch(const std::string& path, const Value& body) { return request("PATCH", path, &body); }
+Value Client::patch(const std::string& path, const Value& body) {
+  return request("PATCH", path, &body);
+}
 void Client::remove(const std::string& path) { request("DELETE", path, nullptr); }
 
 std::vector<Value> Client::list(const std::string& path, std::size_t most) {
@@ -145,8 +166,9 @@ std::vector<Value> Client::list(const std::string& path, std::size_t most) {
   const char separator = path.find('?') == std::string::npos ? '?' : '&';
   std::string cursor;
   do {
-    const auto page = get(fmt::format("{}{}limit={}{}{}", path, separator, std::min<std::size_t>(200, most),
-                                      cursor.empty() ? "" : "&cursor=", net::percent_encode(cursor)));
+    const auto page =
+        get(fmt::format("{}{}limit={}{}{}", path, separator, std::min<std::size_t>(200, most),
+                        cursor.empty() ? "" : "&cursor=", net::percent_encode(cursor)));
     for (const auto& item : at(page, "items").as_array()) {
       if (out.size() < most) out.push_back(item);
     }
@@ -163,7 +185,12 @@ void Client::stream(const std::string& path, const std::function<bool(std::strin
   request.headers = {{"Authorization", "Bearer " + context().access_token}};
   request.on_body = use;
   const auto reply = net::fetch(request);
-  if (!reply) throw Failure{kUnreachable, fmt::format("The connection to {} broke: {}", context().server, reply.error().message), "", {}};
+  if (!reply)
+    throw Failure{
+        kUnreachable,
+        fmt::format("The connection to {} broke: {}", context().server, reply.error().message),
+        "",
+        {}};
   if (reply->status >= 400) throw failure_of(reply->status, reply->body);
 }
 
@@ -178,10 +205,22 @@ std::string Client::organization_id(const std::string& name_or_id) {
   }
   if (wanted.empty() && items.size() == 1) return text_at(items.front(), "id");
   if (items.empty()) {
-    throw Failure{kForbidden, "You are in no organization. Create one (berth org create NAME) or redeem an invite (berth invite redeem CODE).", "", {}};
+    throw Failure{kForbidden,
+                  "You are in no organization. Create one (berth org create NAME) or redeem an "
+                  "invite (berth invite redeem CODE).",
+                  "",
+                  {}};
   }
-  if (wanted.empty()) throw Failure{kUsage, fmt::format("Say which organization: --org NAME ({}), or 'berth org use NAME'.", names), "", {}};
-  throw Failure{kForbidden, fmt::format("You are in no organization '{}'; yours: {}.", wanted, names), "", {}};
+  if (wanted.empty())
+    throw Failure{
+        kUsage,
+        fmt::format("Say which organization: --org NAME ({}), or 'berth org use NAME'.", names),
+        "",
+        {}};
+  throw Failure{kForbidden,
+                fmt::format("You are in no organization '{}'; yours: {}.", wanted, names),
+                "",
+                {}};
 }
 
 std::string Client::cluster_id(const std::string& name_or_id) {
@@ -192,9 +231,12 @@ std::string Client::cluster_id(const std::string& name_or_id) {
     names += (names.empty() ? "" : ", ") + text_at(c, "name");
   }
   if (name_or_id.empty() && all.size() == 1) return text_at(all.front(), "id");
-  if (all.empty()) throw Failure{kForbidden, "There is no cluster yet: berth cluster create NAME", "", {}};
-  if (name_or_id.empty()) throw Failure{kUsage, fmt::format("Say which cluster: {}.", names), "", {}};
-  throw Failure{kForbidden, fmt::format("No such cluster '{}'; there are: {}.", name_or_id, names), "", {}};
+  if (all.empty())
+    throw Failure{kForbidden, "There is no cluster yet: berth cluster create NAME", "", {}};
+  if (name_or_id.empty())
+    throw Failure{kUsage, fmt::format("Say which cluster: {}.", names), "", {}};
+  throw Failure{
+      kForbidden, fmt::format("No such cluster '{}'; there are: {}.", name_or_id, names), "", {}};
 }
 
 std::string Client::deployment_id(const std::string& name_or_id) {
@@ -203,10 +245,14 @@ std::string Client::deployment_id(const std::string& name_or_id) {
   // The one that has not ended, else the newest.
   for (const auto& d : found) {
     const auto state = text_at(d, "state");
-    if (state != "stopped" && state != "succeeded" && state != "failed" && state != "cancelled") return text_at(d, "id");
+    if (state != "stopped" && state != "succeeded" && state != "failed" && state != "cancelled")
+      return text_at(d, "id");
   }
   if (!found.empty()) return text_at(found.front(), "id");
-  throw Failure{kForbidden, fmt::format("No deployment '{}'; 'berth ps --all' lists them.", name_or_id), "", {}};
+  throw Failure{kForbidden,
+                fmt::format("No deployment '{}'; 'berth ps --all' lists them.", name_or_id),
+                "",
+                {}};
 }
 
 }  // namespace berth::cli

@@ -24,8 +24,8 @@ struct Failure {
 };
 
 struct Global {
-  std::string context;   // --context, else BERTH_CONTEXT, else the file's current one
-  std::string server;    // --server, else BERTH_SERVER
+  std::string context;  // --context, else BERTH_CONTEXT, else the file's current one
+  std::string server;   // --server, else BERTH_SERVER
   std::string output = "table";
   bool no_color = false;
   bool quiet = false;

@@ -9,19 +9,21 @@ enum Exit : int {
   kUnexpected = 1,
   kUsage = 2,
   kNotAuthenticated = 3,
-  kForbidden = 4,    // or not found: no telling which
+  kForbidden = 4,  // or not found: no telling which
   kConflict = 5,
-  kRejected = 6,     // invalid, or can never fit
-  kTimedOut = 7,     // --wait is over; it still waits or starts
-  kFailed = 8,       // the deployment ended badly
+  kRejected = 6,  // invalid, or can never fit
+  kTimedOut = 7,  // --wait is over; it still waits or starts
+  kFailed = 8,    // the deployment ended badly
   kUnreachable = 9,
   kPartial = 10,
   kInterrupted = 130,
 };
 
 inline constexpr const char* kExitHelp =
-    "Exit codes: 0 done; 1 unexpected; 2 usage; 3 not logged in; 4 forbidden or not found; 5 conflict; "
-    "6 rejected (invalid, or can never fit); 7 --wait timed out; 8 the deployment failed; 9 server unreachable; "
+    "Exit codes: 0 done; 1 unexpected; 2 usage; 3 not logged in; 4 forbidden or not found; 5 "
+    "conflict; "
+    "6 rejected (invalid, or can never fit); 7 --wait timed out; 8 the deployment failed; 9 server "
+    "unreachable; "
     "10 partly done; 130 interrupted.";
 
 }  // namespace berth::cli

@@ -15,7 +15,9 @@ namespace {
 
 // Columns on a terminal, not bytes: continuation bytes of UTF-8 take none.
 std::size_t width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
 }
 
 void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
@@ -106,9 +108,13 @@ void hint(const Global& global, const std::string& text) {
 }
 
 std::string amounts(const Value& r) {
-  std::string out = fmt::format("{} cpu", cpu_text(static_cast<std::int64_t>(number_at(r, "cpu") * 1000 + 0.5)));
-  if (number_at(r, "memory") > 0) out += ", " + memory_text(static_cast<std::int64_t>(number_at(r, "memory")));
-  if (number_at(r, "gpu") > 0) out += fmt::format(", {} gpu", gpu_text(static_cast<std::int64_t>(number_at(r, "gpu") * 1000 + 0.5)));
+  std::string out =
+      fmt::format("{} cpu", cpu_text(static_cast<std::int64_t>(number_at(r, "cpu") * 1000 + 0.5)));
+  if (number_at(r, "memory") > 0)
+    out += ", " + memory_text(static_cast<std::int64_t>(number_at(r, "memory")));
+  if (number_at(r, "gpu") > 0)
+    out += fmt::format(", {} gpu",
+                       gpu_text(static_cast<std::int64_t>(number_at(r, "gpu") * 1000 + 0.5)));
   return out;
 }
 

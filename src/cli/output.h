@@ -19,11 +19,13 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// Prints one object, or a list of them, as asked for by -o; `table` is used for table, wide and csv.
+// Prints one object, or a list of them, as asked for by -o; `table` is used for table, wide and
+// csv.
 void print_value(const Global& global, const Value& value, const Table& table);
 void print_list(const Global& global, const std::vector<Value>& items, const Table& table);
 
-void hint(const Global& global, const std::string& text);  // stderr, not with --quiet or off a terminal
+void hint(const Global& global,
+          const std::string& text);  // stderr, not with --quiet or off a terminal
 // Control characters out: what others wrote must not steer a terminal.
 [[nodiscard]] std::string safe_text(std::string_view text);
 [[nodiscard]] std::string amounts(const Value& resources);  // "1 cpu, 512MiB, 0.5 gpu"

@@ -102,7 +102,10 @@ class ReadView {
   virtual Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
                                                           const std::string& key) = 0;
   // The independent check: recomputes the ledger from the rows. Empty: all invariants hold.
+  // All of it sees one state, whatever is written meanwhile.
   virtual Result<std::vector<LedgerFinding>> audit_ledger() = 0;
+  // Damage of the database itself, a sentence each. Empty: it is whole. Slow: reads everything.
+  virtual Result<std::vector<std::string>> check_integrity() = 0;
 };
 
 // A write transaction.

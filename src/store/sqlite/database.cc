@@ -179,6 +179,8 @@ Result<void> Connection::execute(const std::string& script) {
   return {};
 }
 
+bool Connection::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
+
 std::int64_t Connection::last_row() const { return sqlite3_last_insert_rowid(db_); }
 
 }  // namespace berth::sqlite

@@ -107,6 +107,7 @@ class Connection {
   // `sql` must be a literal, or live as long as the connection.
   [[nodiscard]] Query query(const char* sql);
   [[nodiscard]] Result<void> execute(const std::string& script);
+  [[nodiscard]] bool in_transaction() const;
   [[nodiscard]] std::int64_t last_row() const;  // rowid of the latest insert
 
  private:

@@ -16,6 +16,8 @@ class Session final : public Transaction {
 
   Result<void> begin();
   void rollback();
+  // Everything read until the session ends is of one state.
+  Result<void> freeze() { return db_.execute("BEGIN"); }
   [[nodiscard]] bool is_open() const { return open_; }
 
   Result<void> mark() override;
@@ -96,6 +98,7 @@ class Session final : public Transaction {
                        const Grant& grant) override;
   Result<void> release(const ClusterId& cluster, const AttemptKey& attempt) override;
   Result<std::vector<LedgerFinding>> audit_ledger() override;
+  Result<std::vector<std::string>> check_integrity() override;
 
   // events.cc
   Result<std::vector<Event>> events(const EventFilter& filter) override;
@@ -112,6 +115,7 @@ class Session final : public Transaction {
  private:
   Result<void> load_nodes(Cluster& cluster);
   Result<std::int64_t> scalar(const char* sql);
+  Result<std::vector<LedgerFinding>> audit_now();
 
   Connection db_;
   bool open_ = false;

@@ -73,6 +73,16 @@ Result<std::unique_ptr<ReadView>> SqliteStore::open_view() {
   }
 }
 
+Result<std::unique_ptr<ReadView>> SqliteStore::open_read_only(const std::string& file) {
+  try {
+    auto session = std::make_unique<Session>(file, true, Options{}.reader_cache_kib);
+    if (auto frozen = session->freeze(); !frozen) return std::unexpected(std::move(frozen.error()));
+    return session;
+  } catch (const std::runtime_error& e) {
+    return fail(Code::unavailable, "storage_failed", e.what());
+  }
+}
+
 Result<TransactionPtr> SqliteStore::begin() {
   impl_->writing.lock();
   TransactionPtr lent(&impl_->writer, [impl = impl_.get()](Transaction*) {

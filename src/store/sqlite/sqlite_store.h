@@ -21,6 +21,9 @@ class SqliteStore final : public Store {
   explicit SqliteStore(Options options);
   ~SqliteStore() override;
 
+  // One frozen state of a database that another process may be writing; nothing is migrated.
+  [[nodiscard]] static Result<std::unique_ptr<ReadView>> open_read_only(const std::string& file);
+
   Result<std::unique_ptr<ReadView>> open_view() override;
   Result<TransactionPtr> begin() override;
 

@@ -1,0 +1,459 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/output.h"
+#include "cli/prompt.h"
+#include "json/quantity.h"
+#include "json/yaml.h"
+#include "net/url.h"
+
+namespace berth::cli {
+namespace {
+
+namespace js = boost::json;
+using SteadyClock = std::chrono::steady_clock;
+
+struct DeployArgs {
+  std::string name, cluster, file, kind, priority, cpu, memory, gpu, image, ready_path, access,
+      max_run_time, duration;
+  std::vector<std::string> env, labels, command;
+  int port = 0, max_attempts = 0;
+  bool wait = false;
+  std::string timeout = "10m";
+};
+
+std::atomic<bool> interrupted = false;
+
+// Ctrl-C detaches; what was submitted goes on.
+class Interrupts {
+ public:
+  Interrupts() {
+    interrupted = false;
+    old_ = std::signal(SIGINT, [](int) {
+      if (interrupted.exchange(true)) std::_Exit(kInterrupted);
+    });
+  }
+  ~Interrupts() { std::signal(SIGINT, old_); }
+
+ private:
+  void (*old_)(int);
+};
+
+std::pair<std::string, std::string> split_pair(const std::string& text, const char* flag) {
+  const auto equals = text.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw Failure{
+        kUsage, fmt::format("{} takes NAME=VALUE; '{}' is not that.", flag, text), "", {}};
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+js::object document_of(const std::string& file) {
+  if (file.empty()) return {};
+  std::string text;
+  if (file == "-") {
+    text.assign(std::istreambuf_iterator<char>(std::cin), {});
+  } else {
+    std::ifstream in(file);
+    if (!in) throw Failure{kUsage, fmt::format("Cannot read {}.", file), "", {}};
+    text.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  auto value = json::from_yaml(text);
+  if (!value) throw Failure{kRejected, fmt::format("{}: {}", file, value.error().message), "", {}};
+  if (!value->is_object())
+    throw Failure{kRejected,
+                  fmt::format("{}: a deployment is a list of 'field: value' lines.", file),
+                  "",
+                  {}};
+  return value->as_object();
+}
+
+js::object& object_at(js::object& body, std::string_view key) {
+  auto& member = body[key];
+  if (!member.is_object()) member = js::object();
+  return member.as_object();
+}
+
+// Flags win over the file.
+js::object body_of(Client& client, const DeployArgs& a) {
+  js::object body = document_of(a.file);
+  std::string cluster = a.cluster;
+  if (auto* named = body.if_contains("cluster"); named != nullptr) {
+    if (cluster.empty() && named->is_string()) cluster = std::string(named->as_string());
+    body.erase("cluster");
+  }
+  if (!body.contains("cluster_id") || !cluster.empty())
+    body["cluster_id"] = client.cluster_id(cluster);
+  const auto put = [&](const char* key, const std::string& value) {
+    if (!value.empty()) body[key] = value;
+  };
+  put("name", a.name), put("kind", a.kind), put("priority", a.priority), put("image", a.image),
+      put("access", a.access);
+  put("max_run_time", a.max_run_time);
+  if (!a.command.empty()) body["command"] = js::array(a.command.begin(), a.command.end());
+  for (const auto& pair : a.env) {
+    auto [name, value] = split_pair(pair, "--env");
+    object_at(body, "env")[name] = value;
+  }
+  for (const auto& pair : a.labels) {
+    auto [name, value] = split_pair(pair, "--label");
+    object_at(body, "labels")[name] = value;
+  }
+  if (a.port != 0) body["port"] = a.port;
+  if (!a.ready_path.empty()) object_at(body, "readiness")["path"] = a.ready_path;
+  if (a.max_attempts != 0) object_at(body, "restart")["max_attempts"] = a.max_attempts;
+  if (!a.duration.empty()) object_at(body, "simulate")["duration"] = a.duration;
+  auto& r = object_at(body, "resources");
+  if (!a.cpu.empty()) r["cpu"] = a.cpu;
+  if (!a.memory.empty()) r["memory"] = a.memory;
+  if (!a.gpu.empty()) r["gpu"] = a.gpu;
+  return body;
+}
+
+Table deployment_table(const std::vector<Value>& items, bool wide) {
+  std::vector<std::string> head{"NAME", "STATE", "PRIORITY", "NEEDS", "NODE", "AGE"};
+  if (wide) head.insert(head.end(), {"ATTEMPT", "ENDPOINT", "ID"});
+  Table table(std::move(head));
+  for (const auto& d : items) {
+    const auto node = text_at(at(d, "place"), "node");
+    std::vector<std::string> row{safe_text(text_at(d, "name")),
+                                 text_at(d, "state"),
+                                 text_at(d, "priority"),
+                                 amounts(at(d, "resources")),
+                                 node.empty() ? "-" : safe_text(node),
+                                 ago(text_at(d, "created_at"))};
+    if (wide)
+      row.insert(row.end(), {text_at(d, "attempt"), text_at(d, "endpoint"), text_at(d, "id")});
+    table.add(std::move(row));
+  }
+  return table;
+}
+
+bool ended(const std::string& state) {
+  return state == "stopped" || state == "succeeded" || state == "failed" || state == "cancelled";
+}
+
+int exit_of(const Value& d, bool job) {
+  const auto state = text_at(d, "state");
+  if (state == "failed") return kFailed;
+  if (state == "succeeded" || (!job && state == "running")) return kOk;
+  return ended(state) ? kFailed : kTimedOut;
+}
+
+// Prints each change of state with its reason until it runs (service) or has ended (job).
+int wait_for(const Global& global, Client& client, const std::string& id,
+             SteadyClock::time_point deadline) {
+  const Interrupts guard;
+  std::string last;
+  for (;;) {
+    const auto d = client.get("/api/v1/deployments/" + id);
+    const auto state = text_at(d, "state");
+    const bool job = text_at(d, "kind") == "job";
+    std::string line = state;
+    if (state == "queued") {
+      const auto why = client.get("/api/v1/deployments/" + id + "/explain");
+      if (!text_at(why, "reason").empty())
+        line = fmt::format("queued: {}: {}", text_at(why, "reason"), text_at(why, "message"));
+    } else if (!text_at(d, "message").empty()) {
+      line += ": " + text_at(d, "message");
+    }
+    if (line != last && !global.quiet)
+      fmt::print(stderr, "{}  {}\n", text_at(d, "name"), safe_text(line));
+    last = line;
+    if (ended(state) || (!job && state == "running")) {
+      if (state == "failed") {
+        fmt::print(stderr, "It failed: {}\nIts log: berth logs {}\n",
+                   safe_text(text_at(d, "message")), safe_text(text_at(d, "name")));
+      }
+      return exit_of(d, job);
+    }
+    if (interrupted) {
+      fmt::print(stderr, "\nDetached; it goes on. To stop it: berth stop {}\n",
+                 safe_text(text_at(d, "name")));
+      return kInterrupted;
+    }
+    if (SteadyClock::now() >= deadline) {
+      fmt::print(stderr, "Still {}. It goes on; look again with: berth explain {}\n", state,
+                 safe_text(text_at(d, "name")));
+      return kTimedOut;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+int deploy(const Global& global, const DeployArgs& a) {
+  const auto timeout = json::parse_duration(a.timeout);
+  if (!timeout)
+    throw Failure{
+        kUsage,
+        fmt::format("--timeout takes a duration such as 90s or 10m; '{}' is not that.", a.timeout),
+        "",
+        {}};
+  Client client(global);
+  const auto made = client.post("/api/v1/deployments", body_of(client, a));
+  const auto id = text_at(made, "id");
+  if (!a.wait) {
+    print_value(global, made, deployment_table({made}, global.output == "wide"));
+    hint(global, fmt::format("Next: berth explain {0}, berth logs -f {0}", text_at(made, "name")));
+    return kOk;
+  }
+  const int code =
+      wait_for(global, client, id, SteadyClock::now() + std::chrono::microseconds(*timeout));
+  const auto now = client.get("/api/v1/deployments/" + id);
+  print_value(global, now, deployment_table({now}, global.output == "wide"));
+  if (code == kOk && !text_at(now, "endpoint").empty())
+    hint(global, fmt::format("Endpoint: {}{}", client.context().server, text_at(now, "endpoint")));
+  return code;
+}
+
+struct PsArgs {
+  std::string cluster, state, priority;
+  bool all = false;
+  std::size_t limit = 200;
+};
+
+int ps(const Global& global, const PsArgs& a) {
+  Client client(global);
+  std::string query = "?";
+  if (!a.cluster.empty()) query += "cluster_id=" + client.cluster_id(a.cluster) + "&";
+  if (!a.state.empty()) query += "state=" + net::percent_encode(a.state) + "&";
+  if (!a.priority.empty()) query += "priority=" + net::percent_encode(a.priority) + "&";
+  query.pop_back();
+  auto items = client.list("/api/v1/deployments" + query, a.limit);
+  if (!a.all && a.state.empty())
+    std::erase_if(items, [](const Value& d) { return ended(text_at(d, "state")); });
+  print_list(global, items, deployment_table(items, global.output == "wide"));
+  if (items.empty())
+    hint(global,
+         a.all ? "There is no deployment." : "Nothing runs or waits; --all shows what has ended.");
+  return kOk;
+}
+
+int explain(const Global& global, const std::string& name) {
+  Client client(global);
+  const auto why = client.get("/api/v1/deployments/" + client.deployment_id(name) + "/explain");
+  if (global.output != "table") return print_value(global, why, Table({})), static_cast<int>(kOk);
+  const auto reason = text_at(why, "reason");
+  fmt::print("{}: {}{}\n{}\n", safe_text(name), text_at(why, "state"),
+             reason.empty() ? "" : ", " + reason, safe_text(text_at(why, "message")));
+  if (reason.empty()) return kOk;
+  if (const auto& all = at(why, "all_reasons"); all.is_array() && all.as_array().size() > 1) {
+    fmt::print("all causes: ");
+    for (const auto& r : all.as_array()) fmt::print("{} ", std::string(r.as_string()));
+    fmt::print("\n");
+  }
+  if (const auto& smaller = at(why, "would_start_now"); smaller.is_object())
+    fmt::print("would start now: {}\n", amounts(smaller));
+  fmt::print("{}\n",
+             at(why, "needs_action").as_bool() ? "Somebody has to act." : "It only needs time.");
+  return kOk;
+}
+
+int logs(const std::string& name, const Global& global, bool follow, int attempt) {
+  Client client(global);
+  const auto id = client.deployment_id(name);
+  const auto path = fmt::format("/api/v1/deployments/{}/logs?follow={}{}", id, follow,
+                                attempt > 0 ? fmt::format("&attempt={}", attempt) : "");
+  const Interrupts guard;
+  client.stream(path, [](std::string_view piece) {
+    std::fwrite(piece.data(), 1, piece.size(), stdout);
+    std::fflush(stdout);
+    return !interrupted;
+  });
+  return interrupted ? kInterrupted : kOk;
+}
+
+int stop(const Global& global, const std::vector<std::string>& names, bool yes, bool wait) {
+  Client client(global);
+  std::string shown;
+  for (const auto& name : names) shown += (shown.empty() ? "" : ", ") + name;
+  if (!yes && is_terminal(STDIN_FILENO)) confirm(fmt::format("Stop {}?", shown), false);
+  int failures = 0;
+  for (const auto& name : names) {
+    try {
+      const auto id = client.deployment_id(name);
+      auto d = client.post("/api/v1/deployments/" + id + "/stop");
+      while (wait && !ended(text_at(d, "state"))) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        d = client.get("/api/v1/deployments/" + id);
+      }
+      fmt::print("{}  {}\n", safe_text(text_at(d, "name")), text_at(d, "state"));
+    } catch (const Failure& failure) {
+      if (names.size() == 1) throw;
+      report(failure);
+      ++failures;
+    }
+  }
+  return failures == 0 ? kOk : kPartial;
+}
+
+std::string event_line(const Value& e) {
+  return fmt::format("{}  {:<28} {}  {}", text_at(e, "at"), text_at(e, "kind"),
+                     safe_text(text_at(e, "actor_name")), safe_text(text_at(e, "data")));
+}
+
+int follow_events(const Global& global, Client& client, const std::string& deployment) {
+  const Interrupts guard;
+  std::string pending;
+  const auto path = "/api/v1/events" + (deployment.empty() ? "" : "?deployment_id=" + deployment);
+  client.stream(path, [&](std::string_view piece) {
+    pending += piece;
+    for (auto end = pending.find("\n\n"); end != std::string::npos; end = pending.find("\n\n")) {
+      const std::string frame = pending.substr(0, end);
+      pending.erase(0, end + 2);
+      const auto data = frame.find("data: ");
+      if (data == std::string::npos || frame.find("event: bookmark") != std::string::npos) continue;
+      const std::string text = frame.substr(data + 6);
+      const auto event = json::parse(text);
+      fmt::print("{}\n", global.output == "json" || !event ? text : event_line(*event));
+      std::fflush(stdout);
+    }
+    return !interrupted;
+  });
+  return interrupted ? kInterrupted : kOk;
+}
+
+int events(const Global& global, const std::string& name, bool follow) {
+  Client client(global);
+  const auto id = name.empty() ? "" : client.deployment_id(name);
+  if (follow || name.empty()) return follow_events(global, client, id);
+  const auto items = client.list("/api/v1/deployments/" + id + "/events");
+  Table table({"SEQ", "AT", "WHAT", "WHO", "DETAILS"});
+  for (const auto& e : items) {
+    table.add({text_at(e, "seq"), text_at(e, "at"), text_at(e, "kind"),
+               safe_text(text_at(e, "actor_name")), safe_text(text_at(e, "data"))});
+  }
+  print_list(global, items, table);
+  return kOk;
+}
+
+void add_deploy(CLI::App& app, Global& global, Selected& selected) {
+  auto a = std::make_shared<DeployArgs>();
+  auto* c = app.add_subcommand(
+      "deploy",
+      "Submit a deployment: flags, a YAML file (-f), or both; the command comes after --");
+  c->alias("apply");
+  c->add_option("name", a->name, "Its name");
+  c->add_option("-f,--file", a->file,
+                "YAML or JSON file with the fields of the API; - for standard input");
+  c->add_option("--cluster", a->cluster, "Where; not needed when there is one");
+  c->add_option("--kind", a->kind, "service (until stopped) or job (until it ends)");
+  c->add_option("--priority", a->priority, "high or low");
+  c->add_option("--cpu", a->cpu, "Cores, such as 2 or 500m");
+  c->add_option("--memory", a->memory, "Such as 512MiB");
+  c->add_option("--gpu", a->gpu, "Devices, or a share of one such as 0.25");
+  c->add_option("--image", a->image, "Container image");
+  c->add_option("--port", a->port, "It serves HTTP on the port in PORT");
+  c->add_option("--ready", a->ready_path, "HTTP path that answers 2xx when it is ready");
+  c->add_option("--env,-e", a->env, "NAME=VALUE; repeatable");
+  c->add_option("--label", a->labels, "NAME=VALUE; repeatable");
+  c->add_option("--access", a->access, "Who may use its endpoint: organization or public");
+  c->add_option("--max-attempts", a->max_attempts, "Attempts in a row, the first included");
+  c->add_option("--max-run-time", a->max_run_time, "It is stopped after this, such as 2h");
+  c->add_option("--simulate", a->duration, "On a simulated cluster: how long it runs");
+  c->add_flag("--wait", a->wait, "Wait until it runs (service) or has ended (job)");
+  c->add_option("--timeout", a->timeout, "For --wait")->capture_default_str();
+  c->add_option("command", a->command, "Program and arguments, after --");
+  c->footer(
+      "Example: berth deploy web --cpu 1 --memory 256MiB --port 8080 --wait -- python3 -m "
+      "http.server 8080");
+  c->callback([&selected, &global, a] { selected = [&global, a] { return deploy(global, *a); }; });
+}
+
+}  // namespace
+
+void add_deployment_commands(CLI::App& app, Global& global, Selected& selected) {
+  add_deploy(app, global, selected);
+
+  auto p = std::make_shared<PsArgs>();
+  auto* list = app.add_subcommand("ps", "What runs and waits");
+  list->add_option("--cluster", p->cluster, "Only on this cluster");
+  list->add_option("--state", p->state, "Only in this state");
+  list->add_option("--priority", p->priority, "high or low");
+  list->add_option("--limit", p->limit, "At most so many")->capture_default_str();
+  list->add_flag("--all,-a", p->all, "Also what has ended");
+  list->callback([&selected, &global, p] { selected = [&global, p] { return ps(global, *p); }; });
+
+  auto name = std::make_shared<std::string>();
+  auto* why = app.add_subcommand("explain", "Why it waits");
+  why->add_option("name", *name, "Deployment, by name or id")->required();
+  why->callback([&selected, &global, name] {
+    selected = [&global, name] { return explain(global, *name); };
+  });
+
+  auto* show = app.add_subcommand("get", "One deployment, whole");
+  show->add_option("name", *name, "Deployment, by name or id")->required();
+  show->callback([&selected, &global, name] {
+    selected = [&global, name] {
+      Client client(global);
+      const auto d = client.get("/api/v1/deployments/" + client.deployment_id(*name));
+      print_value(global, d, deployment_table({d}, true));
+      return static_cast<int>(kOk);
+    };
+  });
+
+  auto follow = std::make_shared<bool>(false);
+  auto attempt = std::make_shared<int>(0);
+  auto* log = app.add_subcommand("logs", "What it printed");
+  log->add_option("name", *name, "Deployment, by name or id")->required();
+  log->add_flag("-f,--follow", *follow, "Go on until it ends");
+  log->add_option("--attempt", *attempt, "Of this attempt; the latest when absent");
+  log->callback([&selected, &global, name, follow, attempt] {
+    selected = [&global, name, follow, attempt] { return logs(*name, global, *follow, *attempt); };
+  });
+
+  auto names = std::make_shared<std::vector<std::string>>();
+  auto yes = std::make_shared<bool>(false);
+  auto wait = std::make_shared<bool>(false);
+  auto* halt = app.add_subcommand("stop", "Stop deployments, or take them back while they wait");
+  halt->add_option("names", *names, "Deployments, by name or id")->required();
+  halt->add_flag("--yes,-y", *yes, "Do not ask");
+  halt->add_flag("--wait", *wait, "Until nothing of them runs any more");
+  halt->callback([&selected, &global, names, yes, wait] {
+    selected = [&global, names, yes, wait] { return stop(global, *names, *yes, *wait); };
+  });
+
+  auto* remove = app.add_subcommand("delete", "Delete a deployment that has ended, with its logs");
+  remove->add_option("name", *name, "Deployment, by name or id")->required();
+  remove->callback([&selected, &global, name] {
+    selected = [&global, name] {
+      Client client(global);
+      client.remove("/api/v1/deployments/" + client.deployment_id(*name));
+      fmt::print("Deleted {}.\n", *name);
+      return static_cast<int>(kOk);
+    };
+  });
+
+  auto level = std::make_shared<std::string>();
+  auto* set = app.add_subcommand("priority", "Change the priority of a deployment that waits");
+  set->add_option("name", *name, "Deployment, by name or id")->required();
+  set->add_option("priority", *level, "high or low")->required();
+  set->callback([&selected, &global, name, level] {
+    selected = [&global, name, level] {
+      Client client(global);
+      const auto d = client.patch("/api/v1/deployments/" + client.deployment_id(*name),
+                                  js::object{{"priority", *level}});
+      print_value(global, d, deployment_table({d}, false));
+      return static_cast<int>(kOk);
+    };
+  });
+
+  auto watch = std::make_shared<bool>(false);
+  auto* history = app.add_subcommand(
+      "events", "What happened to a deployment; without a name, what happens now");
+  history->add_option("name", *name, "Deployment, by name or id");
+  history->add_flag("-f,--follow,--watch", *watch, "Go on");
+  history->callback([&selected, &global, name, watch] {
+    selected = [&global, name, watch] { return events(global, *name, *watch); };
+  });
+}
+
+}  // namespace berth::cli
