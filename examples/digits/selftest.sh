@@ -6,9 +6,9 @@ set -eu
 
 server=${1:?usage: selftest.sh PATH/OF/digits-server}
 here=$(cd "$(dirname "$0")" && pwd)
-command -v curl >/dev/null || { echo "skipped: there is no curl" && exit 77; }
+command -v curl >/dev/null || { echo "FAILED: there is no curl" >&2 && exit 1; }
 /usr/bin/python3 -c 'import numpy' 2>/dev/null ||
-  { echo "skipped: /usr/bin/python3 has no numpy" && exit 77; }
+  { echo "FAILED: /usr/bin/python3 has no numpy" >&2 && exit 1; }
 work=$(mktemp -d)
 pid=
 finish() {

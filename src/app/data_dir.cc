@@ -21,6 +21,7 @@ std::unexpected<Error> system_error(const std::string& what) {
 }  // namespace
 
 Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversable) {
+  umask(077);  // whatever the server writes is its own alone, unless a line says otherwise
   std::error_code ec;
   const auto absolute = std::filesystem::absolute(path, ec);
   std::filesystem::create_directories(absolute.parent_path(), ec);

@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 
 #include "app/operator_commands.h"
+#include "base/spelling.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 
@@ -25,11 +26,35 @@ void add_global_flags(CLI::App& app, Global& global) {
   app.set_version_flag("--version", std::string("berth ") + BERTH_VERSION);
 }
 
+// The first word that is neither a command nor a flag, with the command that was probably meant.
+std::string unknown_command(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word.starts_with('-')) continue;
+    const auto commands = at->get_subcommands([](const CLI::App*) { return true; });
+    if (commands.empty()) return {};
+    std::vector<std::string> names;
+    const CLI::App* found = nullptr;
+    for (const auto* command : commands) {
+      names.push_back(command->get_name());
+      if (command->check_name(std::string(word))) found = command;
+    }
+    if (found == nullptr) {
+      const std::vector<std::string_view> known(names.begin(), names.end());
+      const auto meant = berth::nearest_word(word, known);
+      return fmt::format("There is no command '{}'{}", word, meant.empty() ? "." : fmt::format("; did you mean '{}'?", meant));
+    }
+    at = found;
+  }
+  return {};
+}
+
 // Usage errors are exit code 2; help and version are 0.
-int parse_error(const CLI::App& app, const CLI::ParseError& e) {
+int parse_error(const CLI::App& app, const CLI::ParseError& e, int argc, char** argv) {
   if (e.get_exit_code() == 0) return app.exit(e);
-  fmt::print(stderr, "berth: {}\n", e.what());
-  const auto used = app.get_subcommands();
+  const auto unknown = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr ? unknown_command(app, argc, argv) : "";
+  fmt::print(stderr, "berth: {}\n", unknown.empty() ? e.what() : unknown);
   std::string path;
   for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
     at = at->get_subcommands().front();
@@ -62,7 +87,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return parse_error(app, e);
+    return parse_error(app, e, argc, argv);
   }
   try {
     return selected();

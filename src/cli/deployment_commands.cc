@@ -240,8 +240,12 @@ int ps(const Global& global, const PsArgs& a) {
 int explain(const Global& global, const std::string& name) {
   Client client(global);
   const auto why = client.get("/api/v1/deployments/" + client.deployment_id(name) + "/explain");
-  if (global.output != "table") return print_value(global, why, Table({})), static_cast<int>(kOk);
   const auto reason = text_at(why, "reason");
+  if (global.output != "table" && global.output != "wide") {
+    Table table({"NAME", "STATE", "REASON", "MESSAGE"});
+    table.add({safe_text(name), text_at(why, "state"), reason, safe_text(text_at(why, "message"))});
+    return print_value(global, why, table), static_cast<int>(kOk);
+  }
   fmt::print("{}: {}{}\n{}\n", safe_text(name), text_at(why, "state"),
              reason.empty() ? "" : ", " + reason, safe_text(text_at(why, "message")));
   if (reason.empty()) return kOk;

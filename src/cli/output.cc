@@ -22,9 +22,12 @@ std::size_t width(std::string_view text) {
 
 void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stdout); }
 
+// What a script calls it by.
 std::string name_of(const Value& value) {
-  const auto name = text_at(value, "name");
-  return name.empty() ? text_at(value, "id") : name;
+  for (const auto* key : {"name", "username", "id", "deployment_id", "seq"}) {
+    if (const auto text = text_at(value, key); !text.empty()) return text;
+  }
+  return {};
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "json/pointer.h"
 #include "json/value.h"
+#include "base/spelling.h"
 
 namespace berth::json::detail {
 namespace {
@@ -66,39 +67,6 @@ bool same_word(std::string_view a, std::string_view b, bool any_case) {
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-// Insertions, deletions, replacements and swaps of neighbours that turn one word into the other.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> before, last(b.size() + 1), now(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) last[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    now[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replace = last[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1);
-      now[j] = std::min({last[j] + 1, now[j - 1] + 1, replace});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        now[j] = std::min(now[j], before[j - 2] + 1);
-      }
-    }
-    before = std::exchange(last, now);
-  }
-  return last[b.size()];
-}
-
-// What somebody who wrote `word` probably meant; empty when nothing is near.
-std::string_view nearest(std::string_view word, std::span<const std::string_view> known) {
-  if (word.size() > 64) return {};
-  std::string_view best;
-  std::size_t least = 3;
-  for (const std::string_view name : known) {
-    const std::size_t d = same_word(word, name, true) ? 0 : distance(word, name);
-    if (d < least && d * 2 < std::max(word.size(), name.size())) {
-      least = d;
-      best = name;
-    }
-  }
-  return best;
-}
-
 std::string list_text(std::span<const std::string_view> words) {
   return fmt::format("{}", fmt::join(words, ", "));
 }
@@ -108,7 +76,7 @@ void refuse_unknown(Reading& reading, const Path& at, std::span<const Slot> slot
   for (const Slot& slot : slots) {
     if (!slot.rules->read_only) names.push_back(slot.name);
   }
-  const std::string_view meant = nearest(at.key, names);
+  const std::string_view meant = nearest_word(at.key, names);
   if (!meant.empty()) {
     return reading.refuse(at, "unknown_field",
                           fmt::format("is not a known field; did you mean \"{}\"?", meant));
@@ -248,7 +216,7 @@ void take_choice(Reading& reading, const Value& value, const Path& at,
       return;
     }
   }
-  const std::string_view meant = nearest(*text, choices);
+  const std::string_view meant = nearest_word(*text, choices);
   reading.refuse(at, "not_a_choice",
                  fmt::format("must be one of: {}.{}", list_text(choices),
                              meant.empty() ? "" : fmt::format(" Did you mean \"{}\"?", meant)));
