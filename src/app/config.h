@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <string>
 
+#include <unistd.h>
+
 #include "base/result.h"
 
 namespace berth::app {
@@ -18,7 +20,7 @@ struct ServeConfig {
   std::int64_t rate_per_second = 2000;  // per caller; 0: no limit
   bool open_registration = true;
   bool process_runtime = true;
-  bool separate_users = false;  // workloads get a user of their own; needs root
+  bool separate_users = geteuid() == 0;  // workloads get a user of their own; needs root
   std::chrono::days keep_events{90};
 };
 

@@ -43,7 +43,8 @@ std::string unknown_command(const CLI::App& app, int argc, char** argv) {
     if (found == nullptr) {
       const std::vector<std::string_view> known(names.begin(), names.end());
       const auto meant = berth::nearest_word(word, known);
-      return fmt::format("There is no command '{}'{}", word, meant.empty() ? "." : fmt::format("; did you mean '{}'?", meant));
+      return fmt::format("There is no command '{}'{}", word,
+                         meant.empty() ? "." : fmt::format("; did you mean '{}'?", meant));
     }
     at = found;
   }
@@ -53,7 +54,9 @@ std::string unknown_command(const CLI::App& app, int argc, char** argv) {
 // Usage errors are exit code 2; help and version are 0.
 int parse_error(const CLI::App& app, const CLI::ParseError& e, int argc, char** argv) {
   if (e.get_exit_code() == 0) return app.exit(e);
-  const auto unknown = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr ? unknown_command(app, argc, argv) : "";
+  const auto unknown = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr
+                           ? unknown_command(app, argc, argv)
+                           : "";
   fmt::print(stderr, "berth: {}\n", unknown.empty() ? e.what() : unknown);
   std::string path;
   for (const CLI::App* at = &app; !at->get_subcommands().empty();) {

@@ -1,5 +1,6 @@
 #include "app/runtimes.h"
 
+#include "runtime/process/process_runtime.h"
 #include "runtime/simulated/simulated_runtime.h"
 
 namespace berth::app {
@@ -15,8 +16,15 @@ std::vector<NodeCapacity> capacities(const std::vector<Node>& nodes) {
 
 RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path root,
                                asio::io_context& io, const Clock& clock, Random& random) {
-  (void)config, (void)root, (void)random;
-  return [&io, &clock](const Cluster& cluster) -> Result<std::unique_ptr<Runtime>> {
+  (void)random;
+  process::MachineOptions machine_options;
+  machine_options.root = root.string();
+  const auto machine = std::make_shared<process::Machine>(std::move(machine_options));
+  process::Options processes;
+  processes.root = root.string();
+  processes.separate_users = config.separate_users;
+  return [&io, &clock, machine,
+          processes](const Cluster& cluster) -> Result<std::unique_ptr<Runtime>> {
     switch (cluster.runtime.kind) {
       case RuntimeKind::simulated: {
         simulated::Options options;
@@ -24,6 +32,12 @@ RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path 
         options.nodes = capacities(cluster.nodes);
         return std::make_unique<simulated::SimulatedRuntime>(io.get_executor(), clock,
                                                              std::move(options));
+      }
+      case RuntimeKind::process: {
+        process::Options options = processes;
+        options.scope = cluster.id.str();
+        return std::make_unique<process::ProcessRuntime>(io.get_executor(), machine,
+                                                         std::move(options));
       }
       default:
         break;

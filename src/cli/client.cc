@@ -136,12 +136,11 @@ Value Client::request(const std::string& method, const std::string& path, const 
     }
     const auto reply = net::fetch(request);
     if (!reply) {
-      throw Failure{
-          kUnreachable,
-          fmt::format("Cannot reach {}: {} Is the server running? Another address: --server URL.",
-                      context().server, reply.error().message),
-          "",
-          {}};
+      throw Failure{kUnreachable,
+                    fmt::format("{} Is the server running? Another address: --server URL.",
+                                reply.error().message),
+                    "",
+                    {}};
     }
     if (reply->status == 401 && round == 0 && path != "/api/v1/auth/login" && refresh()) continue;
     if (reply->status >= 400) throw failure_of(reply->status, reply->body);
