@@ -44,7 +44,7 @@ fi
 
 # --- build -----------------------------------------------------------------------------------------
 scripts/setup.sh run
-scripts/build.sh release berth digits-server -- -DBERTH_TESTS=OFF
+scripts/build.sh release berth digits-server
 mkdir -p "$home/bin" "$home/digits" "$(dirname "$BERTH_CONFIG")"
 chmod 755 "$home/bin" "$home/digits"
 chmod 700 "$(dirname "$BERTH_CONFIG")"
@@ -70,10 +70,12 @@ fi
 if [ ! -s "$home/password" ]; then
   (umask 077 && head -c 18 /dev/urandom | base64 >"$home/password")
 fi
-if [ -s "$data/setup-token" ]; then
+if berth whoami --server "$url" >/dev/null 2>&1; then
+  : # logged in from an earlier run
+elif [ -s "$data/setup-token" ]; then
   berth setup --server "$url" --token-file "$data/setup-token" --username admin --email admin@localhost.localdomain \
     --password-file "$home/password" --org demo
-elif ! berth whoami --server "$url" >/dev/null 2>&1; then
+else
   berth login --server "$url" --username admin --password-file "$home/password" >/dev/null
 fi
 

@@ -58,7 +58,7 @@ if [ ! -e console/node_modules/.berth-all ] && { [ ! -e "$stamp" ] || [ console/
    [ console/package-lock.json -nt console/node_modules ]; then
   echo "Installing the console's packages ..."
   omit=(); [ "$purpose" = run ] && omit=(--omit=dev)
-  (cd console && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "${omit[@]}") ||
+  (cd console && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error "${omit[@]}" >/dev/null) ||
     { echo "setup: npm ci failed in console/; check the network." >&2; exit 1; }
   touch "$stamp"
 fi
