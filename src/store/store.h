@@ -151,7 +151,8 @@ class Transaction : public ReadView {
   virtual Result<void> remove_cluster(const ClusterId& cluster) = 0;
   virtual Result<std::uint64_t> take_order(const ClusterId& cluster) = 0;
 
-  virtual Result<void> insert(const Deployment& deployment) = 0;  // already_exists: name_taken
+  // A fresh one: queued, without an attempt. already_exists: name_taken.
+  virtual Result<void> insert(const Deployment& deployment) = 0;
   // Writes every changeable column, conditional on (id, state `from`, version - 1): aborted when
   // somebody else was faster. Reservations are kept apart, below.
   virtual Result<void> update(const Deployment& deployment, State from) = 0;

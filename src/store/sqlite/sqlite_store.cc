@@ -93,4 +93,10 @@ Result<TransactionPtr> SqliteStore::begin() {
   return lent;
 }
 
+void SqliteStore::limit_pages(std::int64_t pages) {
+  const std::lock_guard lock(impl_->writing);
+  const auto set = impl_->writer.connection().execute(fmt::format("PRAGMA max_page_count={}", pages));
+  ensure(set.has_value(), "a page limit can be set");
+}
+
 }  // namespace berth::sqlite

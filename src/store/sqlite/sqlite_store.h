@@ -27,6 +27,9 @@ class SqliteStore final : public Store {
   Result<std::unique_ptr<ReadView>> open_view() override;
   Result<TransactionPtr> begin() override;
 
+  // At most so many pages of 4 KiB from now on: an installation's own limit, below the disk's.
+  void limit_pages(std::int64_t pages);
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
