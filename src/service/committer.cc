@@ -130,6 +130,9 @@ void Committer::commit_batch(std::vector<Item>& batch) {
   const auto committed = (*transaction)->commit();
   transaction->reset();
   if (committed) {
+    for (std::size_t i = 0; i < change.events.size(); ++i) {
+      change.events[i].seq = *committed + static_cast<std::int64_t>(i);
+    }
     for (const auto& effect : change.effects) effect();
     if (!change.events.empty()) publish_(std::move(change.events));
   } else {

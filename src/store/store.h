@@ -115,8 +115,10 @@ class Transaction : public ReadView {
   virtual Result<void> mark() = 0;
   virtual Result<void> undo() = 0;
   virtual Result<void> keep() = 0;
-  // Durable when this returns success.
-  virtual Result<void> commit() = 0;
+  // Durable when this returns success. Gives the appended events their sequence numbers, in order and
+  // without gaps, last of all: who writes many at once locks the sequence for the shortest time.
+  // Answers the number of the first, 0 when there is none.
+  virtual Result<std::int64_t> commit() = 0;
 
   // already_exists with reason username_taken or email_taken.
   virtual Result<void> insert(const User& user) = 0;
@@ -163,8 +165,8 @@ class Transaction : public ReadView {
                                const Grant& grant) = 0;
   virtual Result<void> release(const ClusterId& cluster, const AttemptKey& attempt) = 0;
 
-  // Assigns and returns the sequence number.
-  virtual Result<std::int64_t> append(const Event& event) = 0;
+  // To the history. Its seq is ignored: commit() numbers it.
+  virtual void append(Event event) = 0;
   virtual Result<void> store_reply(const std::string& scope, const std::string& key,
                                    const StoredReply& reply, Timestamp now) = 0;
   // Housekeeping: replies, sessions and events older than the given times.

@@ -99,18 +99,20 @@ Result<std::optional<SetupToken>> Session::setup_token() {
 }
 
 Result<void> Session::insert(const User& u) {
-  return done(db_.query("INSERT INTO users (id, username, email, password_hash, is_admin, disabled, "
-                        "created_at, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
-                  .with(u.id, u.username, u.email, u.password_hash, u.is_admin, u.disabled,
-                        u.created_at, u.version)
-                  .run());
+  return done(
+      db_.query("INSERT INTO users (id, username, email, password_hash, is_admin, disabled, "
+                "created_at, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+          .with(u.id, u.username, u.email, u.password_hash, u.is_admin, u.disabled, u.created_at,
+                u.version)
+          .run());
 }
 
 Result<void> Session::update(const User& u) {
-  return done(db_.query("UPDATE users SET username = ?2, email = ?3, password_hash = ?4, "
-                        "is_admin = ?5, disabled = ?6, version = ?7 WHERE id = ?1")
-                  .with(u.id, u.username, u.email, u.password_hash, u.is_admin, u.disabled, u.version)
-                  .run());
+  return done(
+      db_.query("UPDATE users SET username = ?2, email = ?3, password_hash = ?4, "
+                "is_admin = ?5, disabled = ?6, version = ?7 WHERE id = ?1")
+          .with(u.id, u.username, u.email, u.password_hash, u.is_admin, u.disabled, u.version)
+          .run());
 }
 
 Result<void> Session::insert(const berth::Session& s) {

@@ -29,7 +29,8 @@ Error changed_meanwhile() {
 
 Result<void> Session::load_nodes(Cluster& cluster) {
   auto q = db_.query(
-      "SELECT name, gpu_model, cpu, memory, gpus FROM nodes WHERE cluster_id = ?1 ORDER BY ordinal");
+      "SELECT name, gpu_model, cpu, memory, gpus FROM nodes WHERE cluster_id = ?1 ORDER BY "
+      "ordinal");
   auto nodes = all<Node>(q.with(cluster.id), [](Query& row) {
     Node node;
     node.name = row.text();
@@ -109,21 +110,23 @@ Result<std::vector<Cluster>> Session::all_clusters() {
 }
 
 Result<void> Session::insert(const Cluster& c) {
-  auto inserted = done(db_.query("INSERT INTO clusters (id, org_id, name, runtime, speed, policy, "
-                                 "paused, next_order, created_at, version) "
-                                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
-                           .with(c.id, c.organization, c.name, to_text(c.runtime.kind),
-                                 c.runtime.speed, to_text(c.policy), c.paused, c.next_order,
-                                 c.created_at, c.version)
-                           .run());
+  auto inserted =
+      done(db_.query("INSERT INTO clusters (id, org_id, name, runtime, speed, policy, "
+                     "paused, next_order, created_at, version) "
+                     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
+               .with(c.id, c.organization, c.name, to_text(c.runtime.kind), c.runtime.speed,
+                     to_text(c.policy), c.paused, c.next_order, c.created_at, c.version)
+               .run());
   return inserted ? resize(c.id, c.nodes) : inserted;
 }
 
 Result<void> Session::update(const Cluster& c) {
-  const auto changed = db_.query("UPDATE clusters SET name = ?2, policy = ?3, paused = ?4, version = ?5 "
-                                 "WHERE id = ?1 AND version = ?5 - 1")
-                           .with(c.id, c.name, to_text(c.policy), c.paused, c.version)
-                           .run();
+  const auto changed =
+      db_.query(
+             "UPDATE clusters SET name = ?2, policy = ?3, paused = ?4, version = ?5 "
+             "WHERE id = ?1 AND version = ?5 - 1")
+          .with(c.id, c.name, to_text(c.policy), c.paused, c.version)
+          .run();
   if (!changed) return std::unexpected(changed.error());
   if (*changed != 1) return std::unexpected(changed_meanwhile());
   return {};
@@ -132,42 +135,48 @@ Result<void> Session::update(const Cluster& c) {
 Result<void> Session::resize(const ClusterId& cluster, const std::vector<Node>& nodes) {
   // Nodes that stay keep what is taken of them: free moves by the difference, and the CHECK refuses
   // a node that would become smaller than its reservations.
-  auto forget = done(db_.query("UPDATE nodes SET ordinal = -1 WHERE cluster_id = ?1").with(cluster).run());
+  auto forget =
+      done(db_.query("UPDATE nodes SET ordinal = -1 WHERE cluster_id = ?1").with(cluster).run());
   if (!forget) return forget;
   std::int64_t ordinal = 0;
   for (const auto& node : nodes) {
-    auto put = done(db_.query("INSERT INTO nodes (cluster_id, name, ordinal, gpu_model, cpu, memory, "
-                              "gpus, free_cpu, free_memory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?6) "
-                              "ON CONFLICT (cluster_id, name) DO UPDATE SET ordinal = ?3, gpu_model = ?4, "
-                              "free_cpu = free_cpu + ?5 - cpu, free_memory = free_memory + ?6 - memory, "
-                              "cpu = ?5, memory = ?6, gpus = ?7")
-                        .with(cluster, node.name, ordinal++, node.gpu_model, node.capacity.cpu_milli,
-                              node.capacity.memory_bytes, node.devices())
-                        .run());
+    auto put =
+        done(db_.query("INSERT INTO nodes (cluster_id, name, ordinal, gpu_model, cpu, memory, "
+                       "gpus, free_cpu, free_memory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?6) "
+                       "ON CONFLICT (cluster_id, name) DO UPDATE SET ordinal = ?3, gpu_model = ?4, "
+                       "free_cpu = free_cpu + ?5 - cpu, free_memory = free_memory + ?6 - memory, "
+                       "cpu = ?5, memory = ?6, gpus = ?7")
+                 .with(cluster, node.name, ordinal++, node.gpu_model, node.capacity.cpu_milli,
+                       node.capacity.memory_bytes, node.devices())
+                 .run());
     if (!put) return put;
-    put = done(db_.query("DELETE FROM gpus WHERE cluster_id = ?1 AND node = ?2 AND device >= ?3 AND "
-                         "free = 1000")
-                   .with(cluster, node.name, node.devices())
-                   .run());
+    put =
+        done(db_.query("DELETE FROM gpus WHERE cluster_id = ?1 AND node = ?2 AND device >= ?3 AND "
+                       "free = 1000")
+                 .with(cluster, node.name, node.devices())
+                 .run());
     if (!put) return put;
     for (std::int32_t device = 0; device < node.devices(); ++device) {
-      put = done(db_.query("INSERT INTO gpus (cluster_id, node, device, free) VALUES (?1, ?2, ?3, 1000) "
-                           "ON CONFLICT DO NOTHING")
-                     .with(cluster, node.name, device)
-                     .run());
+      put = done(
+          db_.query("INSERT INTO gpus (cluster_id, node, device, free) VALUES (?1, ?2, ?3, 1000) "
+                    "ON CONFLICT DO NOTHING")
+              .with(cluster, node.name, device)
+              .run());
       if (!put) return put;
     }
   }
-  auto gone = done(db_.query("DELETE FROM nodes WHERE cluster_id = ?1 AND ordinal = -1 AND free_cpu = cpu "
-                             "AND free_memory = memory")
-                       .with(cluster)
-                       .run());
+  auto gone =
+      done(db_.query("DELETE FROM nodes WHERE cluster_id = ?1 AND ordinal = -1 AND free_cpu = cpu "
+                     "AND free_memory = memory")
+               .with(cluster)
+               .run());
   if (!gone) return gone;
-  auto left = db_.query("SELECT (SELECT count(*) FROM nodes WHERE cluster_id = ?1 AND ordinal = -1) + "
-                        "(SELECT count(*) FROM gpus g JOIN nodes n ON n.cluster_id = g.cluster_id AND "
-                        "n.name = g.node WHERE g.cluster_id = ?1 AND g.device >= n.gpus) + "
-                        "(SELECT count(*) FROM reservations r WHERE r.cluster_id = ?1 AND NOT EXISTS "
-                        "(SELECT 1 FROM nodes n WHERE n.cluster_id = ?1 AND n.name = r.node))");
+  auto left = db_.query(
+      "SELECT (SELECT count(*) FROM nodes WHERE cluster_id = ?1 AND ordinal = -1) + "
+      "(SELECT count(*) FROM gpus g JOIN nodes n ON n.cluster_id = g.cluster_id AND "
+      "n.name = g.node WHERE g.cluster_id = ?1 AND g.device >= n.gpus) + "
+      "(SELECT count(*) FROM reservations r WHERE r.cluster_id = ?1 AND NOT EXISTS "
+      "(SELECT 1 FROM nodes n WHERE n.cluster_id = ?1 AND n.name = r.node))");
   const auto row = left.with(cluster).step();
   if (!row) return std::unexpected(row.error());
   if (left.integer() != 0) {
@@ -182,8 +191,10 @@ Result<void> Session::remove_cluster(const ClusterId& cluster) {
 }
 
 Result<std::uint64_t> Session::take_order(const ClusterId& cluster) {
-  auto q = db_.query("UPDATE clusters SET next_order = next_order + 1 WHERE id = ?1 RETURNING next_order");
-  auto rows = all<std::uint64_t>(q.with(cluster), [](Query& row) { return static_cast<std::uint64_t>(row.integer()) - 1; });
+  auto q = db_.query(
+      "UPDATE clusters SET next_order = next_order + 1 WHERE id = ?1 RETURNING next_order");
+  auto rows = all<std::uint64_t>(
+      q.with(cluster), [](Query& row) { return static_cast<std::uint64_t>(row.integer()) - 1; });
   if (!rows) return std::unexpected(std::move(rows.error()));
   if (rows->empty()) return fail(Code::not_found, "not_found", "No such cluster.");
   return rows->front();

@@ -23,7 +23,8 @@ constexpr UniqueRule kUniqueRules[] = {
     {"members.org_id", "already_member", "This user is a member of the organization already."},
     {"clusters.org_id", "name_taken", "A cluster with this name exists in the organization."},
     {"deployments.org_id", "name_taken",
-     "An unfinished deployment with this name exists in the organization; stop it or choose another "
+     "An unfinished deployment with this name exists in the organization; stop it or choose "
+     "another "
      "name."},
 };
 
@@ -50,19 +51,25 @@ Error error_of(sqlite3* db) {
   const int extended = sqlite3_extended_errcode(db);
   const std::string text = sqlite3_errmsg(db);
   switch (extended & 0xFF) {
-    case SQLITE_CONSTRAINT: return constraint_error(extended, text);
+    case SQLITE_CONSTRAINT:
+      return constraint_error(extended, text);
     case SQLITE_FULL:
-      return {Code::unavailable, "storage_full",
-              "The disk is full: nothing was changed. Reading and stopping go on; free some space."};
+      return {
+          Code::unavailable, "storage_full",
+          "The disk is full: nothing was changed. Reading and stopping go on; free some space."};
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return {Code::unavailable, "storage_busy", "The database is busy; repeat the request.", {},
+      return {Code::unavailable,
+              "storage_busy",
+              "The database is busy; repeat the request.",
+              {},
               std::chrono::seconds(1)};
     case SQLITE_IOERR:
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
       return {Code::unavailable, "storage_failed", fmt::format("The disk failed: {}.", text)};
-    default: return {Code::internal, "storage_error", fmt::format("The database failed: {}.", text)};
+    default:
+      return {Code::internal, "storage_error", fmt::format("The database failed: {}.", text)};
   }
 }
 
@@ -97,9 +104,12 @@ Query& Query::bind_null() {
 Result<bool> Query::step() {
   column_ = 0;
   switch (sqlite3_step(statement_)) {
-    case SQLITE_ROW: return true;
-    case SQLITE_DONE: return false;
-    default: return std::unexpected(error_of(db_));
+    case SQLITE_ROW:
+      return true;
+    case SQLITE_DONE:
+      return false;
+    default:
+      return std::unexpected(error_of(db_));
   }
 }
 
@@ -135,8 +145,9 @@ void Query::copy_blob(void* out, std::size_t size) {
 }
 
 Connection::Connection(const std::string& file, bool read_only, int cache_kib) {
-  const int flags = (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
-                    SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI;
+  const int flags =
+      (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
+      SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI;
   if (sqlite3_open_v2(file.c_str(), &db_, flags, nullptr) != SQLITE_OK) {
     const std::string why = db_ == nullptr ? "out of memory" : sqlite3_errmsg(db_);
     sqlite3_close(db_);
@@ -145,13 +156,14 @@ Connection::Connection(const std::string& file, bool read_only, int cache_kib) {
   sqlite3_extended_result_codes(db_, 1);
   sqlite3_busy_timeout(db_, 5000);
   // FULL: a commit is on the disk before it is answered. WAL: readers never wait for the writer.
-  const auto ready = execute(fmt::format(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
-      "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-{};",
-      cache_kib));
+  const auto ready = execute(
+      fmt::format("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; "
+                  "PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cache_size=-{};",
+                  cache_kib));
   if (!ready) {
     sqlite3_close(db_);
-    throw std::runtime_error(fmt::format("cannot use the database {}: {}", file, ready.error().message));
+    throw std::runtime_error(
+        fmt::format("cannot use the database {}: {}", file, ready.error().message));
   }
 }
 

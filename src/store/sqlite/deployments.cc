@@ -31,7 +31,8 @@ constexpr const char* kPageOfOrganization =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
     "updated_at, admitted_at, started_at, ended_at, version FROM deployments "
-    "WHERE org_id = ?1 AND id < ?2 AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR priority = ?4) "
+    "WHERE org_id = ?1 AND id < ?2 AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR priority = "
+    "?4) "
     "AND (?5 IS NULL OR name = ?5) ORDER BY id DESC LIMIT ?6";
 constexpr const char* kPageOfCluster =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
@@ -172,10 +173,11 @@ Result<void> Session::update(const Deployment& d, State from) {
     gpus = encode_gpus(d.grant->gpus);
   }
   const auto changed =
-      db_.query("UPDATE deployments SET priority = ?4, state = ?5, attempt = ?6, failures = ?7, "
-                "retry_at = ?8, node = ?9, gpu_grant = ?10, endpoint = ?11, exit_code = ?12, "
-                "message = ?13, updated_at = ?14, admitted_at = ?15, started_at = ?16, "
-                "ended_at = ?17, version = ?3 WHERE id = ?1 AND state = ?2 AND version = ?3 - 1")
+      db_.query(
+             "UPDATE deployments SET priority = ?4, state = ?5, attempt = ?6, failures = ?7, "
+             "retry_at = ?8, node = ?9, gpu_grant = ?10, endpoint = ?11, exit_code = ?12, "
+             "message = ?13, updated_at = ?14, admitted_at = ?15, started_at = ?16, "
+             "ended_at = ?17, version = ?3 WHERE id = ?1 AND state = ?2 AND version = ?3 - 1")
           .with(d.id, to_text(from), d.version, to_text(d.priority), to_text(d.state), d.attempt,
                 d.failures, d.retry_at, node, gpus, d.endpoint, d.exit_code, d.message,
                 d.updated_at, d.admitted_at, d.started_at, d.ended_at)

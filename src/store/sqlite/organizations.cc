@@ -73,8 +73,8 @@ Result<std::optional<Role>> Session::role(const OrganizationId& org, const UserI
   return one<Role>(q.with(org, user), read_role);
 }
 
-Result<std::vector<Member>> Session::members(const OrganizationId& org,
-                                             std::optional<UserId> after, std::size_t limit) {
+Result<std::vector<Member>> Session::members(const OrganizationId& org, std::optional<UserId> after,
+                                             std::size_t limit) {
   auto q = db_.query(
       "SELECT m.org_id, m.user_id, u.username, u.email, m.role, m.joined_at, m.version "
       "FROM members m JOIN users u ON u.id = m.user_id "
@@ -132,7 +132,8 @@ Result<void> Session::update_role(const OrganizationId& org, const UserId& user,
 }
 
 Result<void> Session::remove_member(const OrganizationId& org, const UserId& user) {
-  return done(db_.query("DELETE FROM members WHERE org_id = ?1 AND user_id = ?2").with(org, user).run());
+  return done(
+      db_.query("DELETE FROM members WHERE org_id = ?1 AND user_id = ?2").with(org, user).run());
 }
 
 Result<std::int64_t> Session::count_owners(const OrganizationId& org) {
@@ -143,16 +144,18 @@ Result<std::int64_t> Session::count_owners(const OrganizationId& org) {
 }
 
 Result<void> Session::insert(const Invite& i) {
-  return done(db_.query("INSERT INTO invites (id, org_id, code, prefix, role, created_at, created_by, "
-                        "expires_at, max_uses, uses) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)")
-                  .with(i.id, i.organization, i.code, i.prefix, to_text(i.role), i.created_at,
-                        i.created_by, i.expires_at, i.max_uses)
-                  .run());
+  return done(
+      db_.query("INSERT INTO invites (id, org_id, code, prefix, role, created_at, created_by, "
+                "expires_at, max_uses, uses) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0)")
+          .with(i.id, i.organization, i.code, i.prefix, to_text(i.role), i.created_at, i.created_by,
+                i.expires_at, i.max_uses)
+          .run());
 }
 
 Result<bool> Session::use_invite(const InviteId& invite, Timestamp now) {
-  const auto changed = db_.query("UPDATE invites SET uses = uses + 1 WHERE id = ?1 "
-                                 "AND uses < max_uses AND revoked_at IS NULL AND expires_at > ?2")
+  const auto changed = db_.query(
+                              "UPDATE invites SET uses = uses + 1 WHERE id = ?1 "
+                              "AND uses < max_uses AND revoked_at IS NULL AND expires_at > ?2")
                            .with(invite, now)
                            .run();
   if (!changed) return std::unexpected(changed.error());
@@ -161,8 +164,9 @@ Result<bool> Session::use_invite(const InviteId& invite, Timestamp now) {
 
 Result<bool> Session::revoke_invite(const OrganizationId& org, const InviteId& invite,
                                     Timestamp now) {
-  const auto changed = db_.query("UPDATE invites SET revoked_at = coalesce(revoked_at, ?3) "
-                                 "WHERE id = ?2 AND org_id = ?1")
+  const auto changed = db_.query(
+                              "UPDATE invites SET revoked_at = coalesce(revoked_at, ?3) "
+                              "WHERE id = ?2 AND org_id = ?1")
                            .with(org, invite, now)
                            .run();
   if (!changed) return std::unexpected(changed.error());

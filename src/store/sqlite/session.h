@@ -1,5 +1,5 @@
-// One connection with every statement of the store. As a view it only reads; as the writer it is the
-// body of a transaction.
+// One connection with every statement of the store. As a view it only reads; as the writer it is
+// the body of a transaction.
 #pragma once
 #include <algorithm>
 #include <iterator>
@@ -11,7 +11,8 @@ namespace berth::sqlite {
 
 class Session final : public Transaction {
  public:
-  Session(const std::string& file, bool read_only, int cache_kib) : db_(file, read_only, cache_kib) {}
+  Session(const std::string& file, bool read_only, int cache_kib)
+      : db_(file, read_only, cache_kib) {}
   [[nodiscard]] Connection& connection() { return db_; }
 
   Result<void> begin();
@@ -23,7 +24,7 @@ class Session final : public Transaction {
   Result<void> mark() override;
   Result<void> undo() override;
   Result<void> keep() override;
-  Result<void> commit() override;
+  Result<std::int64_t> commit() override;
 
   // accounts.cc
   Result<std::optional<User>> user(const UserId& id) override;
@@ -72,8 +73,7 @@ class Session final : public Transaction {
   Result<std::optional<Cluster>> cluster_by_name(const OrganizationId& org,
                                                  std::string_view name) override;
   Result<std::vector<Cluster>> clusters(const std::vector<OrganizationId>& organizations,
-                                        std::optional<ClusterId> after,
-                                        std::size_t limit) override;
+                                        std::optional<ClusterId> after, std::size_t limit) override;
   Result<std::vector<Cluster>> all_clusters() override;
   Result<void> insert(const Cluster& cluster) override;
   Result<void> update(const Cluster& cluster) override;
@@ -106,7 +106,7 @@ class Session final : public Transaction {
   Result<std::int64_t> last_event() override;
   Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
                                                   const std::string& key) override;
-  Result<std::int64_t> append(const Event& event) override;
+  void append(Event event) override { appended_.push_back(std::move(event)); }
   Result<void> store_reply(const std::string& scope, const std::string& key,
                            const StoredReply& reply, Timestamp now) override;
   Result<void> prune(Timestamp replies_before, Timestamp sessions_before,
@@ -116,9 +116,12 @@ class Session final : public Transaction {
   Result<void> load_nodes(Cluster& cluster);
   Result<std::int64_t> scalar(const char* sql);
   Result<std::vector<LedgerFinding>> audit_now();
+  Result<std::int64_t> write_events();
 
   Connection db_;
   bool open_ = false;
+  std::vector<Event> appended_;      // of the open transaction
+  std::size_t appended_before_ = 0;  // the mark
 };
 
 // Runs a statement that must not answer rows.

@@ -38,7 +38,8 @@ std::map<std::string, std::string> get_map(const js::object& in, std::string_vie
   const auto* value = in.if_contains(key);
   if (value == nullptr || !value->is_object()) return out;
   for (const auto& member : value->as_object()) {
-    if (member.value().is_string()) out.emplace(member.key(), std::string(member.value().as_string()));
+    if (member.value().is_string())
+      out.emplace(member.key(), std::string(member.value().as_string()));
   }
   return out;
 }
@@ -55,10 +56,12 @@ std::string encode_spec(const DeploymentSpec& spec) {
   put_map(out, "labels", spec.labels);
   if (spec.port) out["port"] = std::int64_t{*spec.port};
   put_unless_default(out, "ready_path", spec.readiness.path, plain.readiness.path);
-  put_unless_default(out, "ready_timeout_s", spec.readiness.timeout.count(), plain.readiness.timeout.count());
+  put_unless_default(out, "ready_timeout_s", spec.readiness.timeout.count(),
+                     plain.readiness.timeout.count());
   put_unless_default(out, "max_attempts", std::int64_t{spec.restart.max_attempts},
                      std::int64_t{plain.restart.max_attempts});
-  put_unless_default(out, "backoff_ms", spec.restart.backoff.count(), plain.restart.backoff.count());
+  put_unless_default(out, "backoff_ms", spec.restart.backoff.count(),
+                     plain.restart.backoff.count());
   put_unless_default(out, "grace_ms", spec.stop_grace.count(), plain.stop_grace.count());
   if (spec.max_run_time) out["max_run_ms"] = spec.max_run_time->count();
   put_unless_default(out, "access", std::string(to_text(spec.access)), to_text(plain.access));
@@ -87,8 +90,10 @@ DeploymentSpec decode_spec(std::string_view text, const Resources& resources) {
   spec.labels = get_map(in, "labels");
   if (const auto port = get_int(in, "port", 0)) spec.port = static_cast<std::uint16_t>(port);
   spec.readiness.path = get_text(in, "ready_path");
-  spec.readiness.timeout = std::chrono::seconds(get_int(in, "ready_timeout_s", spec.readiness.timeout.count()));
-  spec.restart.max_attempts = static_cast<std::int32_t>(get_int(in, "max_attempts", spec.restart.max_attempts));
+  spec.readiness.timeout =
+      std::chrono::seconds(get_int(in, "ready_timeout_s", spec.readiness.timeout.count()));
+  spec.restart.max_attempts =
+      static_cast<std::int32_t>(get_int(in, "max_attempts", spec.restart.max_attempts));
   spec.restart.backoff = Millis(get_int(in, "backoff_ms", spec.restart.backoff.count()));
   spec.stop_grace = Millis(get_int(in, "grace_ms", spec.stop_grace.count()));
   if (in.contains("max_run_ms")) spec.max_run_time = Millis(get_int(in, "max_run_ms", 0));

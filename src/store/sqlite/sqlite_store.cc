@@ -20,9 +20,10 @@ namespace {
 // nothing behind and is run again at the next start.
 void migrate(Session& session) {
   Connection& db = session.connection();
-  if (auto made = db.execute("CREATE TABLE IF NOT EXISTS schema_migrations ("
-                             "name TEXT PRIMARY KEY, digest BLOB NOT NULL, applied_at INTEGER NOT NULL"
-                             ") STRICT");
+  if (auto made =
+          db.execute("CREATE TABLE IF NOT EXISTS schema_migrations ("
+                     "name TEXT PRIMARY KEY, digest BLOB NOT NULL, applied_at INTEGER NOT NULL"
+                     ") STRICT");
       !made) {
     stop("cannot prepare the database", made.error());
   }
@@ -42,19 +43,23 @@ void migrate(Session& session) {
                       .with(migration.name, sha256(migration.sql), SystemClock().now())
                       .run());
     }
-    if (step) step = session.commit();
+    if (step) {
+      if (auto committed = session.commit(); !committed) step = std::unexpected(committed.error());
+    }
     if (!step) stop(fmt::format("migration {} failed", migration.name), step.error());
   }
   if (!applied.empty()) {
     throw std::runtime_error(fmt::format(
-        "the database was written by a newer version of Berth (it has {}); use that version", *applied.begin()));
+        "the database was written by a newer version of Berth (it has {}); use that version",
+        *applied.begin()));
   }
 }
 
 }  // namespace
 
 struct SqliteStore::Impl {
-  explicit Impl(Options o) : options(std::move(o)), writer(options.file, false, options.writer_cache_kib) {
+  explicit Impl(Options o)
+      : options(std::move(o)), writer(options.file, false, options.writer_cache_kib) {
     migrate(writer);
   }
   Options options;
@@ -95,7 +100,8 @@ Result<TransactionPtr> SqliteStore::begin() {
 
 void SqliteStore::limit_pages(std::int64_t pages) {
   const std::lock_guard lock(impl_->writing);
-  const auto set = impl_->writer.connection().execute(fmt::format("PRAGMA max_page_count={}", pages));
+  const auto set =
+      impl_->writer.connection().execute(fmt::format("PRAGMA max_page_count={}", pages));
   ensure(set.has_value(), "a page limit can be set");
 }
 

@@ -9,7 +9,7 @@
 namespace berth::sqlite {
 
 struct Options {
-  std::string file;         // a path, or "file:NAME?mode=memory&cache=shared" for tests
+  std::string file;  // a path, or "file:NAME?mode=memory&cache=shared" for tests
   int writer_cache_kib = 4096;
   int reader_cache_kib = 1024;
 };
