@@ -59,7 +59,9 @@ TEST(SqliteStore, AFullDiskIsSaidSoAndUndone) {
   for (; made < 1000; ++made) {
     auto tx = must(world.store().begin());
     auto step = insert(*tx, made);
-    if (step) step = tx->commit();
+    if (step) {
+      if (auto done = tx->commit(); !done) step = std::unexpected(done.error());
+    }
     if (step) continue;
     refused = step.error();
     break;
