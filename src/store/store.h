@@ -1,7 +1,8 @@
-// PORT: the database, the only truth. Calls are synchronous and speak intentions. One writer at a time
-// per Store; any number of readers. `not_found` is an empty optional; an Error is a broken database:
-// unavailable (busy, disk full with reason "storage_full") or internal.
+// PORT: the database, the only truth. Calls are synchronous and speak intentions. One writer at a
+// time per Store; any number of readers. `not_found` is an empty optional; an Error is a broken
+// database: unavailable (busy, disk full with reason "storage_full") or internal.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,8 +29,8 @@ struct EventFilter {
   std::vector<OrganizationId> organizations;
   std::optional<DeploymentId> deployment;
   std::optional<ClusterId> cluster;
-  std::string kind_prefix;  // "deployment." for example; empty: all
-  std::int64_t after = 0;   // seq greater than this, oldest first ...
+  std::string kind_prefix;             // "deployment." for example; empty: all
+  std::int64_t after = 0;              // seq greater than this, oldest first ...
   std::optional<std::int64_t> before;  // ... or smaller than this, newest first
   std::size_t limit = 50;
 };
@@ -45,6 +46,21 @@ struct StoredReply {
 struct SetupToken {
   Digest token;
   Timestamp expires_at;
+};
+
+// A scheduler process, alive until its deadline on the database's clock.
+struct SchedulerRow {
+  std::string id;       // unique for each start of a process
+  std::string address;  // host:port for the questions of API processes; empty: not reachable
+  Timestamp deadline;   // on the database's clock
+};
+
+// Who decides about a cluster. The epoch grows with each change of hands and never shrinks.
+struct LeaseRow {
+  ClusterId cluster;
+  std::optional<std::string> holder;  // a scheduler; empty: free
+  std::int64_t epoch = 0;
+  bool alive = false;  // the holder's deadline has not passed, judged by the database's clock
 };
 
 struct LedgerFinding {
@@ -68,7 +84,8 @@ class ReadView {
 
   virtual Result<std::optional<Organization>> organization(const OrganizationId& id) = 0;
   virtual Result<std::optional<Organization>> organization_by_name(std::string_view name) = 0;
-  virtual Result<std::vector<std::pair<Organization, Role>>> organizations_of(const UserId& user) = 0;
+  virtual Result<std::vector<std::pair<Organization, Role>>> organizations_of(
+      const UserId& user) = 0;
   virtual Result<std::optional<Role>> role(const OrganizationId& org, const UserId& user) = 0;
   virtual Result<std::vector<Member>> members(const OrganizationId& org,
                                               std::optional<UserId> after, std::size_t limit) = 0;
@@ -101,6 +118,15 @@ class ReadView {
 
   virtual Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
                                                           const std::string& key) = 0;
+  // Schedulers whose deadline has not passed, by id; and every cluster's lease, by cluster.
+  virtual Result<std::vector<SchedulerRow>> living_schedulers() = 0;
+  virtual Result<std::vector<LeaseRow>> leases() = 0;
+  virtual Result<std::optional<LeaseRow>> lease(const ClusterId& cluster) = 0;
+  // How far the relay has published the history; 0 at first.
+  virtual Result<std::int64_t> relayed() = 0;
+  // A secret that every process of the installation can read, made with the database.
+  virtual Result<std::string> installation_secret() = 0;
+
   // The independent check: recomputes the ledger from the rows. Empty: all invariants hold.
   // All of it sees one state, whatever is written meanwhile.
   virtual Result<std::vector<LedgerFinding>> audit_ledger() = 0;
@@ -115,9 +141,9 @@ class Transaction : public ReadView {
   virtual Result<void> mark() = 0;
   virtual Result<void> undo() = 0;
   virtual Result<void> keep() = 0;
-  // Durable when this returns success. Gives the appended events their sequence numbers, in order and
-  // without gaps, last of all: who writes many at once locks the sequence for the shortest time.
-  // Answers the number of the first, 0 when there is none.
+  // Durable when this returns success. Gives the appended events their sequence numbers, in order
+  // and without gaps, last of all: who writes many at once locks the sequence for the shortest
+  // time. Answers the number of the first, 0 when there is none.
   virtual Result<std::int64_t> commit() = 0;
 
   // already_exists with reason username_taken or email_taken.
@@ -164,6 +190,26 @@ class Transaction : public ReadView {
   virtual Result<void> reserve(const ClusterId& cluster, const AttemptKey& attempt,
                                const Grant& grant) = 0;
   virtual Result<void> release(const ClusterId& cluster, const AttemptKey& attempt) = 0;
+
+  // Registers a scheduler or prolongs it: its deadline is the database's now + `lasts`.
+  virtual Result<void> keep_alive(const std::string& scheduler, const std::string& address,
+                                  std::chrono::milliseconds lasts) = 0;
+  // Ends a scheduler at once; its leases are free. Rows long dead go with it.
+  virtual Result<void> retire(const std::string& scheduler) = 0;
+  // Takes a free lease, or one whose holder is dead: answers the new epoch, or nothing when
+  // somebody alive holds it.
+  virtual Result<std::optional<std::int64_t>> take_lease(const ClusterId& cluster,
+                                                         const std::string& scheduler) = 0;
+  // Frees it, if this holder still has it with this epoch.
+  virtual Result<void> give_up_lease(const ClusterId& cluster, const std::string& scheduler,
+                                     std::int64_t epoch) = 0;
+  // True when the lease is this scheduler's, with this epoch, and its deadline has not passed.
+  // Holds the lease row until the end of the transaction, so that nobody takes it before our
+  // commit.
+  virtual Result<bool> fence(const ClusterId& cluster, const std::string& scheduler,
+                             std::int64_t epoch) = 0;
+  // Moves the relay's mark, if it still is `from`.
+  virtual Result<bool> advance_relay(std::int64_t from, std::int64_t to) = 0;
 
   // To the history. Its seq is ignored: commit() numbers it.
   virtual void append(Event event) = 0;

@@ -505,12 +505,72 @@ TYPED_TEST_P(StoreContract, OwnersAreCountedAndMembersPaged) {
   EXPECT_FALSE(must(this->view()->role(this->lab.id, this->ada.id)));
 }
 
+TYPED_TEST_P(StoreContract, ALeaseHasOneLivingHolderAndItsEpochOnlyGrows) {
+  using std::chrono::hours;
+  const auto& cluster = this->pool.id;
+  const auto held = [&](const std::string& who, std::int64_t epoch) {
+    bool out = false;
+    this->commit([&](Transaction& tx) { out = must(tx.fence(cluster, who, epoch)); });
+    return out;
+  };
+  const auto take = [&](const std::string& who) {
+    std::optional<std::int64_t> out;
+    this->commit([&](Transaction& tx) { out = must(tx.take_lease(cluster, who)); });
+    return out;
+  };
+  ASSERT_TRUE(must(this->view()->lease(cluster))) << "every cluster has a lease from the beginning";
+  EXPECT_FALSE(must(this->view()->lease(cluster))->holder);
+  this->commit([&](Transaction& tx) {
+    must(tx.keep_alive("s1", "127.0.0.1:1", hours(1)));
+    must(tx.keep_alive("s2", "127.0.0.1:2", hours(1)));
+  });
+  EXPECT_EQ(take("s1"), 1);
+  EXPECT_EQ(take("s2"), std::nullopt) << "its holder lives";
+  EXPECT_TRUE(held("s1", 1));
+  EXPECT_FALSE(held("s2", 1));
+  EXPECT_FALSE(held("s1", 0));
+  this->commit([&](Transaction& tx) { must(tx.keep_alive("s1", "127.0.0.1:1", hours(-1))); });
+  EXPECT_FALSE(held("s1", 1)) << "its deadline has passed, though nobody took it";
+  EXPECT_EQ(take("s2"), 2);
+  this->commit([&](Transaction& tx) { must(tx.keep_alive("s1", "127.0.0.1:1", hours(1))); });
+  EXPECT_FALSE(held("s1", 1)) << "woken up, it finds that it lost";
+  EXPECT_TRUE(held("s2", 2));
+  this->commit([&](Transaction& tx) { must(tx.give_up_lease(cluster, "s2", 1)); });
+  EXPECT_TRUE(held("s2", 2)) << "an old epoch gives nothing up";
+  this->commit([&](Transaction& tx) { must(tx.give_up_lease(cluster, "s2", 2)); });
+  EXPECT_EQ(take("s1"), 3);
+  this->commit([&](Transaction& tx) { must(tx.retire("s1")); });
+  EXPECT_FALSE(held("s1", 3));
+  const auto living = must(this->view()->living_schedulers());
+  ASSERT_EQ(living.size(), 1u);
+  EXPECT_EQ(living[0].address, "127.0.0.1:2");
+  const auto leases = must(this->view()->leases());
+  ASSERT_EQ(leases.size(), 1u);
+  EXPECT_EQ(leases[0].epoch, 3);
+  EXPECT_FALSE(leases[0].holder);
+}
+
+TYPED_TEST_P(StoreContract, TheRelaysMarkMovesOnlyFromWhereItIs) {
+  EXPECT_EQ(must(this->view()->relayed()), 0);
+  this->commit([&](Transaction& tx) {
+    EXPECT_TRUE(must(tx.advance_relay(0, 10)));
+    EXPECT_FALSE(must(tx.advance_relay(0, 5))) << "another relay was faster";
+    EXPECT_TRUE(must(tx.advance_relay(10, 11)));
+  });
+  EXPECT_EQ(must(this->view()->relayed()), 11);
+  const auto secret = must(this->view()->installation_secret());
+  EXPECT_GE(secret.size(), 64u);
+  this->world.reopen();
+  EXPECT_EQ(must(this->view()->installation_secret()), secret);
+}
+
 REGISTER_TYPED_TEST_SUITE_P(StoreContract, WhatIsCommittedIsThereAfterReopening, WhatIsAbandonedNeverWas,
                             AMarkIsUndoneAloneAndItsEventsWithIt, NamesAreTakenOnce, AnEndedDeploymentGivesItsNameBack,
                             AChangeOfSomethingStaleIsAborted, NothingIsReservedTwiceOrBeyondCapacity, ReleasedIsFreeAgainAndOnlyOnce,
                             TheAuditSeesAnAttemptWithoutReservationAndTheReverse, AClusterShrinksOnlyBelowWhatIsFree,
                             OrdersGrowByOneAndSurvive, TheQueueIsListedInOrder, ListsAreFilteredAndPagedNewestFirst,
                             InvitesAreUsedAsOftenAsTheySay, SessionsAreFoundByEachOfTheirTokens, TheHistoryHasNoGapsAndNoStrangers,
-                            PruningForgetsWhatIsOldButNeverTheNewestEvent, OwnersAreCountedAndMembersPaged);
+                            PruningForgetsWhatIsOldButNeverTheNewestEvent,
+                            ALeaseHasOneLivingHolderAndItsEpochOnlyGrows, TheRelaysMarkMovesOnlyFromWhereItIs, OwnersAreCountedAndMembersPaged);
 
 }  // namespace berth::test

@@ -112,6 +112,23 @@ class Session final : public Transaction {
   Result<void> prune(Timestamp replies_before, Timestamp sessions_before,
                      Timestamp events_before) override;
 
+  // leases.cc
+  Result<std::vector<SchedulerRow>> living_schedulers() override;
+  Result<std::vector<LeaseRow>> leases() override;
+  Result<std::optional<LeaseRow>> lease(const ClusterId& cluster) override;
+  Result<std::int64_t> relayed() override;
+  Result<std::string> installation_secret() override;
+  Result<void> keep_alive(const std::string& scheduler, const std::string& address,
+                          std::chrono::milliseconds lasts) override;
+  Result<void> retire(const std::string& scheduler) override;
+  Result<std::optional<std::int64_t>> take_lease(const ClusterId& cluster,
+                                                 const std::string& scheduler) override;
+  Result<void> give_up_lease(const ClusterId& cluster, const std::string& scheduler,
+                             std::int64_t epoch) override;
+  Result<bool> fence(const ClusterId& cluster, const std::string& scheduler,
+                     std::int64_t epoch) override;
+  Result<bool> advance_relay(std::int64_t from, std::int64_t to) override;
+
  private:
   Result<void> load_nodes(Cluster& cluster);
   Result<std::int64_t> scalar(const char* sql);
