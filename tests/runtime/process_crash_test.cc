@@ -1,1 +1,196 @@
-#include <gtest/gtest.h>
+// Starts that are interrupted anywhere, servers that are killed, machines that are restarted.
+#include <random>
+
+#include "runtime/process_fixture.h"
+
+namespace berth::testing {
+namespace {
+
+class ProcessCrash : public ProcessTest {
+ protected:
+  ProcessCrash() {
+    instances_ = dir_.path() / "instances";
+    std::ofstream(instances_) << "";
+    ::chmod(instances_.c_str(), 0666);
+  }
+  // Each instance that ever runs leaves a line.
+  Launch counted(AttemptKey key) { return shell("echo x >> " + instances_.string() + "; exec sleep 1000", key); }
+  std::size_t instances() const { return read_text(instances_).size() / 2; }
+  void forget_instances() { std::ofstream(instances_, std::ios::trunc) << ""; }
+
+  // A server process that starts the attempt and is killed after the time.
+  void killed_server(const Launch& launch, std::chrono::microseconds after) {
+    int begun[2];
+    ASSERT_EQ(::pipe2(begun, O_CLOEXEC), 0);
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      Loop loop;
+      process::MachineOptions machine;
+      machine.root = options_.root;
+      process::ProcessRuntime runtime(loop.executor(), std::make_shared<process::Machine>(std::move(machine)), options_);
+      (void)!::write(begun[1], "x", 1);
+      (void)loop.wait(runtime.ensure_running(launch));
+      for (;;) ::pause();
+    }
+    char x = 0;
+    EXPECT_EQ(::read(begun[0], &x, 1), 1);
+    std::this_thread::sleep_for(after);
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    ::close(begun[0]);
+    ::close(begun[1]);
+  }
+
+  fs::path instances_;
+};
+
+TEST_F(ProcessCrash, AServerKilledWhileItStartsNeverMakesTwoInstances) {
+  std::mt19937 random(20260101);
+  std::uniform_int_distribution<int> micros(0, 9000);
+  int found = 0;
+  for (int round = 0; round < 100; ++round) {
+    forget_instances();
+    const Launch launch = counted(new_key());
+    killed_server(launch, std::chrono::microseconds(micros(random)));
+    open();
+    if (see(launch.key)) ++found;
+    const auto again = run(launch);
+    ASSERT_TRUE(again) << again.error().message;
+    ASSERT_TRUE(reaches(launch.key, Phase::running)) << "round " << round;
+    ASSERT_TRUE(loop_.until([this] { return instances() > 0; }));
+    ASSERT_EQ(list().size(), 1U);
+    ASSERT_TRUE(gone(launch.key, milliseconds(0)));
+    ASSERT_EQ(instances(), 1U) << "round " << round;
+    ASSERT_TRUE(loop_.wait(runtime_->forget(launch.key.deployment)));
+    ASSERT_FALSE(fs::exists(folder(launch.key)));
+    ASSERT_TRUE(cgroups_of(launch.key).empty());
+  }
+  // The instants were spread over the start: some came before it was done, some after.
+  EXPECT_GT(found, 5);
+  EXPECT_LT(found, 95);
+}
+
+TEST_F(ProcessCrash, AServerKilledWhileItStartsAndThenAStopLeaveNothing) {
+  std::mt19937 random(20260102);
+  std::uniform_int_distribution<int> micros(0, 9000);
+  for (int round = 0; round < 50; ++round) {
+    forget_instances();
+    const Launch launch = counted(new_key());
+    killed_server(launch, std::chrono::microseconds(micros(random)));
+    open();
+    ASSERT_TRUE(gone(launch.key, milliseconds(0)));
+    const auto before = instances();
+    ASSERT_LE(before, 1U);
+    EXPECT_EQ(run(launch).error().reason, "attempt_over");
+    ASSERT_TRUE(list().empty());
+    ASSERT_TRUE(cgroups_of(launch.key).empty());
+    ASSERT_EQ(instances(), before) << "round " << round;
+  }
+}
+
+TEST_F(ProcessCrash, AFolderWithoutARecordIsCompleted) {
+  const Launch launch = counted(new_key());
+  fs::create_directories(folder(launch.key) / "work");
+  ASSERT_TRUE(run(launch));
+  EXPECT_TRUE(reaches(launch.key, Phase::running));
+}
+
+TEST_F(ProcessCrash, AFolderWithoutARecordThatNobodyWantsGoes) {
+  const AttemptKey key = new_key();
+  fs::create_directories(folder(key) / "work");
+  open();
+  EXPECT_TRUE(list().empty());
+  EXPECT_TRUE(loop_.until([&] { return !fs::exists(folder(key)); }));
+}
+
+TEST_F(ProcessCrash, ATornRecordIsWrittenAnew) {
+  const Launch launch = counted(new_key());
+  fs::create_directories(folder(launch.key));
+  std::ofstream(folder(launch.key) / "launch") << std::string("berth-launch=1\0arg=slee", 23);
+  ASSERT_TRUE(run(launch));
+  EXPECT_TRUE(reaches(launch.key, Phase::running));
+}
+
+TEST_F(ProcessCrash, ARecordWithoutASupervisorIsNotListedAndIsStartedByARepeatedStart) {
+  const Launch launch = counted(new_key());
+  ASSERT_TRUE(run(launch));
+  ASSERT_TRUE(loop_.until([this] { return instances() == 1; }));
+  const std::string record = read_text(folder(launch.key) / "launch");
+  ASSERT_TRUE(gone(launch.key, milliseconds(0)));
+  ASSERT_TRUE(loop_.wait(runtime_->forget(launch.key.deployment)));
+  close();
+  // As a server leaves it that is killed right before it starts the supervisor.
+  const auto file = process::parse_launch(record);
+  ASSERT_TRUE(file);
+  fs::create_directories(folder(launch.key) / "work");
+  fs::create_directories(folder(launch.key) / "tmp");
+  ::chmod((folder(launch.key)).c_str(), 0711);
+  if (file->uid) {
+    for (const char* place : {"work", "tmp"}) ASSERT_EQ(::chown((folder(launch.key) / place).c_str(), *file->uid, *file->uid), 0);
+  }
+  ASSERT_EQ(::mkfifo((folder(launch.key) / "control").c_str(), 0600), 0);
+  std::ofstream(folder(launch.key) / "launch") << record;
+  open();
+  EXPECT_TRUE(list().empty());
+  EXPECT_EQ(instances(), 1U);
+  ASSERT_TRUE(run(launch));
+  EXPECT_TRUE(loop_.until([this] { return instances() == 2; }));
+}
+
+TEST_F(ProcessCrash, AnInterruptedStopIsCompleted) {
+  const Launch launch = counted(new_key());
+  ASSERT_TRUE(run(launch));
+  const auto work = process::parse_launch(read_text(folder(launch.key) / "launch"))->work;
+  close();
+  // The mark was made and the request sent, then the server died.
+  std::ofstream(folder(launch.key) / "gone") << "";
+  open();
+  EXPECT_TRUE(see(launch.key));  // it runs, and whoever looks can see it
+  EXPECT_TRUE(run(launch).error().reason == "attempt_over");
+  ::kill(static_cast<pid_t>(status(launch.key)->supervisor), SIGTERM);
+  ASSERT_TRUE(loop_.until([&] { return status(launch.key)->over(); }));
+  open();
+  EXPECT_TRUE(list().empty());
+  EXPECT_TRUE(loop_.until([&] { return !fs::exists(work) && !fs::exists(folder(launch.key) / "launch"); }));
+}
+
+TEST_F(ProcessCrash, ARestartOfTheMachineIsSaid) {
+  const Launch launch = counted(new_key());
+  ASSERT_TRUE(run(launch));
+  ASSERT_TRUE(loop_.until([this] { return instances() == 1; }));
+  const auto before = *status(launch.key);
+  close();
+  kill_hard(before.supervisor);
+  ASSERT_TRUE(loop_.until([&] { return !lives(before.supervisor) && !lives(before.pid); }));
+  std::string text = read_text(folder(launch.key) / "status");
+  const auto at = text.find("boot=") + 5;
+  text.replace(at, text.find('\n', at) - at, "00000000-0000-0000-0000-000000000000");
+  std::ofstream(folder(launch.key) / "status", std::ios::trunc) << text;
+  open();
+  const auto end = end_of(launch.key);
+  ASSERT_TRUE(end);
+  EXPECT_EQ(end->message, "The machine was restarted while it ran.");
+  EXPECT_EQ(instances(), 1U);
+}
+
+TEST_F(ProcessCrash, AVanishedDirectoryIsNotAnEmptyOne) {
+  const Launch launch = counted(new_key());
+  ASSERT_TRUE(run(launch));
+  fs::rename(home(), home().string() + ".away");
+  const auto seen = loop_.wait(runtime_->list());
+  fs::rename(home().string() + ".away", home());
+  ASSERT_FALSE(seen);
+  EXPECT_EQ(seen.error().code, Code::unavailable);
+}
+
+TEST_F(ProcessCrash, LeftoverFilesOfOthersDoNotDisturb) {
+  fs::create_directories(home() / "lost+found");
+  std::ofstream(home() / "dep_nonsense-1") << "";
+  std::ofstream(home() / new_key().str()) << "a file, not a folder";
+  open();
+  EXPECT_TRUE(list().empty());
+  EXPECT_TRUE(fs::exists(home() / "lost+found"));
+}
+
+}  // namespace
+}  // namespace berth::testing

@@ -78,6 +78,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Result<void> choose_work_base();
   void adopt_all(bool first);
   void adopt(const std::string& name, const AttemptKey& key, bool first);
+  Task<void> sweep(AttemptKey key);
   void spawn(Task<void> task);
   void tell(const AttemptPtr& attempt);
   void settle(const AttemptPtr& attempt, const StatusFile& status);

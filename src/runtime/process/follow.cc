@@ -64,9 +64,10 @@ Task<void> Core::conclude(AttemptPtr attempt) {
   const auto program = machine_->supervisor();
   if (folder && program) {
     auto spawned = spawn_supervisor(*program, attempt->key.str(), *folder);
-    if (spawned) co_return co_await wait_ended(std::move(spawned->process));
+    if (spawned) co_await wait_ended(std::move(spawned->process));
   }
-  co_await pause(kLongestPoll);
+  const auto status = folder ? folder->status() : std::nullopt;
+  if (!status || !status->over()) co_await pause(kLongestPoll);  // a full disk, or no process to be had
 }
 
 Task<bool> Core::probe(const LaunchFile& launch) {
