@@ -1,4 +1,5 @@
-// What a server process needs to know, from flags and environment; validated before anything starts.
+// What a server process needs to know, from flags and environment; validated before anything
+// starts.
 #pragma once
 #include <unistd.h>
 
@@ -15,11 +16,11 @@ struct ServeConfig {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8000;
   std::filesystem::path data_dir;
-  int threads = 0;                     // 0: one for each core, at most four
-  std::int64_t rate_per_second = 2000; // per caller; 0: no limit
+  int threads = 0;                      // 0: one for each core, at most four
+  std::int64_t rate_per_second = 2000;  // per caller; 0: no limit
   bool open_registration = true;
   bool process_runtime = true;
-  bool separate_users = geteuid() == 0; // workloads get a user of their own; needs root
+  bool separate_users = geteuid() == 0;  // workloads get a user of their own; needs root
   std::chrono::days keep_events{90};
 };
 

@@ -14,7 +14,9 @@ class ProcessCrash : public ProcessTest {
     ::chmod(instances_.c_str(), 0666);
   }
   // Each instance that ever runs leaves a line.
-  Launch counted(AttemptKey key) { return shell("echo x >> " + instances_.string() + "; exec sleep 1000", key); }
+  Launch counted(AttemptKey key) {
+    return shell("echo x >> " + instances_.string() + "; exec sleep 1000", key);
+  }
   std::size_t instances() const { return read_text(instances_).size() / 2; }
   void forget_instances() { std::ofstream(instances_, std::ios::trunc) << ""; }
 
@@ -27,7 +29,8 @@ class ProcessCrash : public ProcessTest {
       Loop loop;
       process::MachineOptions machine;
       machine.root = options_.root;
-      process::ProcessRuntime runtime(loop.executor(), std::make_shared<process::Machine>(std::move(machine)), options_);
+      process::ProcessRuntime runtime(
+          loop.executor(), std::make_shared<process::Machine>(std::move(machine)), options_);
       (void)!::write(begun[1], "x", 1);
       (void)loop.wait(runtime.ensure_running(launch));
       for (;;) ::pause();
@@ -41,12 +44,24 @@ class ProcessCrash : public ProcessTest {
     ::close(begun[1]);
   }
 
+  // Of a fresh server, on this machine as busy as it is now: what the instants are spread over.
+  std::chrono::microseconds time_of_a_start() {
+    const Launch launch = counted(new_key());
+    close();
+    const auto begin = std::chrono::steady_clock::now();
+    EXPECT_TRUE(run(launch));
+    const auto took = std::chrono::steady_clock::now() - begin;
+    EXPECT_TRUE(gone(launch.key, milliseconds(0)));
+    EXPECT_TRUE(loop_.wait(runtime_->forget(launch.key.deployment)));
+    return std::chrono::duration_cast<std::chrono::microseconds>(took);
+  }
+
   fs::path instances_;
 };
 
 TEST_F(ProcessCrash, AServerKilledWhileItStartsNeverMakesTwoInstances) {
   std::mt19937 random(20260101);
-  std::uniform_int_distribution<int> micros(0, 9000);
+  std::uniform_int_distribution<std::int64_t> micros(0, 2 * time_of_a_start().count());
   int found = 0;
   for (int round = 0; round < 100; ++round) {
     forget_instances();
@@ -66,13 +81,13 @@ TEST_F(ProcessCrash, AServerKilledWhileItStartsNeverMakesTwoInstances) {
     ASSERT_TRUE(cgroups_of(launch.key).empty());
   }
   // The instants were spread over the start: some came before it was done, some after.
-  EXPECT_GT(found, 5);
-  EXPECT_LT(found, 95);
+  EXPECT_GT(found, 0);
+  EXPECT_LT(found, 100);
 }
 
 TEST_F(ProcessCrash, AServerKilledWhileItStartsAndThenAStopLeaveNothing) {
   std::mt19937 random(20260102);
-  std::uniform_int_distribution<int> micros(0, 9000);
+  std::uniform_int_distribution<std::int64_t> micros(0, 2 * time_of_a_start().count());
   for (int round = 0; round < 50; ++round) {
     forget_instances();
     const Launch launch = counted(new_key());
@@ -126,7 +141,8 @@ TEST_F(ProcessCrash, ARecordWithoutASupervisorIsNotListedAndIsStartedByARepeated
   fs::create_directories(folder(launch.key) / "tmp");
   ::chmod((folder(launch.key)).c_str(), 0711);
   if (file->uid) {
-    for (const char* place : {"work", "tmp"}) ASSERT_EQ(::chown((folder(launch.key) / place).c_str(), *file->uid, *file->uid), 0);
+    for (const char* place : {"work", "tmp"})
+      ASSERT_EQ(::chown((folder(launch.key) / place).c_str(), *file->uid, *file->uid), 0);
   }
   ASSERT_EQ(::mkfifo((folder(launch.key) / "control").c_str(), 0600), 0);
   std::ofstream(folder(launch.key) / "launch") << record;
@@ -151,7 +167,8 @@ TEST_F(ProcessCrash, AnInterruptedStopIsCompleted) {
   ASSERT_TRUE(loop_.until([&] { return status(launch.key)->over(); }));
   open();
   EXPECT_TRUE(list().empty());
-  EXPECT_TRUE(loop_.until([&] { return !fs::exists(work) && !fs::exists(folder(launch.key) / "launch"); }));
+  EXPECT_TRUE(
+      loop_.until([&] { return !fs::exists(work) && !fs::exists(folder(launch.key) / "launch"); }));
 }
 
 TEST_F(ProcessCrash, ARestartOfTheMachineIsSaid) {
@@ -170,6 +187,7 @@ TEST_F(ProcessCrash, ARestartOfTheMachineIsSaid) {
   const auto end = end_of(launch.key);
   ASSERT_TRUE(end);
   EXPECT_EQ(end->message, "The machine was restarted while it ran.");
+  EXPECT_TRUE(cgroups_of(launch.key).empty());
   EXPECT_EQ(instances(), 1U);
 }
 

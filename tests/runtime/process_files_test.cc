@@ -44,15 +44,18 @@ TEST(ProcessFiles, ALaunchRecordComesBackAsItWas) {
 
 TEST(ProcessFiles, ATornLaunchRecordIsNone) {
   const auto text = process::to_text(full_record());
-  for (std::size_t n = 0; n < text.size(); ++n) EXPECT_FALSE(process::parse_launch(text.substr(0, n))) << n;
+  for (std::size_t n = 0; n < text.size(); ++n)
+    EXPECT_FALSE(process::parse_launch(text.substr(0, n))) << n;
   EXPECT_FALSE(process::parse_launch("berth-launch=2" + text.substr(14)));
 }
 
 TEST(ProcessFiles, ATornStatusIsNone) {
   const std::string text =
-      "berth-status=1\nstate=exited\nsupervisor=7\npid=8\nstart=9\nboot=b\nstarted_at=10\nsignal=9\noom=1\n"
+      "berth-status=1\nstate=exited\nsupervisor=7\npid=8\nstart=9\nboot=b\nstarted_at=10\nsignal="
+      "9\noom=1\n"
       "reason=stop\nerror=A sentence = that.\nend=\n";
-  for (std::size_t n = 0; n < text.size(); ++n) EXPECT_FALSE(process::parse_status(text.substr(0, n))) << n;
+  for (std::size_t n = 0; n < text.size(); ++n)
+    EXPECT_FALSE(process::parse_status(text.substr(0, n))) << n;
   const auto status = process::parse_status(text);
   ASSERT_TRUE(status);
   EXPECT_EQ(status->state, process::StatusFile::State::exited);
@@ -68,8 +71,9 @@ TEST(ProcessFiles, OnlyNamesOfAttemptsAreKeys) {
   const AttemptKey key = new_key(12);
   EXPECT_EQ(process::parse_key(key.str()), key);
   const std::string id = key.deployment.str();
-  for (const std::string& name : {id, id + "-", id + "-x", id + "-01", id + "-1 ", id + "--1", id + "-99999999999",
-                                  "../" + id + "-1", id + "-1/..", std::string("-1"), std::string()}) {
+  for (const std::string& name :
+       {id, id + "-", id + "-x", id + "-01", id + "-1 ", id + "--1", id + "-99999999999",
+        "../" + id + "-1", id + "-1/..", std::string("-1"), std::string()}) {
     EXPECT_FALSE(process::parse_key(name)) << name;
   }
 }

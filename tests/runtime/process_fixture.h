@@ -44,7 +44,9 @@ class ProcessTest : public ::testing::Test {
     out.spec.stop_grace = milliseconds(2000);
     return out;
   }
-  Launch shell(const std::string& script, AttemptKey key = new_key()) { return command({"sh", "-c", script}, key); }
+  Launch shell(const std::string& script, AttemptKey key = new_key()) {
+    return command({"sh", "-c", script}, key);
+  }
   Launch python(const std::string& script, AttemptKey key = new_key()) {
     return command({"/usr/bin/python3", "-u", "-c", script}, key);
   }
@@ -53,7 +55,9 @@ class ProcessTest : public ::testing::Test {
     if (!runtime_) open();
     return loop_.wait(runtime_->ensure_running(launch));
   }
-  Result<void> gone(const AttemptKey& key, milliseconds grace) { return loop_.wait(runtime_->ensure_gone(key, grace)); }
+  Result<void> gone(const AttemptKey& key, milliseconds grace) {
+    return loop_.wait(runtime_->ensure_gone(key, grace));
+  }
   std::vector<Observation> list() { return loop_.wait(runtime_->list()).value(); }
   std::optional<Observation> see(const AttemptKey& key) { return find(list(), key); }
   bool reaches(const AttemptKey& key, Phase phase) {
@@ -108,7 +112,8 @@ class ProcessTest : public ::testing::Test {
       const auto at = tree.path() / "berth" / key.str();
       if (fs::exists(at, ec)) out.push_back(at.string());
     }
-    if (fs::exists(fs::path("/sys/fs/cgroup/berth") / key.str(), ec)) out.push_back("/sys/fs/cgroup/berth");
+    if (fs::exists(fs::path("/sys/fs/cgroup/berth") / key.str(), ec))
+      out.push_back("/sys/fs/cgroup/berth");
     return out;
   }
   std::string enforcement() {

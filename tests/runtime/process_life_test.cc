@@ -53,7 +53,9 @@ TEST_F(ProcessLife, IsReadyWhenItsPortAnswers) {
   const std::string address = fmt::format("127.0.0.1:{}", *launch.spec.port);
   EXPECT_EQ(see(launch.key)->endpoint, address);
   EXPECT_EQ(last_news(launch.key)->phase, Phase::running);
-  EXPECT_EQ(net::fetch({"GET", "http://" + address + "/", {}, "", seconds(10), "", {}}).value().status, 200);
+  EXPECT_EQ(
+      net::fetch({"GET", "http://" + address + "/", {}, "", seconds(10), "", {}}).value().status,
+      200);
 }
 
 TEST_F(ProcessLife, IsReadyWhenItsPathAnswersWell) {
@@ -67,7 +69,8 @@ TEST_F(ProcessLife, IsReadyWhenItsPathAnswersWell) {
     return answer && answer->status == 503;
   }));
   EXPECT_EQ(see(launch.key)->phase, Phase::starting);
-  std::ofstream(process::parse_launch(read_text(folder(launch.key) / "launch"))->work + "/warm") << "yes";
+  std::ofstream(process::parse_launch(read_text(folder(launch.key) / "launch"))->work + "/warm")
+      << "yes";
   EXPECT_TRUE(reaches(launch.key, Phase::running));
 }
 
@@ -122,7 +125,8 @@ TEST_F(ProcessLife, ATakenPortIsReplaced) {
 
 TEST_F(ProcessLife, TwoLiveAttemptsNeverShareAPort) {
   const auto port = free_port();
-  Launch first = command({"sleep", "1000"}), second = command({"sleep", "1000"}), third = command({"sleep", "1000"});
+  Launch first = command({"sleep", "1000"}), second = command({"sleep", "1000"}),
+         third = command({"sleep", "1000"});
   for (auto* launch : {&first, &second, &third}) launch->spec.port = port;
   ASSERT_TRUE(run(first));
   ASSERT_TRUE(run(second));
@@ -169,7 +173,8 @@ TEST_F(ProcessLife, EachWayNotToBeAProgramHasItsSentence) {
       {"/no/such/folder/x", "no such file"},
       {"/tmp", "permission denied"}};
   for (const auto& [program, why] : cases) {
-    EXPECT_EQ(run(command({program})).error().message, fmt::format("cannot run '{}': {}", program, why));
+    EXPECT_EQ(run(command({program})).error().message,
+              fmt::format("cannot run '{}': {}", program, why));
   }
 }
 
@@ -183,7 +188,8 @@ TEST_F(ProcessLife, WhatCannotBeAProcessIsRefused) {
 }
 
 TEST_F(ProcessLife, ArgumentsReachTheProgramAsTheyAre) {
-  EXPECT_EQ(output_of(command({"printf", "[%s]", "a b", "$HOME", "*", "; id", ""})), "[a b][$HOME][*][; id][]");
+  EXPECT_EQ(output_of(command({"printf", "[%s]", "a b", "$HOME", "*", "; id", ""})),
+            "[a b][$HOME][*][; id][]");
 }
 
 TEST_F(ProcessLife, TellsTheSignalThatEndedIt) {
@@ -216,7 +222,8 @@ TEST_F(ProcessLife, KillsWhatDoesNotListen) {
 }
 
 TEST_F(ProcessLife, AHaltedProcessStillHears) {
-  const Launch launch = shell("trap 'exit 7' TERM; echo up; kill -STOP $$; while :; do sleep 0.01; done");
+  const Launch launch =
+      shell("trap 'exit 7' TERM; echo up; kill -STOP $$; while :; do sleep 0.01; done");
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(prints(launch.key, "up"));
   ASSERT_TRUE(gone(launch.key, milliseconds(20'000)));
@@ -228,8 +235,9 @@ TEST_F(ProcessLife, ASecondStopCanShortenTheGrace) {
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(prints(launch.key, "up"));
   bool patient = false;
-  asio::co_spawn(loop_.executor(), runtime_->ensure_gone(launch.key, std::chrono::hours(1)),
-                 [&patient](const std::exception_ptr&, Result<void> r) { patient = r.has_value(); });
+  asio::co_spawn(
+      loop_.executor(), runtime_->ensure_gone(launch.key, std::chrono::hours(1)),
+      [&patient](const std::exception_ptr&, Result<void> r) { patient = r.has_value(); });
   ASSERT_TRUE(gone(launch.key, milliseconds(0)));
   EXPECT_TRUE(loop_.until([&patient] { return patient; }));
 }
@@ -323,9 +331,11 @@ TEST_P(ProcessTree, ASupervisorKilledWhileNoServerRanIsNoticedByTheNext) {
   EXPECT_EQ(see(launch.key)->phase, Phase::exited);
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, ProcessTree, ::testing::Values(process::Level::cgroup_v2, process::Level::rlimits),
+INSTANTIATE_TEST_SUITE_P(Levels, ProcessTree,
+                         ::testing::Values(process::Level::cgroup_v2, process::Level::rlimits),
                          [](const auto& param) {
-                           return std::string(param.param == process::Level::rlimits ? "Rlimits" : "Cgroups");
+                           return std::string(param.param == process::Level::rlimits ? "Rlimits"
+                                                                                     : "Cgroups");
                          });
 
 TEST_F(ProcessLife, RunTimeEndsAlsoWhileNoServerRuns) {

@@ -13,7 +13,9 @@ class ProcessLimits : public ProcessTest {
     return launch;
   }
   static std::string allocate(int mebibytes) {
-    return fmt::format("x = bytearray({} << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\nprint('got it')", mebibytes);
+    return fmt::format(
+        "x = bytearray({} << 20)\nfor i in range(0, len(x), 4096): x[i] = 1\nprint('got it')",
+        mebibytes);
   }
   bool has_cgroups() { return enforcement() != "rlimits"; }
 };
@@ -23,7 +25,8 @@ TEST_F(ProcessLimits, SaysHowItEnforces) {
   EXPECT_EQ(enforcement(), "rlimits");
   options_.best_level = process::Level::cgroup_v2;
   open();
-  EXPECT_THAT((std::vector<std::string>{"cgroup v2", "cgroup v1", "rlimits"}), ::testing::Contains(enforcement()));
+  EXPECT_THAT((std::vector<std::string>{"cgroup v2", "cgroup v1", "rlimits"}),
+              ::testing::Contains(enforcement()));
 }
 
 TEST_F(ProcessLimits, TooMuchMemoryEndsItAndIsSaid) {
@@ -80,7 +83,8 @@ TEST_F(ProcessLimits, TheQuotaIsTheDemand) {
     ASSERT_TRUE(run(launch)) << milli;
     if (enforcement() != "cgroup v1") return;
     const std::string at = "/sys/fs/cgroup/cpu/berth/" + launch.key.str();
-    const double quota = std::stod(read_text(at + "/cpu.cfs_quota_us")), period = std::stod(read_text(at + "/cpu.cfs_period_us"));
+    const double quota = std::stod(read_text(at + "/cpu.cfs_quota_us")),
+                 period = std::stod(read_text(at + "/cpu.cfs_period_us"));
     EXPECT_DOUBLE_EQ(quota / period, share);
   }
 }
@@ -127,9 +131,11 @@ TEST_P(ProcessCount, AForkBombThatGoesOnIsEnded) {
   EXPECT_TRUE(cgroups_of(launch.key).empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, ProcessCount, ::testing::Values(process::Level::cgroup_v2, process::Level::rlimits),
+INSTANTIATE_TEST_SUITE_P(Levels, ProcessCount,
+                         ::testing::Values(process::Level::cgroup_v2, process::Level::rlimits),
                          [](const auto& param) {
-                           return std::string(param.param == process::Level::rlimits ? "Rlimits" : "Cgroups");
+                           return std::string(param.param == process::Level::rlimits ? "Rlimits"
+                                                                                     : "Cgroups");
                          });
 
 }  // namespace

@@ -29,18 +29,21 @@ TEST_F(ProcessWorkload, HasTheEnvironmentThatIsPromisedAndNoMore) {
   launch.grant.node = "lab-1";
   launch.grant.gpus = {{0, 1000}, {3, 1000}};
   launch.spec.port = 20'123;
-  launch.spec.env = {{"MODEL", "a=b c"}, {"LANG", "C"}, {"BERTH_NODE", "forged"}, {"CUDA_VISIBLE_DEVICES", "7"}};
+  launch.spec.env = {
+      {"MODEL", "a=b c"}, {"LANG", "C"}, {"BERTH_NODE", "forged"}, {"CUDA_VISIBLE_DEVICES", "7"}};
   const auto seen = sorted_lines(output_of(launch), '\0');
   ::unsetenv("BERTH_TEST_SECRET");
   const std::string here = folder(launch.key).string();
   const auto file = process::parse_launch(read_text(folder(launch.key) / "launch"));
   ASSERT_TRUE(file);
-  EXPECT_THAT(seen, ElementsAre("BERTH_ATTEMPT=1", "BERTH_DEPLOYMENT=digits",
-                                "BERTH_DEPLOYMENT_ID=" + launch.key.deployment.str(), "BERTH_NODE=lab-1",
-                                "CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=0,3", "HOME=" + here + "/work",
-                                "LANG=C", "MODEL=a=b c",
-                                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                                fmt::format("PORT={}", *file->port), "PWD=" + here + "/work", "TMPDIR=" + here + "/tmp"));
+  EXPECT_THAT(seen,
+              ElementsAre("BERTH_ATTEMPT=1", "BERTH_DEPLOYMENT=digits",
+                          "BERTH_DEPLOYMENT_ID=" + launch.key.deployment.str(), "BERTH_NODE=lab-1",
+                          "CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=0,3",
+                          "HOME=" + here + "/work", "LANG=C", "MODEL=a=b c",
+                          "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                          fmt::format("PORT={}", *file->port), "PWD=" + here + "/work",
+                          "TMPDIR=" + here + "/tmp"));
 }
 
 TEST_F(ProcessWorkload, WithoutAGrantOfGpusItSeesNone) {
@@ -62,8 +65,9 @@ TEST_F(ProcessWorkload, ItsOwnPathFindsItsProgram) {
 TEST_F(ProcessWorkload, HasNoDescriptorOfTheServer) {
   const int leak = ::open("/etc/passwd", O_RDONLY);  // one that nobody thought of closing
   ASSERT_GE(leak, 0);
-  const auto out = output_of(python("import os\nfor f in os.listdir('/proc/self/fd'):\n"
-                                    "  try: print(f, os.readlink('/proc/self/fd/' + f))\n  except OSError: pass"));
+  const auto out = output_of(
+      python("import os\nfor f in os.listdir('/proc/self/fd'):\n"
+             "  try: print(f, os.readlink('/proc/self/fd/' + f))\n  except OSError: pass"));
   ::close(leak);
   const auto lines = sorted_lines(out, '\n');
   ASSERT_EQ(lines.size(), 3U) << out;
@@ -72,17 +76,21 @@ TEST_F(ProcessWorkload, HasNoDescriptorOfTheServer) {
   EXPECT_THAT(lines[2], HasSubstr("2 pipe:"));
 }
 
-TEST_F(ProcessWorkload, ReadsNothingFromItsInput) { EXPECT_EQ(output_of(shell("cat; echo end")), "end\n"); }
+TEST_F(ProcessWorkload, ReadsNothingFromItsInput) {
+  EXPECT_EQ(output_of(shell("cat; echo end")), "end\n");
+}
 
 TEST_F(ProcessWorkload, HasASessionOfItsOwnAndCleanSignals) {
-  const auto out = output_of(python("import os, signal\nprint(os.getsid(0) == os.getpid(), os.getcwd() == os.environ['HOME'],"
-                                    " signal.pthread_sigmask(signal.SIG_BLOCK, []))\n"
-                                    "print([l for l in open('/proc/self/status') if l.startswith('NoNewPrivs')])"));
+  const auto out = output_of(python(
+      "import os, signal\nprint(os.getsid(0) == os.getpid(), os.getcwd() == os.environ['HOME'],"
+      " signal.pthread_sigmask(signal.SIG_BLOCK, []))\n"
+      "print([l for l in open('/proc/self/status') if l.startswith('NoNewPrivs')])"));
   EXPECT_EQ(out, "True True set()\n['NoNewPrivs:\\t1\\n']\n");
 }
 
 TEST_F(ProcessWorkload, WritesToItsWorkingDirectoryAndItsTemporaryDirectory) {
-  EXPECT_EQ(output_of(shell("echo a > mine && echo b > $TMPDIR/mine && cat mine $TMPDIR/mine")), "a\nb\n");
+  EXPECT_EQ(output_of(shell("echo a > mine && echo b > $TMPDIR/mine && cat mine $TMPDIR/mine")),
+            "a\nb\n");
 }
 
 TEST_F(ProcessWorkload, ItsDirectoriesGoWithIt) {
@@ -90,13 +98,16 @@ TEST_F(ProcessWorkload, ItsDirectoriesGoWithIt) {
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(gone(launch.key, milliseconds(1000)));
   std::vector<std::string> left;
-  for (const auto& entry : fs::directory_iterator(folder(launch.key))) left.push_back(entry.path().filename());
+  for (const auto& entry : fs::directory_iterator(folder(launch.key)))
+    left.push_back(entry.path().filename());
   std::ranges::sort(left);
   EXPECT_THAT(left, ElementsAre("gone", "lock", "log.00000000000000000000", "status"));
 }
 
 TEST_F(ProcessWorkload, OutputPassesUnchanged) {
-  const Launch launch = python("import os\nos.write(1, b'\\x1b[31mred\\x1b[0m\\0\\xff\\r\\n')\nos.write(2, bytes(range(256)))");
+  const Launch launch = python(
+      "import os\nos.write(1, b'\\x1b[31mred\\x1b[0m\\0\\xff\\r\\n')\nos.write(2, "
+      "bytes(range(256)))");
   std::string wanted("\x1b[31mred\x1b[0m\0\xff\r\n", 16);
   for (int i = 0; i < 256; ++i) wanted.push_back(static_cast<char>(i));
   EXPECT_EQ(output_of(launch), wanted);
@@ -141,7 +152,8 @@ class ProcessUsers : public ProcessTest {
 };
 
 TEST_F(ProcessUsers, EachAttemptIsAnotherUser) {
-  const auto first = output_of(shell("id -u; id -g; id -G")), second = output_of(shell("id -u; id -g; id -G"));
+  const auto first = output_of(shell("id -u; id -g; id -G")),
+             second = output_of(shell("id -u; id -g; id -G"));
   if (!separate()) {
     EXPECT_EQ(first, second);
     return;
@@ -162,8 +174,8 @@ TEST_F(ProcessUsers, CannotReadWhatIsNotItsOwn) {
   ::chmod(secret.c_str(), 0600);
   const std::string there = folder(other.key).string();
   std::string script;
-  for (const auto& path : {there + "/work/mine", there + "/launch", there + "/status", there + "/lock",
-                           there + "/log.00000000000000000000", secret.string()}) {
+  for (const auto& path : {there + "/work/mine", there + "/launch", there + "/status",
+                           there + "/lock", there + "/log.00000000000000000000", secret.string()}) {
     script += fmt::format("cat '{}' && echo BROKEN;", path);
   }
   for (const auto& path : {there, there + "/work", there + "/tmp", home().string(), dir_.str()}) {
@@ -173,7 +185,9 @@ TEST_F(ProcessUsers, CannotReadWhatIsNotItsOwn) {
   script += fmt::format("cat /proc/{}/environ && echo BROKEN;", status(other.key)->pid);
   script += fmt::format("kill {} && echo BROKEN; kill {} && echo BROKEN;", status(other.key)->pid,
                         status(other.key)->supervisor);
-  script += "cat ../launch && echo BROKEN; mv ../log.* . && echo BROKEN; rm -f ../status && echo BROKEN; echo done";
+  script +=
+      "cat ../launch && echo BROKEN; mv ../log.* . && echo BROKEN; rm -f ../status && echo BROKEN; "
+      "echo done";
   if (!separate()) return;  // without a user of its own nothing of this is promised
   const auto out = output_of(shell(script));
   EXPECT_THAT(out, HasSubstr("done"));
@@ -184,7 +198,8 @@ TEST_F(ProcessUsers, CannotReadWhatIsNotItsOwn) {
 TEST_F(ProcessUsers, AClosedDataDirectoryDoesNotLockThemOut) {
   ::chmod(dir_.str().c_str(), 0700);
   options_.root = (dir_.path() / "data").string();
-  const Launch launch = shell("echo a > $HOME/mine && cat $HOME/mine && echo b > $TMPDIR/x && pwd; sleep 1000");
+  const Launch launch =
+      shell("echo a > $HOME/mine && cat $HOME/mine && echo b > $TMPDIR/x && pwd; sleep 1000");
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(prints(launch.key, "/work\n"));
   const auto work = process::parse_launch(read_text(folder(launch.key) / "launch"))->work;
@@ -209,16 +224,16 @@ class ProcessLinks : public ProcessTest {
 };
 
 TEST_F(ProcessLinks, ALinkInPlaceOfTheLogIsNotRead) {
-  const Launch launch =
-      shell("echo up; rm ../log.*; ln -s " + secret() + " ../log.00000000000000000000; touch done; sleep 1000");
+  const Launch launch = shell("echo up; rm ../log.*; ln -s " + secret() +
+                              " ../log.00000000000000000000; touch done; sleep 1000");
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(loop_.until([&] { return fs::exists(folder(launch.key) / "work" / "done"); }));
   EXPECT_EQ(output(launch.key), "");
 }
 
 TEST_F(ProcessLinks, LinksInPlaceOfItsDirectoriesAreNotFollowed) {
-  const Launch launch = shell("cd ..; rm -rf work tmp; ln -s " + victim() + " work; ln -s " + victim() +
-                              " tmp; echo up; sleep 1000");
+  const Launch launch = shell("cd ..; rm -rf work tmp; ln -s " + victim() + " work; ln -s " +
+                              victim() + " tmp; echo up; sleep 1000");
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(prints(launch.key, "up"));
   ASSERT_TRUE(gone(launch.key, milliseconds(1000)));
@@ -237,8 +252,9 @@ TEST_F(ProcessLinks, LinksInItsWorkingDirectoryAreNotFollowed) {
 }
 
 TEST_F(ProcessLinks, ALinkInPlaceOfTheStatusOrTheMarkIsReplaced) {
-  const Launch launch = shell("cd ..; for f in gone.part gone status.new ready ready.part; do ln -s " + secret() +
-                              " $f; done; rm gone; echo up; sleep 1000");
+  const Launch launch =
+      shell("cd ..; for f in gone.part gone status.new ready ready.part; do ln -s " + secret() +
+            " $f; done; rm gone; echo up; sleep 1000");
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(prints(launch.key, "up"));
   ASSERT_TRUE(gone(launch.key, milliseconds(1000)));
@@ -248,8 +264,8 @@ TEST_F(ProcessLinks, ALinkInPlaceOfTheStatusOrTheMarkIsReplaced) {
 TEST_F(ProcessLinks, ALinkInPlaceOfTheWholeFolderIsNotFollowed) {
   const AttemptKey key = new_key();
   const std::string here = folder(key).string();
-  const Launch launch = shell("echo up; mv '" + here + "' '" + here + ".away'; ln -s " + victim() + " '" + here +
-                                  "'; touch '" + here + ".away/done'; sleep 1000",
+  const Launch launch = shell("echo up; mv '" + here + "' '" + here + ".away'; ln -s " + victim() +
+                                  " '" + here + "'; touch '" + here + ".away/done'; sleep 1000",
                               key);
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(loop_.until([&] { return fs::exists(here + ".away/done"); }));

@@ -67,7 +67,8 @@ Task<void> Core::conclude(AttemptPtr attempt) {
     if (spawned) co_await wait_ended(std::move(spawned->process));
   }
   const auto status = folder ? folder->status() : std::nullopt;
-  if (!status || !status->over()) co_await pause(kLongestPoll);  // a full disk, or no process to be had
+  if (!status || !status->over())
+    co_await pause(kLongestPoll);  // a full disk, or no process to be had
 }
 
 Task<bool> Core::probe(const LaunchFile& launch) {
