@@ -45,6 +45,19 @@ bool has_content(const std::string& path, std::string_view wanted) {
   return text == wanted;
 }
 
+void open_folders(const std::filesystem::path& top) {
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  if (!fs::is_directory(fs::symlink_status(top, ec))) return;
+  fs::permissions(top, fs::perms::owner_all, ec);
+  const auto options = fs::directory_options::skip_permission_denied;
+  for (fs::recursive_directory_iterator at(top, options, ec), end; !ec && at != end; at.increment(ec)) {
+    std::error_code one;
+    // Before the next step goes into it.
+    if (fs::is_directory(at->symlink_status(one))) fs::permissions(at->path(), fs::perms::owner_all, one);
+  }
+}
+
 Result<void> write_program(const std::string& path, std::string_view bytes) {
   const std::string fresh = fmt::format("{}.{}", path, ::getpid());
   {
@@ -134,6 +147,10 @@ void Machine::release(const LaunchFile& launch) {
 Task<void> Machine::remove_tree(std::string path) {
   std::function<int()> work = [path = std::move(path)] {
     std::error_code ec;
+    std::filesystem::remove_all(path, ec);
+    if (!ec) return 0;
+    // A server that is not root cannot empty a folder that a workload has closed.
+    open_folders(path);
     std::filesystem::remove_all(path, ec);
     return 0;
   };

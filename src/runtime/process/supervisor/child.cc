@@ -99,6 +99,8 @@ void run(const LaunchRecord& launch) {
 [[noreturn]] void become(const LaunchRecord& launch, int output, int release, int outcome) {
   ::setsid();
   if (!join_cgroups(launch)) give_up(outcome, Step::cgroup);
+  // When the whole machine runs out of memory, workloads go before supervisors and the server.
+  write_path("/proc/self/oom_score_adj", "300");
   if (!set_limits(launch)) give_up(outcome, Step::limits);
   const int null = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
   ::dup2(null, STDIN_FILENO);
