@@ -44,6 +44,29 @@ class ProcessCrash : public ProcessTest {
     ::close(begun[1]);
   }
 
+  // What the server would write, from a first life of the attempt that leaves one instance.
+  process::LaunchFile record_of(const Launch& launch) {
+    EXPECT_TRUE(run(launch));
+    EXPECT_TRUE(loop_.until([this] { return instances() == 1; }));
+    auto record = process::parse_launch(read_text(folder(launch.key) / "launch"));
+    EXPECT_TRUE(gone(launch.key, milliseconds(0)));
+    EXPECT_TRUE(loop_.wait(runtime_->forget(launch.key.deployment)));
+    return record.value_or(process::LaunchFile{});
+  }
+  // As a server leaves it that is killed right before it starts the supervisor.
+  void leave_record(const Launch& launch, const process::LaunchFile& record) {
+    close();
+    for (const char* place : {"work", "tmp"}) {
+      const auto path = folder(launch.key) / place;
+      fs::create_directories(path);
+      if (record.uid) EXPECT_EQ(::chown(path.c_str(), *record.uid, *record.uid), 0);
+    }
+    ::chmod(folder(launch.key).c_str(), 0711);
+    EXPECT_EQ(::mkfifo((folder(launch.key) / "control").c_str(), 0600), 0);
+    std::ofstream(folder(launch.key) / "launch") << process::to_text(record);
+    open();
+  }
+
   // Of a fresh server, on this machine as busy as it is now: what the instants are spread over.
   std::chrono::microseconds time_of_a_start() {
     const Launch launch = counted(new_key());
@@ -128,29 +151,31 @@ TEST_F(ProcessCrash, ATornRecordIsWrittenAnew) {
 
 TEST_F(ProcessCrash, ARecordWithoutASupervisorIsNotListedAndIsStartedByARepeatedStart) {
   const Launch launch = counted(new_key());
-  ASSERT_TRUE(run(launch));
-  ASSERT_TRUE(loop_.until([this] { return instances() == 1; }));
-  const std::string record = read_text(folder(launch.key) / "launch");
-  ASSERT_TRUE(gone(launch.key, milliseconds(0)));
-  ASSERT_TRUE(loop_.wait(runtime_->forget(launch.key.deployment)));
-  close();
-  // As a server leaves it that is killed right before it starts the supervisor.
-  const auto file = process::parse_launch(record);
-  ASSERT_TRUE(file);
-  fs::create_directories(folder(launch.key) / "work");
-  fs::create_directories(folder(launch.key) / "tmp");
-  ::chmod((folder(launch.key)).c_str(), 0711);
-  if (file->uid) {
-    for (const char* place : {"work", "tmp"})
-      ASSERT_EQ(::chown((folder(launch.key) / place).c_str(), *file->uid, *file->uid), 0);
-  }
-  ASSERT_EQ(::mkfifo((folder(launch.key) / "control").c_str(), 0600), 0);
-  std::ofstream(folder(launch.key) / "launch") << record;
-  open();
+  leave_record(launch, record_of(launch));
   EXPECT_TRUE(list().empty());
   EXPECT_EQ(instances(), 1U);
   ASSERT_TRUE(run(launch));
   EXPECT_TRUE(loop_.until([this] { return instances() == 2; }));
+}
+
+// The shape that limits have with cgroup v2: one cgroup, joined by birth.
+TEST_F(ProcessCrash, AnAttemptIsBornInASingleCgroup) {
+  const std::string tree =
+      fs::exists("/sys/fs/cgroup/cgroup.controllers") ? "/sys/fs/cgroup" : "/sys/fs/cgroup/unified";
+  if (::access((tree + "/cgroup.procs").c_str(), W_OK) != 0) return;  // not ours to write
+  const Launch launch = counted(new_key());
+  auto record = record_of(launch);
+  const std::string cgroup = tree + "/berth/" + launch.key.str();
+  record.cgroups = {cgroup};
+  record.settings = record.wishes = {};
+  record.oom_file = record.pids_file = "";
+  record.kill_file = cgroup + "/cgroup.kill";
+  leave_record(launch, record);
+  ASSERT_TRUE(run(launch));
+  ASSERT_TRUE(loop_.until([this] { return instances() == 2; }));
+  EXPECT_EQ(read_text(cgroup + "/cgroup.procs"), fmt::format("{}\n", status(launch.key)->pid));
+  ASSERT_TRUE(gone(launch.key, milliseconds(0)));
+  EXPECT_FALSE(fs::exists(cgroup));
 }
 
 TEST_F(ProcessCrash, AnInterruptedStopIsCompleted) {

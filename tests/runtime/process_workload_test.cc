@@ -94,7 +94,8 @@ TEST_F(ProcessWorkload, WritesToItsWorkingDirectoryAndItsTemporaryDirectory) {
 }
 
 TEST_F(ProcessWorkload, ItsDirectoriesGoWithIt) {
-  const Launch launch = shell("echo a > mine; mkdir -p a/b; touch a/b/c; chmod 0 a/b a; mkdir -m 0 closed; sleep 1000");
+  const Launch launch = shell(
+      "echo a > mine; mkdir -p a/b; touch a/b/c; chmod 0 a/b a; mkdir -m 0 closed; sleep 1000");
   ASSERT_TRUE(run(launch));
   ASSERT_TRUE(gone(launch.key, milliseconds(1000)));
   std::vector<std::string> left;

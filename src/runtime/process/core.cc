@@ -162,7 +162,7 @@ void Core::adopt(const std::string& name, const AttemptKey& key, bool first) {
     settle(attempt, *status);
     return;
   }
-  begin(attempt, folder->has(protocol::kReady));
+  begin(attempt, folder->has(protocol::kReady), Fd());
 }
 
 // Takes away a folder in which nothing was ever started, unless somebody starts in it now.

@@ -22,7 +22,8 @@ constexpr std::chrono::milliseconds kLookForStop{200};
 
 }  // namespace
 
-Task<void> Core::follow(AttemptPtr attempt) {
+Task<void> Core::follow(AttemptPtr attempt, Fd supervisor) {
+  if (supervisor) co_await wait_ended(std::move(supervisor));  // one that we started ourselves
   while (!co_await follow_once(attempt)) {
   }
 }

@@ -51,10 +51,12 @@ void open_folders(const std::filesystem::path& top) {
   if (!fs::is_directory(fs::symlink_status(top, ec))) return;
   fs::permissions(top, fs::perms::owner_all, ec);
   const auto options = fs::directory_options::skip_permission_denied;
-  for (fs::recursive_directory_iterator at(top, options, ec), end; !ec && at != end; at.increment(ec)) {
+  for (fs::recursive_directory_iterator at(top, options, ec), end; !ec && at != end;
+       at.increment(ec)) {
     std::error_code one;
     // Before the next step goes into it.
-    if (fs::is_directory(at->symlink_status(one))) fs::permissions(at->path(), fs::perms::owner_all, one);
+    if (fs::is_directory(at->symlink_status(one)))
+      fs::permissions(at->path(), fs::perms::owner_all, one);
   }
 }
 
