@@ -14,8 +14,8 @@ std::vector<NodeCapacity> capacities(const std::vector<Node>& nodes) {
 
 }  // namespace
 
-RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path root, asio::io_context& io,
-                               const Clock& clock, Random& random) {
+RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path root,
+                               asio::io_context& io, const Clock& clock, Random& random) {
   (void)random;
   process::MachineOptions machine_options;
   machine_options.root = root.string();
@@ -23,20 +23,24 @@ RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path 
   process::Options processes;
   processes.root = root.string();
   processes.separate_users = config.separate_users;
-  return [&io, &clock, machine, processes](const Cluster& cluster) -> Result<std::unique_ptr<Runtime>> {
+  return [&io, &clock, machine,
+          processes](const Cluster& cluster) -> Result<std::unique_ptr<Runtime>> {
     switch (cluster.runtime.kind) {
       case RuntimeKind::simulated: {
         simulated::Options options;
         options.speed = cluster.runtime.speed;
         options.nodes = capacities(cluster.nodes);
-        return std::make_unique<simulated::SimulatedRuntime>(io.get_executor(), clock, std::move(options));
+        return std::make_unique<simulated::SimulatedRuntime>(io.get_executor(), clock,
+                                                             std::move(options));
       }
       case RuntimeKind::process: {
         process::Options options = processes;
         options.scope = cluster.id.str();
-        return std::make_unique<process::ProcessRuntime>(io.get_executor(), machine, std::move(options));
+        return std::make_unique<process::ProcessRuntime>(io.get_executor(), machine,
+                                                         std::move(options));
       }
-      default: break;
+      default:
+        break;
     }
     return fail(Code::invalid_argument, "not_offered", "This server does not offer that runtime.");
   };

@@ -178,6 +178,34 @@ TEST_F(ProcessCrash, AnAttemptIsBornInASingleCgroup) {
   EXPECT_FALSE(fs::exists(cgroup));
 }
 
+TEST_F(ProcessCrash, ATombstoneAndALogOutliveTheServer) {
+  const Launch launch = shell("echo printed; exec sleep 1000");
+  ASSERT_TRUE(run(launch));
+  ASSERT_TRUE(prints(launch.key, "printed\n"));
+  ASSERT_TRUE(gone(launch.key, milliseconds(1000)));
+  open();
+  EXPECT_EQ(run(launch).error().reason, "attempt_over");
+  EXPECT_TRUE(list().empty());
+  EXPECT_EQ(output(launch.key), "printed\n");
+}
+
+TEST_F(ProcessCrash, ARefusedStartThatNobodyHeardOfIsRefusedAgain) {
+  const Launch launch = command({"pyton3"});
+  leave_record(launch, [&] {
+    process::LaunchFile record;
+    record.arguments = launch.spec.command;
+    record.work = (folder(launch.key) / "work").string();
+    return record;
+  }());
+  std::ofstream(folder(launch.key) / "status")
+      << "berth-status=1\nstate=refused\nerror=cannot run 'pyton3': no such file\nend=\n";
+  open();
+  EXPECT_EQ(see(launch.key)->message, "cannot run 'pyton3': no such file");
+  EXPECT_EQ(run(launch).error().message, "cannot run 'pyton3': no such file");
+  EXPECT_TRUE(list().empty());
+  EXPECT_FALSE(fs::exists(folder(launch.key)));
+}
+
 TEST_F(ProcessCrash, AnInterruptedStopIsCompleted) {
   const Launch launch = counted(new_key());
   ASSERT_TRUE(run(launch));

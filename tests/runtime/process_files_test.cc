@@ -110,6 +110,13 @@ TEST(ProcessFiles, UsersAreHandedOutOnceAndComeBack) {
   EXPECT_EQ(machine.claim_uid(0).value(), first);
 }
 
+TEST(ProcessFiles, AUserThatRunsSomethingIsNotHandedOut) {
+  process::MachineOptions options;
+  options.first_uid = ::geteuid();  // ours: it runs this test
+  options.last_uid = ::geteuid() + 1;
+  EXPECT_EQ(process::Machine(options).claim_uid(0).value(), ::geteuid() + 1);
+}
+
 TEST(ProcessFiles, TheSupervisorIsWrittenOnceAndRepaired) {
   TempDir dir;
   process::MachineOptions options;

@@ -195,6 +195,7 @@ Task<void> Core::discard(AttemptPtr attempt, LaunchFile file) {
   }
   co_await machine_->remove_tree(attempt_path(attempt->key));
   machine_->release(file);
+  attempt->listed = false;  // a server before us may have left it listed as refused
 }
 
 // From now on it is listed and followed.
