@@ -1,12 +1,12 @@
 // What a server process needs to know, from flags and environment; validated before anything
 // starts.
 #pragma once
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
-
-#include <unistd.h>
 
 #include "base/result.h"
 

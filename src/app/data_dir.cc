@@ -18,6 +18,19 @@ std::unexpected<Error> system_error(const std::string& what) {
   return fail(code, "data_dir", fmt::format("{}: {}.", what, std::strerror(error)));
 }
 
+// The folder may be open to passers-by, so each file must be closed by itself. What SQLite makes beside
+// the database gets the database's permissions.
+bool close_database(const std::filesystem::path& folder) {
+  const int fd = ::open((folder / "berth.db").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return false;
+  const bool closed = fchmod(fd, 0600) == 0;
+  ::close(fd);
+  for (const char* beside : {"berth.db-wal", "berth.db-shm"}) {
+    if (chmod((folder / beside).c_str(), 0600) != 0 && errno != ENOENT) return false;
+  }
+  return closed;
+}
+
 }  // namespace
 
 Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversable) {
@@ -49,6 +62,10 @@ Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversabl
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
     ::close(fd);
     return system_error("cannot write the lock file");
+  }
+  if (!close_database(absolute)) {
+    ::close(fd);
+    return system_error("cannot write the database file");
   }
   return DataDir(absolute, fd);
 }

@@ -144,7 +144,7 @@ void Core::adopt(const std::string& name, const AttemptKey& key, bool first) {
   if (!launch) {
     if (gone) settled_.insert(name);
     // A start that broke off before anything was written.
-    if (first && !gone && !status && !locked) spawn(machine_->remove_tree(attempt_path(key)));
+    if (first && !gone && !status && !locked) spawn(sweep(key));
     return;
   }
   machine_->hold(*launch);
@@ -162,7 +162,18 @@ void Core::adopt(const std::string& name, const AttemptKey& key, bool first) {
     settle(attempt, *status);
     return;
   }
-  begin(attempt, folder->has(protocol::kReady));
+  begin(attempt, folder->has(protocol::kReady), Fd());
+}
+
+// Takes away a folder in which nothing was ever started, unless somebody starts in it now.
+Task<void> Core::sweep(AttemptKey key) {
+  const auto self = shared_from_this();
+  const Turn turn = co_await take_turn(key);
+  const auto folder = Folder::open(root_.get(), key.str());
+  if (folder && !folder->launch() && !folder->has(protocol::kGone) && !folder->status()) {
+    co_await machine_->remove_tree(attempt_path(key));
+  }
+  if (!turn.attempt()->listed) attempts_.erase(key);
 }
 
 void Core::tell(const AttemptPtr& attempt) {

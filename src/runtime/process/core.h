@@ -78,6 +78,7 @@ class Core : public std::enable_shared_from_this<Core> {
   Result<void> choose_work_base();
   void adopt_all(bool first);
   void adopt(const std::string& name, const AttemptKey& key, bool first);
+  Task<void> sweep(AttemptKey key);
   void spawn(Task<void> task);
   void tell(const AttemptPtr& attempt);
   void settle(const AttemptPtr& attempt, const StatusFile& status);
@@ -88,10 +89,10 @@ class Core : public std::enable_shared_from_this<Core> {
   Result<void> make_places(const LaunchFile& file, const AttemptKey& key);
   Task<Result<bool>> try_start(AttemptPtr attempt, const Launch& launch);
   Task<void> discard(AttemptPtr attempt, LaunchFile file);
-  void begin(const AttemptPtr& attempt, bool ready);
+  void begin(const AttemptPtr& attempt, bool ready, Fd supervisor);
 
   // follow.cc
-  Task<void> follow(AttemptPtr attempt);
+  Task<void> follow(AttemptPtr attempt, Fd supervisor);
   Task<bool> follow_once(AttemptPtr attempt);
   Task<void> conclude(AttemptPtr attempt);
   Task<void> await_ready(AttemptPtr attempt);

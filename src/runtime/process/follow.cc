@@ -22,7 +22,8 @@ constexpr std::chrono::milliseconds kLookForStop{200};
 
 }  // namespace
 
-Task<void> Core::follow(AttemptPtr attempt) {
+Task<void> Core::follow(AttemptPtr attempt, Fd supervisor) {
+  if (supervisor) co_await wait_ended(std::move(supervisor));  // one that we started ourselves
   while (!co_await follow_once(attempt)) {
   }
 }
@@ -64,9 +65,11 @@ Task<void> Core::conclude(AttemptPtr attempt) {
   const auto program = machine_->supervisor();
   if (folder && program) {
     auto spawned = spawn_supervisor(*program, attempt->key.str(), *folder);
-    if (spawned) co_return co_await wait_ended(std::move(spawned->process));
+    if (spawned) co_await wait_ended(std::move(spawned->process));
   }
-  co_await pause(kLongestPoll);
+  const auto status = folder ? folder->status() : std::nullopt;
+  if (!status || !status->over())
+    co_await pause(kLongestPoll);  // a full disk, or no process to be had
 }
 
 Task<bool> Core::probe(const LaunchFile& launch) {

@@ -76,14 +76,12 @@ std::string v2_mount(const std::vector<Mount>& mounts) {
 
 bool exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
 
-// Makes a folder in there and takes it away again; true when it had all of the files, writable.
+// Whether the folder can be made, has these files, and lets us write them.
 bool can_limit(const std::string& folder, std::initializer_list<const char*> files) {
   const bool made = ::mkdir(folder.c_str(), 0755) == 0;
   if (!made && errno != EEXIST) return false;
-  const std::string probe = folder + fmt::format("/probe-{}", ::getpid());
-  bool good = ::mkdir(probe.c_str(), 0755) == 0;
-  for (const char* file : files) good = good && ::access((probe + "/" + file).c_str(), W_OK) == 0;
-  ::rmdir(probe.c_str());
+  bool good = ::access(folder.c_str(), W_OK | X_OK) == 0;
+  for (const char* file : files) good = good && ::access((folder + "/" + file).c_str(), W_OK) == 0;
   if (made) ::rmdir(folder.c_str());
   return good;
 }
@@ -114,8 +112,11 @@ std::optional<Cgroups> find_v1(const std::vector<Mount>& mounts, const std::stri
   Cgroups out{Level::cgroup_v1, "", "", "", ""};
   const auto take = [&](const char* controller, std::string& into, const char* file) {
     const std::string top = controller_mount(mounts, controller);
-    if (!top.empty() && can_limit(top + "/" + parent, {"cgroup.procs", file}))
-      into = top + "/" + parent;
+    if (top.empty()) return;
+    // The last attempt to end takes the folder away, perhaps just while we look.
+    for (int looks = 0; looks < 3 && into.empty(); ++looks) {
+      if (can_limit(top + "/" + parent, {"cgroup.procs", file})) into = top + "/" + parent;
+    }
   };
   take("cpu", out.cpu, "cpu.cfs_quota_us");
   take("memory", out.memory, "memory.limit_in_bytes");

@@ -45,6 +45,34 @@ bool has_content(const std::string& path, std::string_view wanted) {
   return text == wanted;
 }
 
+// Another server on this machine may hand out the same numbers.
+std::set<std::uint32_t> users_with_processes() {
+  std::set<std::uint32_t> out;
+  const Fd proc(::open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!proc) return out;
+  for (const auto& name : names_in(proc.get())) {
+    struct stat info{};
+    if (name.front() < '0' || name.front() > '9') continue;
+    if (::fstatat(proc.get(), name.c_str(), &info, 0) == 0) out.insert(info.st_uid);
+  }
+  return out;
+}
+
+void open_folders(const std::filesystem::path& top) {
+  namespace fs = std::filesystem;
+  std::error_code ec;
+  if (!fs::is_directory(fs::symlink_status(top, ec))) return;
+  fs::permissions(top, fs::perms::owner_all, ec);
+  const auto options = fs::directory_options::skip_permission_denied;
+  for (fs::recursive_directory_iterator at(top, options, ec), end; !ec && at != end;
+       at.increment(ec)) {
+    std::error_code one;
+    // Before the next step goes into it.
+    if (fs::is_directory(at->symlink_status(one)))
+      fs::permissions(at->path(), fs::perms::owner_all, one);
+  }
+}
+
 Result<void> write_program(const std::string& path, std::string_view bytes) {
   const std::string fresh = fmt::format("{}.{}", path, ::getpid());
   {
@@ -113,9 +141,10 @@ Result<std::uint16_t> Machine::claim_port(std::optional<std::uint16_t> wanted, s
 
 Result<std::uint32_t> Machine::claim_uid(std::size_t seed) {
   const std::size_t size = options_.last_uid - options_.first_uid + 1U;
+  const auto running = users_with_processes();
   for (std::size_t i = 0; i < size; ++i) {
     const auto uid = static_cast<std::uint32_t>(options_.first_uid + (seed + i) % size);
-    if (uids_.insert(uid).second) return uid;
+    if (!running.contains(uid) && uids_.insert(uid).second) return uid;
   }
   return fail(Code::unavailable, "no_user",
               "Every user id that is set aside for workloads is in use.");
@@ -134,6 +163,10 @@ void Machine::release(const LaunchFile& launch) {
 Task<void> Machine::remove_tree(std::string path) {
   std::function<int()> work = [path = std::move(path)] {
     std::error_code ec;
+    std::filesystem::remove_all(path, ec);
+    if (!ec) return 0;
+    // A server that is not root cannot empty a folder that a workload has closed.
+    open_folders(path);
     std::filesystem::remove_all(path, ec);
     return 0;
   };

@@ -94,8 +94,7 @@ Task<Result<bool>> Core::try_start(AttemptPtr attempt, const Launch& launch) {
   const auto [word, sentence] = split_report(report);
   if (word == protocol::kOk) {
     attempt->launch = std::move(*file);
-    begin(attempt, false);
-    spawn(wait_ended(std::move(spawned->process)));
+    begin(attempt, false, std::move(spawned->process));
     co_return true;
   }
   if (!word.empty()) co_await wait_ended(std::move(spawned->process));
@@ -196,16 +195,17 @@ Task<void> Core::discard(AttemptPtr attempt, LaunchFile file) {
   }
   co_await machine_->remove_tree(attempt_path(attempt->key));
   machine_->release(file);
+  attempt->listed = false;  // a server before us may have left it listed as refused
 }
 
 // From now on it is listed and followed.
-void Core::begin(const AttemptPtr& attempt, bool ready) {
+void Core::begin(const AttemptPtr& attempt, bool ready, Fd supervisor) {
   const LaunchFile& launch = attempt->launch;
   attempt->listed = true;
   attempt->seen.phase = ready || !launch.port ? Phase::running : Phase::starting;
   if (launch.port) attempt->seen.endpoint = fmt::format("127.0.0.1:{}", *launch.port);
   tell(attempt);
-  if (!std::exchange(attempt->followed, true)) spawn(follow(attempt));
+  if (!std::exchange(attempt->followed, true)) spawn(follow(attempt, std::move(supervisor)));
   if (attempt->seen.phase == Phase::starting) spawn(await_ready(attempt));
 }
 

@@ -70,8 +70,8 @@ void conclude(StatusRecord& status) {
   if (this_boot && launch.good) {
     kill_orphans(launch);
     status.out_of_memory = out_of_memory(launch);
-    remove_cgroups(launch);
   }
+  if (launch.good) remove_cgroups(launch);
   status.state = kExited;
   status.reason = this_boot ? kLost : kReboot;
   status.error = this_boot ? "Its supervisor process was killed, and it with it."
