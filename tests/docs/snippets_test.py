@@ -21,17 +21,20 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "system"), str(ROOT / "docs")]
 
-from harness import BERTH, Server, SystemTest, main  # noqa: E402
+from harness import BERTH, Client, Server, SystemTest, main  # noqa: E402
 import make_cli  # noqa: E402
 
 WRITE = "--write" in sys.argv
 RUN = ["README.md", "docs/api.md", "docs/cli.md", "docs/scheduling.md"]
 ADDRESS = "http://localhost:8000"
+PASSWORD = "correct horse battery staple"  # of ada, in every document
+PATIENCE = 60  # seconds for one snippet
 
 GENERAL = [
     (r"\b(org|usr|clu|dep|inv|key)_[0-9a-z]{26}\b", r"\1_ID"),
@@ -152,12 +155,20 @@ class Shell:
         self.process.stdin.write(f"failed=0\n{{\n{script}\n}} </dev/null\necho; echo '{self.END}' $failed\n")
         self.process.stdin.flush()
         output = []
+        watchdog = threading.Timer(PATIENCE, self.process.kill)
+        watchdog.start()
+        try:
+            return self.answer(output)
+        finally:
+            watchdog.cancel()
+
+    def answer(self, output):
         for line in self.process.stdout:
             if line.startswith(self.END):
                 text = "".join(output)[:-1].replace(self.address, ADDRESS)
                 return text.replace(self.address.replace("127.0.0.1", "localhost"), ADDRESS), int(line.split()[-1])
             output.append(line)
-        raise AssertionError("the shell ended: " + "".join(output))
+        raise AssertionError(f"the shell ended, or a snippet took longer than {PATIENCE} s: " + "".join(output))
 
     def close(self):
         self.process.stdin.close()
@@ -172,7 +183,6 @@ class Snippets(SystemTest):
         server.start()
         shell = Shell(self.folder, server)
         self.addCleanup(shell.close)
-        self.addCleanup(subprocess.run, [BERTH, "context", "list"], env={"HOME": str(self.folder)}, capture_output=True)
         shell.run(f"export BERTH_SERVER={ADDRESS}")
         document = Document(path)
         answers, count = [], 0
@@ -210,12 +220,16 @@ class Snippets(SystemTest):
             return shown
         return output.strip("\n") + "\n"
 
-    def stop_everything(self, server):
+    @staticmethod
+    def stop_everything(server):
         """What the snippets left running outlives a server; so it is stopped through it."""
-        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "BERTH_SERVER": server.url}
-        names = subprocess.run([BERTH, "ps", "-o", "name"], env=environment, capture_output=True, text=True).stdout.split()
-        if names:
-            subprocess.run([BERTH, "stop", "--yes", "--wait", *names], env=environment, capture_output=True, timeout=60)
+        ada = Client(server)
+        ada.token = ada.must("POST", "/api/v1/auth/login", {"username": "ada", "password": PASSWORD})["access_token"]
+        everything = [d["id"] for d in ada.pages("/api/v1/deployments")]
+        for identifier in everything:
+            ada.must("POST", f"/api/v1/deployments/{identifier}/stop")
+        for identifier in everything:
+            ada.wait_state(identifier, "stopped", "succeeded", "failed", "cancelled")
 
     def test_readme(self):
         self.check("README.md")
