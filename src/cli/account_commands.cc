@@ -84,8 +84,11 @@ void add_tokens(CLI::App& app, Global& global, Selected& selected) {
     selected = [&global, name] {
       Client client(global);
       const auto key = client.post("/api/v1/auth/keys", js::object{{"name", *name}});
-      if (global.output != "table")
-        return print_value(global, key, Table({})), static_cast<int>(kOk);
+      if (global.output != "table" && global.output != "wide") {
+        Table table({"NAME", "KEY"});
+        table.add({text_at(key, "name"), text_at(key, "key")});
+        return print_value(global, key, table), static_cast<int>(kOk);
+      }
       fmt::print("{}\n", text_at(key, "key"));
       hint(global, "Keep it: it is shown once. Use it as BERTH_TOKEN, or as a bearer token.");
       return static_cast<int>(kOk);
@@ -131,7 +134,10 @@ void add_contexts(CLI::App& app, Global& global, Selected& selected) {
       for (const auto& [name, c] : contexts->all) {
         table.add({name == contexts->current ? "*" : "", name, c.server, c.username});
         items.emplace_back(
-            js::object{{"name", name}, {"server", c.server}, {"username", c.username}});
+            js::object{{"name", name},
+                                      {"server", c.server},
+                                      {"username", c.username},
+                                      {"current", name == contexts->current}});
       }
       print_list(global, items, table);
       return static_cast<int>(kOk);

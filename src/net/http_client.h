@@ -49,7 +49,8 @@ struct ClientRequest {
   std::string body;
   std::chrono::seconds timeout{60};
   std::string ca_file;
-  // When set, the body is handed over piece by piece; return false to end the exchange early, which
+  // When set, the body of a success is handed over piece by piece (a refusal's is collected as
+  // always); return false to end the exchange early, which
   // is no error. `timeout` then bounds silence, not the whole exchange.
   std::function<bool(std::string_view)> on_body;
 };

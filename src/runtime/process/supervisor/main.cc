@@ -15,7 +15,7 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "../protocol.h"
+#include "runtime/process/protocol.h"
 #include "child.h"
 #include "tree.h"
 #include "watch.h"
