@@ -22,7 +22,7 @@ Result<DeploymentQuery> query_of(Context& c) {
   auto cluster = c.query_id<ClusterId>("cluster_id");
   auto state = c.query_choice<State>("state");
   auto priority = c.query_choice<Priority>("priority");
-  auto before = c.query_id<DeploymentId>("cursor");
+  auto before = c.cursor_id<DeploymentId>();
   Error error{Code::invalid_argument, "invalid_request", "The query has mistakes."};
   const auto take = [&](auto& result) {
     if (!result) std::move(result.error().fields.begin(), result.error().fields.end(), std::back_inserter(error.fields));
@@ -74,7 +74,7 @@ Result<std::string> render_page(Deployments& deployments, Context& c) {
   if (!rows) return std::unexpected(std::move(rows.error()));
   Page<DeploymentView> page;
   for (std::size_t i = 0; i < rows->size() && i < limit; ++i) page.items.push_back(view(*(*rows)[i]));
-  if (rows->size() > limit) page.next = (*rows)[limit - 1]->id.str();
+  if (rows->size() > limit) page.next = seal_cursor((*rows)[limit - 1]->id.str());
   return json::to_text(page);
 }
 
@@ -130,23 +130,16 @@ void add_crud(std::vector<Route>& table, Deployments& deployments, ReadSide& rea
 
   table.push_back(list_route(deployments, reads));
 
-  Route get{"GET", "/api/v1/deployments/{deployment_id}", Operation::deployment_read, "getDeployment", "Deployments",
-            "Get a deployment"};
-  get.response_schema = [](json::SchemaSet& set) { return json::schema_ref<DeploymentView>(set); };
-  table.push_back(raw(std::move(get), [&deployments](Context& c) -> Task<net::Response> {
-    auto id = c.id<DeploymentId>("deployment_id", "deployment");
-    if (!id) co_return problem(id.error(), c.request.path(), c.request_id);
-    auto d = deployments.get(c.who(), *id, Operation::deployment_read);
-    if (!d) co_return problem(d.error(), c.request.path(), c.request_id);
-    const std::string etag = etag_of((*d)->version);
-    if (net::find_header(c.request.headers, "If-None-Match") == etag) {
-      net::Response unchanged;
-      unchanged.status = 304;
-      unchanged.headers.push_back({"ETag", etag});
-      co_return unchanged;
-    }
-    co_return encode(deployment_reply(**d, 200));
-  }));
+  table.push_back(typed<NoBody, DeploymentView>(
+      {"GET", "/api/v1/deployments/{deployment_id}", Operation::deployment_read, "getDeployment", "Deployments",
+       "Get a deployment"},
+      [&deployments](Context& c) -> DeploymentAnswer {
+        auto id = c.id<DeploymentId>("deployment_id", "deployment");
+        if (!id) co_return std::unexpected(std::move(id.error()));
+        auto d = deployments.get(c.who(), *id, Operation::deployment_read);
+        if (!d) co_return std::unexpected(std::move(d.error()));
+        co_return deployment_reply(**d, 200);
+      }));
 
   table.push_back(typed<UpdateDeploymentRequest, DeploymentView>(
       {"PATCH", "/api/v1/deployments/{deployment_id}", Operation::deployment_update, "updateDeployment",
@@ -206,7 +199,7 @@ void add_insight(std::vector<Route>& table, Deployments& deployments) {
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto after = c.query_int("cursor", 0, INT64_MAX);
+        auto after = c.cursor_seq();
         if (!after) co_return std::unexpected(std::move(after.error()));
         auto rows = deployments.events(c.who(), *id, after->value_or(0), *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));

@@ -46,24 +46,38 @@ void add_health(std::vector<Route>& table, const Services& s, const std::atomic<
       [](Context&) -> Task<Result<Reply<VersionView>>> { co_return reply(VersionView{BERTH_VERSION}); }));
 }
 
-Task<void> collect(const Services s, Metrics& metrics) {
-  std::vector<Cluster> clusters;
-  {
-    auto view = s.reads.view();
-    if (!view) co_return;
-    auto rows = (*view)->all_clusters();
-    if (!rows) co_return;
-    clusters = std::move(*rows);
-  }
-  // Only the bounded first: a metric a cluster must not become a metric a deployment.
+// Names are for people: "organization/cluster".
+Result<std::vector<std::pair<ClusterId, std::string>>> named_clusters(const Services& s) {
+  // Only the bounded first: the answer stays small whatever the installation holds.
   constexpr std::size_t kClusters = 1000;
-  for (std::size_t i = 0; i < clusters.size() && i < kClusters; ++i) {
-    auto status = co_await s.clusters.measure(clusters[i].id);
-    if (status) metrics.set_cluster(clusters[i], *status);
+  auto view = s.reads.view();
+  if (!view) return std::unexpected(std::move(view.error()));
+  auto rows = (*view)->all_clusters();
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  std::vector<std::pair<ClusterId, std::string>> out;
+  for (const auto& c : *rows) {
+    if (out.size() == kClusters) break;
+    auto org = (*view)->organization(c.organization);
+    if (!org) return std::unexpected(std::move(org.error()));
+    if (*org) out.emplace_back(c.id, fmt::format("{}/{}", (*org)->name, c.name));
   }
-  metrics.set_committer(s.committer.stats(), s.committer.waiting());
-  metrics.set_runner(s.runner.stats());
-  metrics.set_watchers(s.hub.subscribers());
+  return out;
+}
+
+Task<Metrics::Now> collect(const Services s) {
+  Metrics::Now now;
+  auto clusters = named_clusters(s);
+  if (clusters) {
+    for (auto& [id, name] : *clusters) {
+      auto status = co_await s.clusters.measure(id);
+      if (status) now.clusters.push_back({std::move(name), std::move(*status)});
+    }
+  }
+  now.committer = s.committer.stats();
+  now.units_waiting = s.committer.waiting();
+  now.runner = &s.runner.stats();
+  now.watchers = s.hub.subscribers();
+  co_return now;
 }
 
 }  // namespace
@@ -74,11 +88,12 @@ void add_operation_routes(std::vector<Route>& table, const Services& s, Metrics&
 
   Route scrape{"GET", "/metrics", Operation::metrics_read, "getMetrics", "Operate", "Prometheus metrics"};
   scrape.response_type = "text/plain";
-  table.push_back(raw(std::move(scrape), [s, &metrics](Context&) -> Task<net::Response> {
-    co_await collect(s, metrics);
+  table.push_back(raw(std::move(scrape), [s, &metrics](Context& c) -> Task<net::Response> {
+    const auto now = co_await collect(s);
     net::Response out;
     out.headers.push_back({"Content-Type", "text/plain; version=0.0.4; charset=utf-8"});
-    out.body = metrics.render();
+    // Which clusters there are is for the administrator of the installation alone.
+    out.body = metrics.render(now, c.caller && c.who().principal.is_admin);
     co_return out;
   }));
 

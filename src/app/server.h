@@ -3,9 +3,14 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "app/config.h"
 #include "base/result.h"
+
+namespace berth::api {
+struct Route;
+}
 
 namespace berth::app {
 
@@ -20,6 +25,8 @@ class Server {
   void stop();
 
   [[nodiscard]] std::uint16_t port() const;
+  // Every route that it answers.
+  [[nodiscard]] const std::vector<api::Route>& routes() const;
   [[nodiscard]] const ServeConfig& config() const;
   [[nodiscard]] std::string data_dir() const;
   // Empty once somebody has set it up.

@@ -81,8 +81,8 @@ Accounts::Accounts(ReadSide& reads, Committer& committer, Passwords& passwords, 
       clock_(clock),
       random_(random),
       rules_(rules),
-      login_throttle_(Throttle::Rules{}),
-      address_throttle_(Throttle::Rules{.free_failures = 30}) {}
+      login_throttle_(Throttle::Rules{.free_failures = rules.free_failures}),
+      address_throttle_(Throttle::Rules{.free_failures = rules.free_failures * 6}) {}
 
 Result<Organization> use_invite(Change& change, const UserId& user, std::string_view code,
                                 const Actor& actor) {
