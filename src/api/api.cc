@@ -13,17 +13,6 @@ namespace {
 
 constexpr std::string_view kServe = "/serve/";
 
-std::string_view bearer_of(const net::Request& request) {
-  const auto header = net::find_header(request.headers, "Authorization");
-  constexpr std::string_view kScheme = "bearer ";
-  if (header.size() <= kScheme.size()) return {};
-  for (std::size_t i = 0; i < kScheme.size(); ++i) {
-    const char c = header[i];
-    if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != kScheme[i]) return {};
-  }
-  return header.substr(kScheme.size());
-}
-
 // The stable word for what was refused before there was a request.
 std::string_view reason_of(int status) {
   switch (status) {
@@ -96,7 +85,7 @@ std::string Api::request_id_of(const net::Request& request) {
 }
 
 Result<std::optional<Caller>> Api::caller_of(const Context& context) {
-  const auto token = bearer_of(context.request);
+  const auto token = context.bearer();
   if (token.empty()) return std::optional<Caller>{};
   auto principal = services_.accounts.authenticate(token);
   if (!principal) {
@@ -151,8 +140,10 @@ Task<net::Response> Api::answer(Context& context, std::size_t& index) {
   }
   const auto key = context.caller ? std::hash<UserId>{}(context.caller->principal.user)
                                   : std::hash<std::string>{}(context.request.peer);
-  const auto verdict = limiter_.take(key, std::chrono::steady_clock::now());
-  if (limiter_.rules().per_second > 0) {
+  // Whoever watches over the server is never turned away.
+  const bool limited = route.operation != Operation::health_read || path.starts_with("/api/");
+  const auto verdict = limited ? limiter_.take(key, std::chrono::steady_clock::now()) : RateLimiter::Verdict{};
+  if (limited && limiter_.rules().per_second > 0) {
     context.rate_policy = fmt::format("\"default\";q={};w=1", limiter_.rules().per_second);
     context.rate_left = fmt::format("\"default\";r={};t={}", verdict.remaining, verdict.reset.count());
   }
@@ -184,7 +175,7 @@ void Api::finish(net::Response& response, const Context& context) const {
     headers.push_back({"RateLimit-Policy", context.rate_policy});
     headers.push_back({"RateLimit", context.rate_left});
   }
-  if (context.request.path().starts_with(kServe) && response.status < 500) return;  // the model's own answer
+  if (context.forwarded) return;
   headers.push_back({"X-Content-Type-Options", "nosniff"});
   headers.push_back({"Referrer-Policy", "no-referrer"});
   headers.push_back({"Cross-Origin-Opener-Policy", "same-origin"});

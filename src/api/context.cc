@@ -6,8 +6,20 @@
 #include <charconv>
 
 #include "api/cursor.h"
+#include "api/route.h"
 
 namespace berth::api {
+
+std::string_view Context::bearer() const {
+  const auto header = net::find_header(request.headers, "Authorization");
+  constexpr std::string_view kScheme = "bearer ";
+  if (header.size() <= kScheme.size()) return {};
+  for (std::size_t i = 0; i < kScheme.size(); ++i) {
+    const char c = header[i];
+    if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != kScheme[i]) return {};
+  }
+  return header.substr(kScheme.size());
+}
 
 std::optional<std::string> Context::query_text(std::string_view name) const {
   for (const auto& [key, value] : query) {
@@ -89,6 +101,14 @@ Result<std::optional<std::int64_t>> Context::cursor_seq() const {
   const auto [end, ec] = std::from_chars((*place)->data(), last, seq);
   if (ec != std::errc{} || end != last || seq < 0) return bad_cursor();
   return std::optional(seq);
+}
+
+bool is_json(std::string_view content_type) {
+  auto media = content_type.substr(0, std::min(content_type.find(';'), content_type.size()));
+  while (!media.empty() && (media.back() == ' ' || media.back() == '\t')) media.remove_suffix(1);
+  constexpr std::string_view kJson = "application/json";
+  return std::equal(media.begin(), media.end(), kJson.begin(), kJson.end(),
+                    [](char x, char y) { return (x >= 'A' && x <= 'Z' ? x + 32 : x) == y; });
 }
 
 std::string etag_of(std::int64_t version) { return fmt::format("\"{}\"", version); }

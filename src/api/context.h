@@ -25,10 +25,13 @@ struct Context {
   std::optional<Caller> caller;  // set for operations that need one
   std::map<std::string, std::string, std::less<>> path;  // by the names in the pattern
   std::vector<std::pair<std::string, std::string>> query;
+  bool forwarded = false;   // the answer is a model's, not ours
   std::string rate_policy;  // the RateLimit headers, once the caller's bucket was looked at
   std::string rate_left;
 
   [[nodiscard]] const Caller& who() const { return *caller; }
+  // The token of 'Authorization: Bearer ...'; empty without one.
+  [[nodiscard]] std::string_view bearer() const;
 
   // Path ids: what does not parse is answered like an unknown id.
   template <class IdType>

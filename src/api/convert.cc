@@ -179,9 +179,11 @@ ExplanationView view(const WaitExplanation& w) {
   out.reason = e.reason;
   out.needs_action = needs_action(e.reason);
   out.all_reasons = e.all;
-  out.position = e.position;
-  out.ahead_high = e.ahead_high;
-  out.ahead_low = e.ahead_low;
+  if (e.position > 0) {  // in back-off it stands in no line
+    out.position = e.position;
+    out.ahead_high = e.ahead_high;
+    out.ahead_low = e.ahead_low;
+  }
   if (!e.nearest_node.empty()) {
     out.nearest_node = e.nearest_node;
     out.missing = to_body(e.missing);

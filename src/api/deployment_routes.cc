@@ -208,12 +208,13 @@ void add_insight(std::vector<Route>& table, Deployments& deployments) {
 }
 
 // Follows a log: whole pieces as they come, until the attempt has ended or the reader leaves.
-Task<void> follow_log(Deployments& deployments, Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query,
+Task<void> follow_log(Accounts& accounts, std::string token, Deployments& deployments, Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query,
                       net::BodySink& sink) {
   constexpr auto kPoll = std::chrono::milliseconds(200);
   asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor> timer(
       co_await asio::this_coro::executor);
   for (;;) {
+    if (!accounts.authenticate(token)) co_return;  // a stream must not outlive its credential
     auto chunk = co_await deployments.logs(caller, id, attempt, query);
     if (!chunk) co_return;
     if (!chunk->bytes.empty()) {
@@ -229,7 +230,7 @@ Task<void> follow_log(Deployments& deployments, Caller caller, DeploymentId id, 
   }
 }
 
-void add_logs(std::vector<Route>& table, Deployments& deployments) {
+void add_logs(std::vector<Route>& table, Accounts& accounts, Deployments& deployments) {
   Route route{"GET", "/api/v1/deployments/{deployment_id}/logs", Operation::deployment_logs, "getDeploymentLogs",
               "Deployments", "What it printed",
               {{"follow", "Go on until it ends.", R"({"type":"boolean","default":false})"},
@@ -237,7 +238,7 @@ void add_logs(std::vector<Route>& table, Deployments& deployments) {
                {"offset", "Begin at this byte.", R"({"type":"integer","minimum":0})"},
                {"attempt", "Of this attempt; the latest when absent.", R"({"type":"integer","minimum":1})"}}};
   route.response_type = "text/plain";
-  table.push_back(raw(std::move(route), [&deployments](Context& c) -> Task<net::Response> {
+  table.push_back(raw(std::move(route), [&accounts, &deployments](Context& c) -> Task<net::Response> {
     const auto refused = [&](const Error& e) { return problem(e, c.request.path(), c.request_id); };
     auto id = c.id<DeploymentId>("deployment_id", "deployment");
     if (!id) co_return refused(id.error());
@@ -264,8 +265,9 @@ void add_logs(std::vector<Route>& table, Deployments& deployments) {
       co_return out;
     }
     query.offset = first->offset;
-    out.stream = [&deployments, caller = c.who(), id = *id, attempt, query](net::BodySink& sink) {
-      return follow_log(deployments, caller, id, attempt, query, sink);
+    out.stream = [&accounts, &deployments, token = std::string(c.bearer()), caller = c.who(), id = *id, attempt,
+                  query](net::BodySink& sink) {
+      return follow_log(accounts, token, deployments, caller, id, attempt, query, sink);
     };
     co_return out;
   }));
@@ -276,7 +278,7 @@ void add_logs(std::vector<Route>& table, Deployments& deployments) {
 void add_deployment_routes(std::vector<Route>& table, const Services& s) {
   add_crud(table, s.deployments, s.reads);
   add_insight(table, s.deployments);
-  add_logs(table, s.deployments);
+  add_logs(table, s.accounts, s.deployments);
 }
 
 }  // namespace berth::api

@@ -37,9 +37,10 @@ void add_health(std::vector<Route>& table, const Services& s, const std::atomic<
         Result<std::int64_t> users = view ? (*view)->count_users() : std::unexpected(view.error());
         ready.checks.push_back({"database", users.has_value(), users ? "" : users.error().message});
         ready.checks.push_back({"accepting", !draining, draining ? "The server is stopping." : ""});
-        const bool ok = users.has_value() && !draining;
-        ready.status = ok ? "ok" : "unavailable";
-        co_return reply(std::move(ready), ok ? 200 : 503);
+        if (users && !draining) co_return reply(std::move(ready));
+        std::string why = "This server cannot work now.";
+        for (const auto& check : ready.checks) why += check.ok ? "" : " " + check.name + ": " + check.message;
+        co_return fail(Code::unavailable, "not_ready", std::move(why));
       }));
   table.push_back(typed<NoBody, VersionView>(
       {"GET", "/api/v1/version", Operation::health_read, "getVersion", "Operate", "Which Berth this is"},
@@ -100,7 +101,7 @@ void add_operation_routes(std::vector<Route>& table, const Services& s, Metrics&
   Route describe{"GET", "/openapi.json", Operation::api_describe, "getOpenApi", "Operate", "This description"};
   describe.response_type = "application/json";
   table.push_back(raw(std::move(describe), [&openapi](Context&) -> Task<net::Response> {
-    net::Response out = page("application/json", openapi, "default-src 'none'", false);
+    net::Response out = page("application/json", openapi, "default-src 'none'; frame-ancestors 'none'", false);
     co_return out;
   }));
 

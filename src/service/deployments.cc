@@ -8,8 +8,8 @@
 namespace berth {
 namespace {
 
-void need(Error& error, bool ok, const char* pointer, const char* word, std::string message) {
-  if (!ok) error.fields.push_back({pointer, word, std::move(message)});
+void need(Error& error, bool ok, std::string pointer, const char* word, std::string message) {
+  if (!ok) error.fields.push_back({std::move(pointer), word, std::move(message)});
 }
 
 std::unexpected<Error> too_large(const TooLarge& t, const std::string& cluster) {
@@ -95,7 +95,7 @@ Result<void> Deployments::check(const DeploymentWish& wish, RuntimeKind runtime)
        "invalid_quantity", "GPU is a whole number of devices, or a share of one device such as 0.25.");
   for (const auto& [name, value] : s.env) {
     const bool reserved = name == "PORT" || name == "CUDA_VISIBLE_DEVICES" || name.starts_with("BERTH_");
-    need(error, !reserved, "/env", "reserved", fmt::format("{} is set by Berth itself.", name));
+    need(error, !reserved, "/env/" + name, "reserved", fmt::format("{} is set by Berth itself.", name));
   }
   if (error.fields.empty()) return {};
   return std::unexpected(std::move(error));
@@ -169,17 +169,21 @@ Result<std::shared_ptr<const Deployment>> Deployments::get(const Caller& caller,
 Result<std::vector<std::shared_ptr<const Deployment>>> Deployments::list(const Caller& caller,
                                                                          const DeploymentQuery& query) {
   DeploymentFilter filter;
+  std::shared_ptr<const Cluster> cluster;
+  if (query.cluster) {
+    auto row = reads_.cluster(*query.cluster);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return not_found("cluster");
+    cluster = *row;
+    auto role = authorize(reads_, caller, cluster->organization, Operation::deployment_list, "cluster");
+    if (!role) return std::unexpected(std::move(role.error()));
+  }
   if (query.organization) {
     auto role = authorize(reads_, caller, *query.organization, Operation::deployment_list, "organization");
     if (!role) return std::unexpected(std::move(role.error()));
     filter.organizations.push_back(*query.organization);
-  } else if (query.cluster) {
-    auto cluster = reads_.cluster(*query.cluster);
-    if (!cluster) return std::unexpected(std::move(cluster.error()));
-    if (!*cluster) return not_found("cluster");
-    auto role = authorize(reads_, caller, (*cluster)->organization, Operation::deployment_list, "cluster");
-    if (!role) return std::unexpected(std::move(role.error()));
-    filter.organizations.push_back((*cluster)->organization);
+  } else if (cluster) {
+    filter.organizations.push_back(cluster->organization);
   } else {
     auto mine = reads_.memberships(caller.principal.user);
     if (!mine) return std::unexpected(std::move(mine.error()));

@@ -4,7 +4,7 @@
 namespace berth::test {
 namespace {
 
-js::object amounts(js::value cpu, js::value memory = "1GiB", js::value gpu = 0) {
+js::object amounts(js::value cpu, js::value memory = 0, js::value gpu = 0) {
   return {{"cpu", std::move(cpu)}, {"memory", std::move(memory)}, {"gpu", std::move(gpu)}};
 }
 
@@ -39,7 +39,7 @@ TEST(Clusters, MistakesAreNamed) {
            {{{"name", "no blanks"}}, "/name"},
            {{{"resources", amounts(-1)}}, "/resources/cpu"},
            {{{"resources", amounts(1, "lots")}}, "/resources/memory"},
-           {{{"resources", {{"cpu", 1}, {"memory", 1}}}}, "/resources/gpu"},
+           {{{"resources", {{"cpu", 1}, {"mem", 1}}}}, "/resources/mem"},
            {{{"resources", amounts(1, 1, 0.5)}}, "/nodes/0/resources/gpu"},
            {{{"resources", amounts(0, 0, 0)}}, "/nodes/0/resources"},
            {{{"nodes", js::array{nodes}}}, "/nodes"},

@@ -216,14 +216,13 @@ TEST(Reasons, ClusterPaused) {
 TEST(Reasons, BackoffAfterFailureSaysWhichAttemptAndWhen) {
   Site site(amounts(4));
   site.submit("flaky", amounts(1),
-              {{"simulate", {{"duration", 0.02}, {"exit_code", 9}}}, {"restart", {{"max_attempts", 3}, {"backoff", "1h"}}}});
+              {{"simulate", {{"duration", 0.02}, {"exit_code", 9}}}, {"restart", {{"max_attempts", 3}, {"backoff", "5m"}}}});
   site.server.until("/api/v1/deployments/" + site.id("flaky"), site.owner.token, [](const Answer& a) { return a.has("/retry_at"); });
   const auto w = look(site, "flaky");
   EXPECT_EQ(w.explain.text("/reason"), "BackoffAfterFailure");
   EXPECT_EQ(w.queue.text("/retry_at"), w.detail.text("/retry_at"));
   EXPECT_EQ(w.queue.number("/position"), 0);
   EXPECT_FALSE(w.explain.has("/position"));
-  // The pause is cut at five minutes.
   EXPECT_TRUE(w.explain.text("/message").starts_with("Attempt 1 of 3 failed: It ended with exit status 9. The next try is in "))
       << w.explain;
   EXPECT_NE(w.explain.text("/message").find(" in 4m 5"), std::string::npos) << w.explain;
