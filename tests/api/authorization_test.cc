@@ -69,6 +69,7 @@ class World {
   Organization organization(const std::string& name) {
     Organization o;
     o.owner = s.person(name + "-owner");
+    o.owner.token = key(o.owner);  // a change of the password ends logins, not keys
     o.id = s.organization(name, o.owner);
     o.cluster = s.cluster(o.id, "lab", o.owner, {{"cpu", 1000}});
     o.paused = s.cluster(o.id, "paused", o.owner, {{"cpu", 1000}});
