@@ -77,9 +77,12 @@ bool is_dressed_word(std::string_view lower) {
   return false;
 }
 
-// "abcabcabc", "12121212": a piece of at most four signs over and over.
+// "abcabcabc", "11112222": a piece of at most six signs over and over, or two signs alone.
 bool repeats(std::string_view text) {
-  for (std::size_t period = 1; period <= 4 && period < text.size(); ++period) {
+  std::string signs(text);
+  std::sort(signs.begin(), signs.end());
+  if (std::unique(signs.begin(), signs.end()) - signs.begin() <= 2) return true;
+  for (std::size_t period = 1; period <= 6 && 2 * period <= text.size(); ++period) {
     if (std::equal(text.begin() + static_cast<std::ptrdiff_t>(period), text.end(), text.begin())) return true;
   }
   return false;

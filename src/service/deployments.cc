@@ -63,8 +63,9 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
                          e.ahead_high, e.position);
     case Reason::backoff_after_failure: {
       const auto wait = d.retry_at ? d.retry_at->since(now) : std::chrono::microseconds(0);
-      return fmt::format("Attempt {} of {} failed: {} The next try is in {}.", d.attempt,
-                         d.spec.restart.max_attempts, d.message, humane(wait));
+      const std::string when = wait.count() > 0 ? "in " + humane(wait) : "due now";
+      return fmt::format("Attempt {} of {} failed: {} The next try is {}.", d.attempt,
+                         d.spec.restart.max_attempts, d.message, when);
     }
     default:
       return fmt::format("It was submitted {} ago and is about to be considered.", humane(now.since(d.created_at)));
