@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 namespace berth::test {
@@ -136,6 +137,17 @@ void TestServer::restart(std::function<void(app::ServeConfig&)> change) {
 }
 
 std::string TestServer::url(std::string_view path) const { return fmt::format("http://127.0.0.1:{}{}", server_->port(), path); }
+
+std::string TestServer::files_with(const std::string& text) const {
+  std::string out;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_)) {
+    if (!entry.is_regular_file()) continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    if (bytes.find(text) != std::string::npos) out = joined(std::move(out), entry.path().filename().string());
+  }
+  return out;
+}
 
 Answer TestServer::call(const Ask& ask) {
   net::ClientRequest request;

@@ -101,6 +101,8 @@ class TestServer {
   [[nodiscard]] app::Server& server() { return *server_; }
   [[nodiscard]] const Description& description() const { return *description_; }
   [[nodiscard]] std::string url(std::string_view path) const;
+  // The files of the data directory that hold this text.
+  [[nodiscard]] std::string files_with(const std::string& text) const;
 
  private:
   std::filesystem::path dir_;

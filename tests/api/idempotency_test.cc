@@ -119,6 +119,21 @@ TEST(Idempotency, SurvivesARestart) {
   EXPECT_EQ(s.post("/api/v1/organizations", {{"name", "kept"}}, who.token, key("k")).body, first.body);
 }
 
+TEST(Secrets, AreNotInTheDataDirectory) {
+  TestServer s;
+  const auto who = s.person("keeper");
+  const auto org = s.organization("kept", who);
+  const std::string name = "an-idempotency-key-of-the-test";
+  const auto made = s.post("/api/v1/auth/keys", {{"name", "visible-name"}}, who.token, key(name));
+  const auto invite = s.post("/api/v1/organizations/" + org + "/invites", {{"role", "viewer"}}, who.token, key(name));
+  EXPECT_EQ(s.post("/api/v1/auth/keys", {{"name", "visible-name"}}, who.token, key(name)).text("/key"), made.text("/key"));
+  for (const auto& secret : {kPassword, who.token, who.refresh, made.text("/key"), invite.text("/code"), name}) {
+    ASSERT_GT(secret.size(), 10U);
+    EXPECT_EQ(s.files_with(secret), "") << secret;
+  }
+  EXPECT_NE(s.files_with("visible-name"), "");  // one does see what is there
+}
+
 TEST(Idempotency, ARepetitionNeedsTheRightStill) {
   auto& s = shared_server();
   Site site;

@@ -8,6 +8,7 @@
 #include "service/common_passwords.h"
 #include "service/deployments.h"
 #include "service/passwords.h"
+#include "service/sealed.h"
 #include "service/throttle.h"
 #include "service/tokens.h"
 
@@ -97,6 +98,20 @@ TEST(Tokens, AreLongRandomAndStoredHashed) {
     EXPECT_EQ(token.prefix, token.text.substr(0, kKeyPrefix.size() + 4));
     EXPECT_EQ(token.text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), std::string::npos);
   }
+}
+
+TEST(Sealed, OnlyThePhraseOpens) {
+  for (const auto& text : {std::string(), std::string("x"), std::string(10'000, 'y'), std::string("\0\xFF", 2)}) {
+    const auto sealed = seal(text, "phrase");
+    EXPECT_EQ(unseal(sealed, "phrase"), text);
+    EXPECT_NE(sealed, seal(text, "phrase"));
+    EXPECT_EQ(unseal(sealed, "another"), std::nullopt);
+    EXPECT_EQ(unseal(sealed.substr(2), "phrase"), std::nullopt);
+    EXPECT_EQ(unseal(sealed + "00", "phrase"), std::nullopt);
+    EXPECT_EQ(unseal(sealed + "0", "phrase"), std::nullopt);
+  }
+  EXPECT_EQ(unseal("", "phrase"), std::nullopt);
+  EXPECT_EQ(unseal("not hex", "phrase"), std::nullopt);
 }
 
 TEST(Passwords, ThousandsOfCommonOnesAreRefused) {
