@@ -6,6 +6,7 @@
 #include <set>
 
 #include "service/accounts.h"
+#include "service/forecast.h"
 #include "service/json_text.h"
 
 namespace berth {
@@ -294,22 +295,30 @@ Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id
                                                      std::size_t limit) {
   auto cluster = get(caller, id, Operation::cluster_queue);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  using Entries = Result<std::vector<QueueEntry>>;
+  struct Page {
+    std::vector<QueueEntry> entries;
+    std::map<DeploymentId, Timestamp> starts;
+  };
+  using Entries = Result<Page>;
   std::move_only_function<Entries()> look = [this, id, after, limit]() -> Entries {
     auto view = reads_.view();
     if (!view) return std::unexpected(std::move(view.error()));
     auto engine = scheduling_.engine(**view, id);
     if (!engine) return std::unexpected(std::move(engine.error()));
-    return (*engine)->queue(after ? first_behind(**engine, *after) : 1, limit);
+    auto starts = latest_starts(**view, **engine, id);
+    if (!starts) return std::unexpected(std::move(starts.error()));
+    return Page{(*engine)->queue(after ? first_behind(**engine, *after) : 1, limit), std::move(*starts)};
   };
   auto entries = co_await committer_.inspect<Entries>(std::move(look));
   if (!entries) co_return std::unexpected(std::move(entries.error()));
   std::vector<QueueItem> out;
-  for (auto& entry : *entries) {
+  for (auto& entry : entries->entries) {
     auto row = reads_.deployment(entry.id);
     if (!row) co_return std::unexpected(std::move(row.error()));
     if (!*row) continue;  // deleted since
-    out.push_back({entry, (*row)->name, (*row)->created_at, (*row)->retry_at});
+    const auto start = entries->starts.find(entry.id);
+    out.push_back({entry, (*row)->name, (*row)->created_at, (*row)->retry_at,
+                   start == entries->starts.end() ? std::nullopt : std::optional(start->second)});
   }
   co_return out;
 }

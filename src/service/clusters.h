@@ -34,6 +34,7 @@ struct QueueItem {
   std::string name;
   Timestamp queued_at;
   std::optional<Timestamp> retry_at;
+  std::optional<Timestamp> latest_start;  // from declared run times
 };
 
 // Where an entry stands in the queue, whatever comes and goes around it: the band (high, low, then the

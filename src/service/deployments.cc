@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "service/accounts.h"
+#include "service/forecast.h"
 #include "service/json_text.h"
 
 namespace berth {
@@ -319,19 +320,27 @@ Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, std::in
 Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId id) {
   auto d = get(caller, id, Operation::deployment_explain);
   if (!d) co_return std::unexpected(std::move(d.error()));
-  WaitExplanation out{*d, std::nullopt, ""};
+  WaitExplanation out{*d, std::nullopt, "", std::nullopt};
   if (out.deployment->state == State::queued) {
-    using Answer = Result<std::optional<Explanation>>;
+    struct Found {
+      std::optional<Explanation> detail;
+      std::optional<Timestamp> latest;
+    };
+    using Answer = Result<Found>;
     std::move_only_function<Answer()> look = [this, id, cluster = out.deployment->cluster]() -> Answer {
       auto view = reads_.view();
       if (!view) return std::unexpected(std::move(view.error()));
       auto engine = scheduling_.engine(**view, cluster);
       if (!engine) return std::unexpected(std::move(engine.error()));
-      return (*engine)->explain(id);
+      auto starts = latest_starts(**view, **engine, cluster);
+      if (!starts) return std::unexpected(std::move(starts.error()));
+      const auto start = starts->find(id);
+      return Found{(*engine)->explain(id), start == starts->end() ? std::nullopt : std::optional(start->second)};
     };
     auto detail = co_await committer_.inspect<Answer>(std::move(look));
     if (!detail) co_return std::unexpected(std::move(detail.error()));
-    out.detail = std::move(*detail);
+    out.detail = std::move(detail->detail);
+    out.latest_start = detail->latest;
     if (!out.detail) {  // started between the two reads
       auto again = get(caller, id, Operation::deployment_explain);
       if (!again) co_return std::unexpected(std::move(again.error()));

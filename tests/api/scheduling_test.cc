@@ -236,6 +236,34 @@ TEST(Reasons, BackoffAfterFailureSaysWhichAttemptAndWhen) {
   EXPECT_EQ(site.queue(), "");
 }
 
+TEST(Forecast, ComesFromDeclaredRunTimesAndTheEngine) {
+  Site site(amounts(4));
+  const auto started = [&](const std::string& name) {
+    const auto events = site.server.get("/api/v1/deployments/" + site.id(name) + "/events", site.owner.token);
+    return *from_rfc3339(events.text("/items/1/at"));  // "deployment.starting"
+  };
+  site.submit("one-hour", amounts(2), {{"max_run_time", "1h"}, {"stop_grace", 10}});
+  site.submit("two-hours", amounts(2), {{"max_run_time", "2h"}, {"stop_grace", 0}});
+  site.until("one-hour", "running");
+  site.until("two-hours", "running");
+  site.submit("small", amounts(2), {{"priority", "high"}});
+  site.submit("next", amounts(2), {{"priority", "high"}});
+  site.submit("behind", amounts(1));
+  const auto latest = [&](const std::string& name) {
+    const auto why = site.server.get("/api/v1/deployments/" + site.id(name) + "/explain", site.owner.token);
+    return why.text("/forecast/method") + " " + why.text("/forecast/latest");
+  };
+  using std::chrono::seconds;
+  EXPECT_EQ(latest("small"), "from_runtime_limits " + to_rfc3339(started("one-hour").plus(seconds(3610))));
+  EXPECT_EQ(latest("next"), "from_runtime_limits " + to_rfc3339(started("two-hours").plus(seconds(7200))));
+  EXPECT_EQ(latest("behind"), "unknown ");  // nobody knows how long those before it run
+  const auto queue = site.server.get("/api/v1/clusters/" + site.cluster + "/queue", site.owner.token);
+  EXPECT_EQ(queue.text("/items/0/forecast/latest"), to_rfc3339(started("one-hour").plus(seconds(3610))));
+  EXPECT_EQ(queue.text("/items/2/forecast/method"), "unknown");
+  // Only asked: nothing has moved.
+  EXPECT_EQ(site.queue(), "small next behind");
+}
+
 TEST(Reasons, WhatDoesNotWaitSaysSo) {
   Site site(amounts(4));
   site.submit("runs", amounts(1));
