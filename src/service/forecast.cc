@@ -33,7 +33,7 @@ Result<std::map<DeploymentId, Timestamp>> latest_starts(ReadView& view, const Cl
   std::sort(ends.begin(), ends.end());
   ClusterEngine future = engine.clone();
   for (const auto& end : ends) {
-    // What starts then is taken to stay: its own limit would only bring the others forward.
+    // What starts then is taken to stay: its own end is further away than this question reaches.
     for (const auto& start : future.apply(Released{end.id})) out.emplace(start.id, end.at);
   }
   return out;

@@ -1,5 +1,6 @@
 // When those that wait will start at the latest, as far as declared run times tell: the engine itself is
 // asked what would start if each running deployment used its time up and nothing new came.
+// An estimate: an early end may let a smaller one overtake, and something more urgent may come.
 #pragma once
 #include <map>
 

@@ -29,10 +29,11 @@ std::string seal(std::string_view text, std::string_view phrase) {
 
 std::optional<std::string> unseal(std::string_view sealed, std::string_view phrase) {
   ensure(sodium_init() >= 0, "libsodium starts");
+  if (sealed.size() < 2 * (kNonce + kMac)) return std::nullopt;
   std::vector<unsigned char> bytes(sealed.size() / 2);
   std::size_t used = 0;
   if (sodium_hex2bin(bytes.data(), bytes.size(), sealed.data(), sealed.size(), nullptr, &used, nullptr) != 0 || used != bytes.size() ||
-      used * 2 != sealed.size() || used < kNonce + kMac) {
+      used * 2 != sealed.size()) {
     return std::nullopt;
   }
   std::string text(used - kNonce - kMac, '\0');
