@@ -8,7 +8,8 @@
 namespace berth::api {
 namespace {
 
-constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+constexpr std::string_view kLetters =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 constexpr std::size_t kCheckBytes = 6;
 constexpr std::size_t kLongest = 256;
 
@@ -46,7 +47,9 @@ std::optional<std::string> decode(std::string_view text) {
 
 }  // namespace
 
-std::string seal_cursor(std::string_view place) { return encode(check_of(place) + std::string(place)); }
+std::string seal_cursor(std::string_view place) {
+  return encode(check_of(place) + std::string(place));
+}
 
 std::optional<std::string> open_cursor(std::string_view cursor) {
   if (cursor.size() > kLongest) return std::nullopt;

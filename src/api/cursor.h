@@ -1,5 +1,6 @@
-// Cursors of lists: a place in the order of the list, wrapped so that nobody builds on what is inside.
-// A cursor gives no rights (each page is authorized anew), so the check only tells garbage from cursors.
+// Cursors of lists: a place in the order of the list, wrapped so that nobody builds on what is
+// inside. A cursor gives no rights (each page is authorized anew), so the check only tells garbage
+// from cursors.
 #pragma once
 #include <optional>
 #include <string>

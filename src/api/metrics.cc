@@ -13,17 +13,37 @@ using prometheus::BuildHistogram;
 
 Metrics::Metrics(std::string version) : registry_(std::make_shared<prometheus::Registry>()) {
   auto& r = *registry_;
-  BuildGauge().Name("berth_build_info").Help("Which Berth this is.").Register(r).Add({{"version", std::move(version)}}).Set(1);
-  requests_ = &BuildCounter().Name("berth_http_requests_total").Help("Requests answered.").Register(r);
-  seconds_ = &BuildHistogram().Name("berth_http_request_duration_seconds").Help("Time from a whole request to its answer.").Register(r);
-  auth_failures_ = &BuildCounter().Name("berth_auth_failures_total").Help("Requests without a valid credential.").Register(r);
-  limited_ = &BuildCounter().Name("berth_rate_limited_total").Help("Requests refused because of their rate.").Register(r).Add({});
-  drift_ = &BuildGauge().Name("berth_accounting_drift").Help("Broken invariants of the ledger; must be 0.").Register(r).Add({});
+  BuildGauge()
+      .Name("berth_build_info")
+      .Help("Which Berth this is.")
+      .Register(r)
+      .Add({{"version", std::move(version)}})
+      .Set(1);
+  requests_ =
+      &BuildCounter().Name("berth_http_requests_total").Help("Requests answered.").Register(r);
+  seconds_ = &BuildHistogram()
+                  .Name("berth_http_request_duration_seconds")
+                  .Help("Time from a whole request to its answer.")
+                  .Register(r);
+  auth_failures_ = &BuildCounter()
+                        .Name("berth_auth_failures_total")
+                        .Help("Requests without a valid credential.")
+                        .Register(r);
+  limited_ = &BuildCounter()
+                  .Name("berth_rate_limited_total")
+                  .Help("Requests refused because of their rate.")
+                  .Register(r)
+                  .Add({});
+  drift_ = &BuildGauge()
+                .Name("berth_accounting_drift")
+                .Help("Broken invariants of the ledger; must be 0.")
+                .Register(r)
+                .Add({});
 }
 
 void Metrics::add_routes(const std::vector<std::string>& ids) {
-  static const prometheus::Histogram::BucketBoundaries kSeconds{0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01,
-                                                                0.025,  0.1,    0.5,   2.5};
+  static const prometheus::Histogram::BucketBoundaries kSeconds{
+      0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5};
   for (const auto& id : ids) {
     RouteSlots slots;
     for (int digit = 1; digit <= 5; ++digit) {
@@ -42,7 +62,9 @@ void Metrics::observe(std::size_t route, int status, std::chrono::steady_clock::
   slots.seconds->Observe(std::chrono::duration<double>(took).count());
 }
 
-void Metrics::auth_failure(const std::string& kind) { auth_failures_->Add({{"kind", kind}}).Increment(); }
+void Metrics::auth_failure(const std::string& kind) {
+  auth_failures_->Add({{"kind", kind}}).Increment();
+}
 void Metrics::rate_limited() { limited_->Increment(); }
 
 namespace {
@@ -60,14 +82,16 @@ class Figures {
     gauge(name, help).Add({}).Set(static_cast<double>(value));
   }
   void count(const char* name, const char* help, std::uint64_t value) {
-    BuildCounter().Name(name).Help(help).Register(registry_).Add({}).Increment(static_cast<double>(value));
+    BuildCounter().Name(name).Help(help).Register(registry_).Add({}).Increment(
+        static_cast<double>(value));
   }
 
  private:
   prometheus::Registry& registry_;
 };
 
-void add_resources(prometheus::Family<prometheus::Gauge>& family, Labels labels, const Resources& r) {
+void add_resources(prometheus::Family<prometheus::Gauge>& family, Labels labels,
+                   const Resources& r) {
   const auto put = [&](const char* resource, double amount) {
     labels["resource"] = resource;
     family.Add(labels).Set(amount);
@@ -77,7 +101,8 @@ void add_resources(prometheus::Family<prometheus::Gauge>& family, Labels labels,
   put("gpu_devices", static_cast<double>(r.gpu_milli) / 1000);
 }
 
-void add_waiting(prometheus::Family<prometheus::Gauge>& family, Labels labels, const EngineStatus& s) {
+void add_waiting(prometheus::Family<prometheus::Gauge>& family, Labels labels,
+                 const EngineStatus& s) {
   const auto put = [&](const char* queue, std::size_t n) {
     labels["queue"] = queue;
     family.Add(labels).Set(static_cast<double>(n));
@@ -99,18 +124,23 @@ void add_totals(Figures& out, const std::vector<Metrics::ClusterFigures>& cluste
     sum.parked += c.status.parked;
     sum.active += c.status.active;
   }
-  add_resources(out.gauge("berth_capacity", "What all clusters have: cores, bytes, devices."), {}, sum.capacity);
-  add_resources(out.gauge("berth_reserved", "What deployments hold: cores, bytes, devices."), {}, held(sum));
+  add_resources(out.gauge("berth_capacity", "What all clusters have: cores, bytes, devices."), {},
+                sum.capacity);
+  add_resources(out.gauge("berth_reserved", "What deployments hold: cores, bytes, devices."), {},
+                held(sum));
   add_waiting(out.gauge("berth_queue_waiting", "Deployments that wait."), {}, sum);
   out.set("berth_deployments_active", "Deployments that hold resources.", sum.active);
   out.set("berth_clusters", "Clusters.", clusters.size());
 }
 
 void add_clusters(Figures& out, const std::vector<Metrics::ClusterFigures>& clusters) {
-  auto& capacity = out.gauge("berth_cluster_capacity", "What a cluster has: cores, bytes, devices.");
-  auto& reserved = out.gauge("berth_cluster_reserved", "What deployments hold there: cores, bytes, devices.");
+  auto& capacity =
+      out.gauge("berth_cluster_capacity", "What a cluster has: cores, bytes, devices.");
+  auto& reserved =
+      out.gauge("berth_cluster_reserved", "What deployments hold there: cores, bytes, devices.");
   auto& waiting = out.gauge("berth_cluster_queue_waiting", "Deployments that wait there.");
-  auto& active = out.gauge("berth_cluster_deployments_active", "Deployments that hold resources there.");
+  auto& active =
+      out.gauge("berth_cluster_deployments_active", "Deployments that hold resources there.");
   for (const auto& c : clusters) {
     const Labels label{{"cluster", c.name}};
     add_resources(capacity, label, c.status.capacity);
@@ -126,11 +156,15 @@ void add_work(Figures& out, const Metrics::Now& now) {
   out.count("berth_commit_failures_total", "Commits that failed.", now.committer.failed_commits);
   out.set("berth_commit_units_waiting", "Units of work that wait for a commit.", now.units_waiting);
   out.count("berth_runtime_launches_total", "Attempts handed to a runtime.", now.runner->launches);
-  out.count("berth_runtime_stops_total", "Attempts that a runtime was asked to end.", now.runner->stops);
+  out.count("berth_runtime_stops_total", "Attempts that a runtime was asked to end.",
+            now.runner->stops);
   out.count("berth_runtime_observations_total", "Reports of runtimes.", now.runner->observations);
-  out.count("berth_runtime_call_failures_total", "Calls of runtimes that failed.", now.runner->call_failures);
-  out.count("berth_reconcile_repairs_total", "Differences between record and runtime that were repaired.", now.runner->repairs);
-  out.count("berth_reconcile_orphans_total", "Attempts without a record that were ended.", now.runner->orphans);
+  out.count("berth_runtime_call_failures_total", "Calls of runtimes that failed.",
+            now.runner->call_failures);
+  out.count("berth_reconcile_repairs_total",
+            "Differences between record and runtime that were repaired.", now.runner->repairs);
+  out.count("berth_reconcile_orphans_total", "Attempts without a record that were ended.",
+            now.runner->orphans);
   out.set("berth_watchers", "Open event streams.", now.watchers);
 }
 

@@ -1,5 +1,6 @@
-// Passwords that anybody would try first. Rules instead of a list: each well-known word stands for the
-// thousands of forms that people give it (capitals, digits for letters, a year or a mark behind it).
+// Passwords that anybody would try first. Rules instead of a list: each well-known word stands for
+// the thousands of forms that people give it (capitals, digits for letters, a year or a mark behind
+// it).
 #pragma once
 #include <string_view>
 

@@ -17,7 +17,8 @@ struct End {
 
 }  // namespace
 
-Result<std::map<DeploymentId, Timestamp>> latest_starts(ReadView& view, const ClusterEngine& engine, const ClusterId& cluster) {
+Result<std::map<DeploymentId, Timestamp>> latest_starts(ReadView& view, const ClusterEngine& engine,
+                                                        const ClusterId& cluster) {
   std::map<DeploymentId, Timestamp> out;
   const auto status = engine.status();
   const std::size_t waiting = status.high_waiting + status.low_waiting + status.parked;
@@ -27,7 +28,8 @@ Result<std::map<DeploymentId, Timestamp>> latest_starts(ReadView& view, const Cl
   std::vector<End> ends;
   for (const auto& d : *active) {
     const auto& limit = d.spec.max_run_time;
-    if (limit && d.admitted_at) ends.push_back({d.admitted_at->plus(*limit + d.spec.stop_grace), d.id});
+    if (limit && d.admitted_at)
+      ends.push_back({d.admitted_at->plus(*limit + d.spec.stop_grace), d.id});
   }
   if (ends.empty()) return out;
   std::sort(ends.begin(), ends.end());

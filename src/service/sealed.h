@@ -1,4 +1,5 @@
-// Text that only whoever knows a phrase can read back: stored replies hold secrets that are shown once.
+// Text that only whoever knows a phrase can read back: stored replies hold secrets that are shown
+// once.
 #pragma once
 #include <optional>
 #include <string>

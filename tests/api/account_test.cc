@@ -20,11 +20,16 @@ js::object registration(const std::string& name, const std::string& password = k
 
 TEST(Session, TheMinimalOneWorksAsWritten) {
   auto& s = shared_server();
-  EXPECT_EQ(s.post(kRegister, {{"username", "ada"}, {"email", "ada@example.org"}, {"password", kPassword}}).status, 201);
-  const auto token = s.post(kLogin, {{"username", "ada"}, {"password", kPassword}}).text("/access_token");
+  EXPECT_EQ(s.post(kRegister,
+                   {{"username", "ada"}, {"email", "ada@example.org"}, {"password", kPassword}})
+                .status,
+            201);
+  const auto token =
+      s.post(kLogin, {{"username", "ada"}, {"password", kPassword}}).text("/access_token");
   const auto org = s.post("/api/v1/organizations", {{"name", "vision"}}, token);
   ASSERT_EQ(org.status, 201);
-  const auto invite = s.post("/api/v1/organizations/" + org.text("/id") + "/invites", {{"role", "developer"}}, token);
+  const auto invite = s.post("/api/v1/organizations/" + org.text("/id") + "/invites",
+                             {{"role", "developer"}}, token);
   ASSERT_EQ(invite.status, 201);
   EXPECT_TRUE(invite.text("/code").starts_with("berth_inv_"));
   const auto cluster = s.post("/api/v1/clusters",
@@ -80,7 +85,8 @@ TEST(Registration, TakenNamesAndAddressesInAnyCaseAreNamed) {
 }
 
 TEST(Registration, EveryMistakeIsNamedAtOnce) {
-  const auto refused = shared_server().post(kRegister, {{"username", "no blanks"}, {"email", "nobody"}, {"password", "short"}});
+  const auto refused = shared_server().post(
+      kRegister, {{"username", "no blanks"}, {"email", "nobody"}, {"password", "short"}});
   EXPECT_EQ(refused.status, 400);
   EXPECT_EQ(refused.fields(), "/username /email");
   const auto weak = shared_server().post(kRegister, registration(fresh("weak"), "short"));
@@ -90,8 +96,9 @@ TEST(Registration, EveryMistakeIsNamedAtOnce) {
 }
 
 TEST(Registration, RefusesCommonPasswords) {
-  for (const auto* password : {"password", "P@ssw0rd2024", "12345678", "qwertyuiop", "Summer2023!", "iloveyou1", "letmein123",
-                               "aaaaaaaaaa", "abcabcabcabc", "1qaz2wsx", "dragon!!99", "weakling"}) {
+  for (const auto* password :
+       {"password", "P@ssw0rd2024", "12345678", "qwertyuiop", "Summer2023!", "iloveyou1",
+        "letmein123", "aaaaaaaaaa", "abcabcabcabc", "1qaz2wsx", "dragon!!99", "weakling"}) {
     // The last one is the username.
     auto body = registration("weakling", password);
     const auto refused = shared_server().post(kRegister, body);
@@ -102,7 +109,8 @@ TEST(Registration, RefusesCommonPasswords) {
 
 TEST(Registration, ByInviteJoinsAtOnce) {
   Site site;
-  const auto invite = site.server.post("/api/v1/organizations/" + site.organization + "/invites", {{"role", "viewer"}}, site.owner.token);
+  const auto invite = site.server.post("/api/v1/organizations/" + site.organization + "/invites",
+                                       {{"role", "viewer"}}, site.owner.token);
   const auto name = fresh("invited");
   auto body = registration(name);
   body["invite_code"] = invite.text("/code");
@@ -163,7 +171,8 @@ TEST(Login, GuessingIsSlowedDownAndTheRightPasswordStillWorksLater) {
   const js::value right{{"username", who.name}, {"password", kPassword}};
   int status = 0;
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (status != 200 && std::chrono::steady_clock::now() < deadline) status = s.post(kLogin, right).status;
+  while (status != 200 && std::chrono::steady_clock::now() < deadline)
+    status = s.post(kLogin, right).status;
   EXPECT_EQ(status, 200);
 }
 
@@ -213,7 +222,8 @@ TEST(Refresh, AnAccessTokenIsNoRefreshTokenAndTheOtherWayRound) {
 TEST(Logout, EndsThisLoginOrAll) {
   auto& s = shared_server();
   const auto who = s.person(fresh("logout"));
-  const auto second = enter(who.name).text("/access_token"), third = enter(who.name).text("/access_token");
+  const auto second = enter(who.name).text("/access_token"),
+             third = enter(who.name).text("/access_token");
   EXPECT_EQ(s.post("/api/v1/auth/logout", who.token).status, 204);
   EXPECT_EQ(s.get(kMe, who.token).status, 401);
   EXPECT_EQ(s.post(kRefresh, {{"refresh_token", who.refresh}}).status, 401);
@@ -228,14 +238,21 @@ TEST(Password, ChangeEndsTheOtherLogins) {
   const auto who = s.person(fresh("change"));
   const auto other = enter(who.name).text("/access_token");
   const std::string next = "quiet lighthouse 77";
-  const auto wrong = s.post("/api/v1/auth/password", {{"current_password", "not the harbour"}, {"new_password", next}}, who.token);
+  const auto wrong =
+      s.post("/api/v1/auth/password",
+             {{"current_password", "not the harbour"}, {"new_password", next}}, who.token);
   EXPECT_EQ(wrong.status, 400);
   EXPECT_EQ(wrong.fields(), "/current_password");
-  const auto weak = s.post("/api/v1/auth/password", {{"current_password", kPassword}, {"new_password", "password"}}, who.token);
+  const auto weak =
+      s.post("/api/v1/auth/password",
+             {{"current_password", kPassword}, {"new_password", "password"}}, who.token);
   EXPECT_EQ(weak.status, 400);
   EXPECT_EQ(weak.fields(), "/new_password");
   EXPECT_EQ(s.get(kMe, other).status, 200);
-  EXPECT_EQ(s.post("/api/v1/auth/password", {{"current_password", kPassword}, {"new_password", next}}, who.token).status, 204);
+  EXPECT_EQ(s.post("/api/v1/auth/password",
+                   {{"current_password", kPassword}, {"new_password", next}}, who.token)
+                .status,
+            204);
   EXPECT_EQ(s.get(kMe, who.token).status, 200);
   EXPECT_EQ(s.get(kMe, other).status, 401);
   EXPECT_EQ(enter(who.name).status, 401);
@@ -266,12 +283,15 @@ TEST(Keys, Expire) {
   auto& s = shared_server();
   const auto who = s.person(fresh("keys"));
   const auto soon = to_rfc3339(SystemClock().now().plus(std::chrono::milliseconds(700)));
-  const auto made = s.post("/api/v1/auth/keys", {{"name", "short"}, {"expires_at", soon}}, who.token);
+  const auto made =
+      s.post("/api/v1/auth/keys", {{"name", "short"}, {"expires_at", soon}}, who.token);
   ASSERT_EQ(made.status, 201) << made;
   EXPECT_EQ(s.get(kMe, made.text("/key")).status, 200);
-  const auto ended = s.until(kMe, made.text("/key"), [](const Answer& a) { return a.status == 401; });
+  const auto ended =
+      s.until(kMe, made.text("/key"), [](const Answer& a) { return a.status == 401; });
   EXPECT_EQ(ended.code(), "expired_token");
-  const auto past = s.post("/api/v1/auth/keys", {{"name", "past"}, {"expires_at", "2020-01-01T00:00:00Z"}}, who.token);
+  const auto past = s.post("/api/v1/auth/keys",
+                           {{"name", "past"}, {"expires_at", "2020-01-01T00:00:00Z"}}, who.token);
   EXPECT_EQ(past.status, 400);
   EXPECT_EQ(past.fields(), "/expires_at");
 }
@@ -291,8 +311,10 @@ TEST(Tokens, OnlyTheExactOneIsGood) {
   const std::string good = who.token;
   std::string flipped = good;
   flipped.back() = flipped.back() == 'A' ? 'B' : 'A';
-  for (const auto& token : {good.substr(0, good.size() - 1), good + "A", flipped, "x" + good, std::string("berth_at_"), std::string(5000, 'A'),
-                            std::string("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."), std::string("null"), std::string("undefined")}) {
+  for (const auto& token :
+       {good.substr(0, good.size() - 1), good + "A", flipped, "x" + good, std::string("berth_at_"),
+        std::string(5000, 'A'), std::string("eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9."),
+        std::string("null"), std::string("undefined")}) {
     const auto refused = s.get(kMe, token);
     EXPECT_EQ(refused.status, 401) << token.substr(0, 80);
     EXPECT_EQ(refused.code(), "invalid_token");
@@ -308,7 +330,11 @@ TEST(Setup, WorksOnceWithTheTokenOfTheStart) {
   TestServer s;
   const std::string token = s.server().setup_token();
   ASSERT_TRUE(token.starts_with("berth_setup_"));
-  js::object body{{"token", "berth_setup_wrong"}, {"username", "root-user"}, {"email", "root@example.org"}, {"password", kPassword}, {"organization", "first"}};
+  js::object body{{"token", "berth_setup_wrong"},
+                  {"username", "root-user"},
+                  {"email", "root@example.org"},
+                  {"password", kPassword},
+                  {"organization", "first"}};
   EXPECT_EQ(s.post("/api/v1/setup", body).status, 404);
   body["token"] = token;
   const auto done = s.post("/api/v1/setup", body);
@@ -336,7 +362,8 @@ TEST(Registration, ClosedNeedsAnInvite) {
   const auto refused = s.post(kRegister, registration("stranger"));
   EXPECT_EQ(refused.status, 403);
   EXPECT_EQ(refused.code(), "registration_closed");
-  const auto code = s.post("/api/v1/organizations/" + org + "/invites", js::object{}, owner.token).text("/code");
+  const auto code =
+      s.post("/api/v1/organizations/" + org + "/invites", js::object{}, owner.token).text("/code");
   auto body = registration("friend");
   body["invite_code"] = code;
   EXPECT_EQ(s.post(kRegister, body).status, 201);

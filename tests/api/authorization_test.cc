@@ -1,5 +1,6 @@
-// The authorization matrix: every route of the server x every kind of caller x own, foreign and unknown
-// objects. What is expected comes from kPermissions alone, not from the code that enforces it.
+// The authorization matrix: every route of the server x every kind of caller x own, foreign and
+// unknown objects. What is expected comes from kPermissions alone, not from the code that enforces
+// it.
 #include <fmt/format.h>
 
 #include <map>
@@ -30,22 +31,28 @@ struct Organization {
   std::string deployment;
 };
 
-const std::map<std::string, std::string> kUnknown{{"org", "org_01jd4qz3kfe8mv0c9x7r2t5w6y"}, {"clu", "clu_01jd4qz3kfe8mv0c9x7r2t5w6y"},
-                                                  {"dep", "dep_01jd4qz3kfe8mv0c9x7r2t5w6y"}, {"usr", "usr_01jd4qz3kfe8mv0c9x7r2t5w6y"},
-                                                  {"inv", "inv_01jd4qz3kfe8mv0c9x7r2t5w6y"}, {"key", "key_01jd4qz3kfe8mv0c9x7r2t5w6y"}};
+const std::map<std::string, std::string> kUnknown{
+    {"org", "org_01jd4qz3kfe8mv0c9x7r2t5w6y"}, {"clu", "clu_01jd4qz3kfe8mv0c9x7r2t5w6y"},
+    {"dep", "dep_01jd4qz3kfe8mv0c9x7r2t5w6y"}, {"usr", "usr_01jd4qz3kfe8mv0c9x7r2t5w6y"},
+    {"inv", "inv_01jd4qz3kfe8mv0c9x7r2t5w6y"}, {"key", "key_01jd4qz3kfe8mv0c9x7r2t5w6y"}};
 
 // Two organizations, and everybody.
 class World {
  public:
   World() {
-    const auto done = s.post("/api/v1/setup", {{"token", s.server().setup_token()}, {"username", "installation"}, {"email", "i@example.org"},
-                                               {"password", kPassword}, {"organization", "installation"}});
+    const auto done = s.post("/api/v1/setup", {{"token", s.server().setup_token()},
+                                               {"username", "installation"},
+                                               {"email", "i@example.org"},
+                                               {"password", kPassword},
+                                               {"organization", "installation"}});
     EXPECT_EQ(done.status, 201) << done;
-    const Person installation{done.text("/user/id"), "installation", done.text("/access_token"), ""};
+    const Person installation{done.text("/user/id"), "installation", done.text("/access_token"),
+                              ""};
     a = organization("alpha");
     b = organization("beta");
     people.push_back({"anonymous", Credential::none});
-    people.push_back({"garbage", Credential::invalid, "berth_at_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
+    people.push_back(
+        {"garbage", Credential::invalid, "berth_at_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
     people.push_back({"expired", Credential::invalid, expired(a.owner)});
     people.push_back({"revoked", Credential::invalid, revoked(a.owner)});
     for (const auto role : {Role::viewer, Role::developer, Role::admin}) {
@@ -59,7 +66,9 @@ class World {
   }
 
   // Keys, because logging out does not end them.
-  std::string key(const Person& who) { return s.post("/api/v1/auth/keys", {{"name", fresh("k")}}, who.token).text("/key"); }
+  std::string key(const Person& who) {
+    return s.post("/api/v1/auth/keys", {{"name", fresh("k")}}, who.token).text("/key");
+  }
 
   TestServer s;
   Organization a, b;
@@ -74,13 +83,16 @@ class World {
     o.cluster = s.cluster(o.id, "lab", o.owner, {{"cpu", 1000}});
     o.paused = s.cluster(o.id, "paused", o.owner, {{"cpu", 1000}});
     s.post("/api/v1/clusters/" + o.paused + "/pause", o.owner.token);
-    o.deployment = s.submit(o.cluster, "model", o.owner, {{"cpu", 1}}, {{"port", 8080}}).text("/id");
+    o.deployment =
+        s.submit(o.cluster, "model", o.owner, {{"cpu", 1}}, {{"port", 8080}}).text("/id");
     s.until_state(o.deployment, o.owner.token, "running");
     return o;
   }
   std::string expired(const Person& who) {
     const auto soon = to_rfc3339(SystemClock().now().plus(std::chrono::milliseconds(300)));
-    const auto token = s.post("/api/v1/auth/keys", {{"name", "soon"}, {"expires_at", soon}}, who.token).text("/key");
+    const auto token =
+        s.post("/api/v1/auth/keys", {{"name", "soon"}, {"expires_at", soon}}, who.token)
+            .text("/key");
     s.until("/api/v1/auth/me", token, [](const Answer& answer) { return answer.status == 401; });
     return token;
   }
@@ -97,13 +109,19 @@ class Target {
   Target(World& w, const Organization* o) : w_(w), o_(o) {}
 
   [[nodiscard]] std::string org() const { return o_ == nullptr ? kUnknown.at("org") : o_->id; }
-  [[nodiscard]] std::string cluster() const { return o_ == nullptr ? kUnknown.at("clu") : o_->cluster; }
-  [[nodiscard]] std::string deployment() const { return o_ == nullptr ? kUnknown.at("dep") : o_->deployment; }
+  [[nodiscard]] std::string cluster() const {
+    return o_ == nullptr ? kUnknown.at("clu") : o_->cluster;
+  }
+  [[nodiscard]] std::string deployment() const {
+    return o_ == nullptr ? kUnknown.at("dep") : o_->deployment;
+  }
   std::string new_cluster() const {
-    return o_ == nullptr ? kUnknown.at("clu") : w_.s.cluster(o_->id, fresh("c"), o_->owner, {{"cpu", 1}});
+    return o_ == nullptr ? kUnknown.at("clu")
+                         : w_.s.cluster(o_->id, fresh("c"), o_->owner, {{"cpu", 1}});
   }
   std::string queued_deployment() const {
-    return o_ == nullptr ? kUnknown.at("dep") : w_.s.submit(o_->paused, fresh("q"), o_->owner, {{"cpu", 1}}).text("/id");
+    return o_ == nullptr ? kUnknown.at("dep")
+                         : w_.s.submit(o_->paused, fresh("q"), o_->owner, {{"cpu", 1}}).text("/id");
   }
   std::string ended_deployment() const {
     const auto id = queued_deployment();
@@ -112,7 +130,9 @@ class Target {
   }
   std::string invite() const {
     if (o_ == nullptr) return kUnknown.at("inv");
-    return w_.s.post("/api/v1/organizations/" + o_->id + "/invites", {{"role", "viewer"}}, o_->owner.token).text("/id");
+    return w_.s
+        .post("/api/v1/organizations/" + o_->id + "/invites", {{"role", "viewer"}}, o_->owner.token)
+        .text("/id");
   }
   // One and the same viewer comes and goes.
   std::string member() const {
@@ -120,7 +140,8 @@ class Target {
     static std::map<std::string, Person> guests;
     auto& guest = guests[o_->id];
     if (guest.id.empty()) guest = w_.s.person(fresh("guest"));
-    if (w_.s.get("/api/v1/organizations/" + o_->id, guest.token).status == 404) w_.s.join(o_->id, o_->owner, guest, "viewer");
+    if (w_.s.get("/api/v1/organizations/" + o_->id, guest.token).status == 404)
+      w_.s.join(o_->id, o_->owner, guest, "viewer");
     return guest.id;
   }
 
@@ -143,61 +164,118 @@ std::map<std::string, Row> rows() {
   const auto deployment = [](const Target& t) { return "/api/v1/deployments/" + t.deployment(); };
   using P = std::pair<std::string, std::string>;
   const auto plain = [](std::string path) { return [path](const Target&) { return P{path, ""}; }; };
-  const auto person = [] { return js::object{{"username", fresh("new")}, {"email", fresh("new") + "@example.org"}, {"password", kPassword}}; };
+  const auto person = [] {
+    return js::object{{"username", fresh("new")},
+                      {"email", fresh("new") + "@example.org"},
+                      {"password", kPassword}};
+  };
   return {
-      {"registerUser", {201, [=](const Target&) { return P{"/api/v1/auth/register", text(person())}; }}},
-      {"login", {200, [](const Target&) { return P{"/api/v1/auth/login", text({{"username", "installation"}, {"password", kPassword}})}; }}},
-      {"refreshTokens", {401, [](const Target&) { return P{"/api/v1/auth/refresh", text({{"refresh_token", "x"}})}; }}},
+      {"registerUser",
+       {201, [=](const Target&) { return P{"/api/v1/auth/register", text(person())}; }}},
+      {"login",
+       {200,
+        [](const Target&) {
+          return P{"/api/v1/auth/login",
+                   text({{"username", "installation"}, {"password", kPassword}})};
+        }}},
+      {"refreshTokens",
+       {401,
+        [](const Target&) { return P{"/api/v1/auth/refresh", text({{"refresh_token", "x"}})}; }}},
       {"logout", {204, plain("/api/v1/auth/logout")}},
       {"getMe", {200, plain("/api/v1/auth/me")}},
       {"changePassword",
-       {204, [](const Target&) { return P{"/api/v1/auth/password", text({{"current_password", kPassword}, {"new_password", kPassword}})}; }}},
-      {"createApiKey", {201, [](const Target&) { return P{"/api/v1/auth/keys", text({{"name", fresh("k")}})}; }}},
+       {204,
+        [](const Target&) {
+          return P{"/api/v1/auth/password",
+                   text({{"current_password", kPassword}, {"new_password", kPassword}})};
+        }}},
+      {"createApiKey",
+       {201, [](const Target&) { return P{"/api/v1/auth/keys", text({{"name", fresh("k")}})}; }}},
       {"listApiKeys", {200, plain("/api/v1/auth/keys")}},
       {"revokeApiKey", {404, plain("/api/v1/auth/keys/" + kUnknown.at("key"))}},
       {"setUp",
-       {404, [=](const Target&) {
+       {404,
+        [=](const Target&) {
           auto body = person();
           body["token"] = "x";
           body["organization"] = "x";
           return P{"/api/v1/setup", text(body)};
         }}},
-      {"createOrganization", {201, [](const Target&) { return P{"/api/v1/organizations", text({{"name", fresh("o")}})}; }}},
+      {"createOrganization",
+       {201,
+        [](const Target&) { return P{"/api/v1/organizations", text({{"name", fresh("o")}})}; }}},
       {"listOrganizations", {200, plain("/api/v1/organizations")}},
-      {"joinOrganization", {404, [](const Target&) { return P{"/api/v1/organizations/join", text({{"invite_code", "x"}})}; }}},
-      {"redeemInvite", {404, [](const Target&) { return P{"/api/v1/invites/redeem", text({{"code", "x"}})}; }}},
+      {"joinOrganization",
+       {404,
+        [](const Target&) {
+          return P{"/api/v1/organizations/join", text({{"invite_code", "x"}})};
+        }}},
+      {"redeemInvite",
+       {404, [](const Target&) { return P{"/api/v1/invites/redeem", text({{"code", "x"}})}; }}},
       {"getOrganization", {200, [=](const Target& t) { return P{org(t), ""}; }}},
-      {"updateOrganization", {200, [=](const Target& t) { return P{org(t), text({{"name", fresh("o")}})}; }}},
+      {"updateOrganization",
+       {200, [=](const Target& t) { return P{org(t), text({{"name", fresh("o")}})}; }}},
       {"listMembers", {200, [=](const Target& t) { return P{org(t) + "/members", ""}; }}},
       {"setMemberRole",
-       {200, [=](const Target& t) { return P{org(t) + "/members", text({{"user_id", t.member()}, {"role", "viewer"}})}; }}},
-      {"removeMember", {204, [=](const Target& t) { return P{org(t) + "/members/" + t.member(), ""}; }}},
-      {"createInvite", {201, [=](const Target& t) { return P{org(t) + "/invites", text({{"role", "viewer"}})}; }}},
+       {200,
+        [=](const Target& t) {
+          return P{org(t) + "/members", text({{"user_id", t.member()}, {"role", "viewer"}})};
+        }}},
+      {"removeMember",
+       {204, [=](const Target& t) { return P{org(t) + "/members/" + t.member(), ""}; }}},
+      {"createInvite",
+       {201, [=](const Target& t) { return P{org(t) + "/invites", text({{"role", "viewer"}})}; }}},
       {"listInvites", {200, [=](const Target& t) { return P{org(t) + "/invites", ""}; }}},
-      {"revokeInvite", {204, [=](const Target& t) { return P{org(t) + "/invites/" + t.invite(), ""}; }}},
+      {"revokeInvite",
+       {204, [=](const Target& t) { return P{org(t) + "/invites/" + t.invite(), ""}; }}},
       {"listAudit", {200, [=](const Target& t) { return P{org(t) + "/audit", ""}; }}},
       {"createCluster",
-       {201, [](const Target& t) {
-          return P{"/api/v1/clusters", text({{"organization_id", t.org()}, {"name", fresh("c")}, {"runtime", {{"kind", "simulated"}}}, {"resources", {{"cpu", 1}}}})};
+       {201,
+        [](const Target& t) {
+          return P{"/api/v1/clusters", text({{"organization_id", t.org()},
+                                             {"name", fresh("c")},
+                                             {"runtime", {{"kind", "simulated"}}},
+                                             {"resources", {{"cpu", 1}}}})};
         }}},
-      {"listClusters", {200, [](const Target& t) { return P{"/api/v1/clusters?organization_id=" + t.org(), ""}; }}},
+      {"listClusters",
+       {200, [](const Target& t) { return P{"/api/v1/clusters?organization_id=" + t.org(), ""}; }}},
       {"getCluster", {200, [=](const Target& t) { return P{cluster(t), ""}; }}},
       {"getClusterStatus", {200, [=](const Target& t) { return P{cluster(t) + "/status", ""}; }}},
       {"getClusterQueue", {200, [=](const Target& t) { return P{cluster(t) + "/queue", ""}; }}},
-      {"updateCluster", {200, [=](const Target& t) { return P{cluster(t), text({{"name", fresh("c")}})}; }}},
-      {"pauseCluster", {200, [](const Target& t) { return P{"/api/v1/clusters/" + t.new_cluster() + "/pause", ""}; }}},
+      {"updateCluster",
+       {200, [=](const Target& t) { return P{cluster(t), text({{"name", fresh("c")}})}; }}},
+      {"pauseCluster",
+       {200,
+        [](const Target& t) { return P{"/api/v1/clusters/" + t.new_cluster() + "/pause", ""}; }}},
       {"resumeCluster", {200, [=](const Target& t) { return P{cluster(t) + "/resume", ""}; }}},
-      {"deleteCluster", {204, [](const Target& t) { return P{"/api/v1/clusters/" + t.new_cluster(), ""}; }}},
+      {"deleteCluster",
+       {204, [](const Target& t) { return P{"/api/v1/clusters/" + t.new_cluster(), ""}; }}},
       {"createDeployment",
-       {201, [](const Target& t) { return P{"/api/v1/deployments", text({{"cluster_id", t.cluster()}, {"resources", {{"cpu", "1m"}}}})}; }}},
-      {"listDeployments", {200, [](const Target& t) { return P{"/api/v1/deployments?cluster_id=" + t.cluster(), ""}; }}},
+       {201,
+        [](const Target& t) {
+          return P{"/api/v1/deployments",
+                   text({{"cluster_id", t.cluster()}, {"resources", {{"cpu", "1m"}}}})};
+        }}},
+      {"listDeployments",
+       {200,
+        [](const Target& t) { return P{"/api/v1/deployments?cluster_id=" + t.cluster(), ""}; }}},
       {"getDeployment", {200, [=](const Target& t) { return P{deployment(t), ""}; }}},
       {"updateDeployment",
-       {200, [](const Target& t) { return P{"/api/v1/deployments/" + t.queued_deployment(), text({{"priority", "high"}})}; }}},
-      {"deleteDeployment", {204, [](const Target& t) { return P{"/api/v1/deployments/" + t.ended_deployment(), ""}; }}},
-      {"stopDeployment", {200, [](const Target& t) { return P{"/api/v1/deployments/" + t.queued_deployment() + "/stop", ""}; }}},
-      {"explainDeployment", {200, [=](const Target& t) { return P{deployment(t) + "/explain", ""}; }}},
-      {"listDeploymentEvents", {200, [=](const Target& t) { return P{deployment(t) + "/events", ""}; }}},
+       {200,
+        [](const Target& t) {
+          return P{"/api/v1/deployments/" + t.queued_deployment(), text({{"priority", "high"}})};
+        }}},
+      {"deleteDeployment",
+       {204, [](const Target& t) { return P{"/api/v1/deployments/" + t.ended_deployment(), ""}; }}},
+      {"stopDeployment",
+       {200,
+        [](const Target& t) {
+          return P{"/api/v1/deployments/" + t.queued_deployment() + "/stop", ""};
+        }}},
+      {"explainDeployment",
+       {200, [=](const Target& t) { return P{deployment(t) + "/explain", ""}; }}},
+      {"listDeploymentEvents",
+       {200, [=](const Target& t) { return P{deployment(t) + "/events", ""}; }}},
       {"getDeploymentLogs", {200, [=](const Target& t) { return P{deployment(t) + "/logs", ""}; }}},
       // Past the end: answered at once instead of streaming, after the credential was looked at.
       {"watchEvents", {400, plain("/api/v1/events?after=never")}},
@@ -210,7 +288,8 @@ std::map<std::string, Row> rows() {
   };
 }
 
-// Independently of authorize(): the table, the credential, the role in the organization of the object.
+// Independently of authorize(): the table, the credential, the role in the organization of the
+// object.
 int expected(Operation operation, int success, const Principal& who, const Organization* object) {
   const Permission* row = nullptr;
   for (const auto& permission : kPermissions) {
@@ -251,19 +330,22 @@ TEST(Authorization, EveryRouteForEverybody) {
     const bool by_object = permission_of(route.operation).audience == Audience::members;
     for (const auto& who : w.people) {
       std::optional<js::value> foreign;
-      for (const Organization* object : std::initializer_list<const Organization*>{&w.a, &w.b, nullptr}) {
+      for (const Organization* object :
+           std::initializer_list<const Organization*>{&w.a, &w.b, nullptr}) {
         if (!by_object && object != &w.a) continue;
         const auto [path, body] = row->second.make(Target(w, object));
         const auto answer = w.s.call({std::string(route.method), path, who.token, body, {}});
         const int wanted = expected(route.operation, row->second.success, who, object);
-        EXPECT_EQ(answer.status, wanted) << route.id << " as " << who.name << " on " << (object == nullptr ? "unknown" : object->owner.name) << '\n'
-                                         << answer;
+        EXPECT_EQ(answer.status, wanted)
+            << route.id << " as " << who.name << " on "
+            << (object == nullptr ? "unknown" : object->owner.name) << '\n'
+            << answer;
         ++cells;
         if (wanted == 401) {
-          EXPECT_EQ(answer.code(), route.operation == Operation::refresh         ? "invalid_refresh_token"
-                                   : who.credential == Credential::none ? "missing_token"
-                                   : who.name == "expired"              ? "expired_token"
-                                                                        : "invalid_token");
+          EXPECT_EQ(answer.code(), route.operation == Operation::refresh ? "invalid_refresh_token"
+                                   : who.credential == Credential::none  ? "missing_token"
+                                   : who.name == "expired"               ? "expired_token"
+                                                                         : "invalid_token");
         }
         if (wanted == 403) EXPECT_EQ(answer.code(), "role_too_small");
         // Foreign and unknown: the same words.
@@ -278,14 +360,17 @@ TEST(Authorization, EveryRouteForEverybody) {
     }
   }
   for (int i = 0; i < static_cast<int>(Operation::count_); ++i) {
-    EXPECT_TRUE(covered.contains(static_cast<Operation>(i))) << "operation " << i << " has no route";
+    EXPECT_TRUE(covered.contains(static_cast<Operation>(i)))
+        << "operation " << i << " has no route";
   }
   EXPECT_GT(cells, 1000U);
 }
 
 TEST(Authorization, EndpointsAreForMembersUnlessPublic) {
   World w;
-  const auto open = w.s.submit(w.a.cluster, "open", w.a.owner, {{"cpu", 1}}, {{"port", 8080}, {"access", "public"}}).text("/id");
+  const auto open = w.s.submit(w.a.cluster, "open", w.a.owner, {{"cpu", 1}},
+                               {{"port", 8080}, {"access", "public"}})
+                        .text("/id");
   w.s.until_state(open, w.a.owner.token, "running");
   for (const auto& who : w.people) {
     const auto member = w.s.get("/serve/" + w.a.id + "/model/x", who.token);
@@ -295,9 +380,15 @@ TEST(Authorization, EndpointsAreForMembersUnlessPublic) {
     // A simulated instance has no address: 503 says that the caller would have been let through.
     EXPECT_EQ(member.status, !valid ? 401 : who.organization == w.a.id ? 503 : 404) << who.name;
     EXPECT_EQ(missing.status, !valid ? 401 : 404) << who.name;
-    EXPECT_EQ(nowhere.status, who.credential == Credential::invalid ? 401 : who.credential == Credential::none ? 401 : 404) << who.name;
-    if (valid && who.organization != w.a.id) EXPECT_EQ(without_place(member), without_place(nowhere)) << who.name;
-    EXPECT_EQ(w.s.get("/serve/" + w.a.id + "/open/x", who.token).status, who.credential == Credential::invalid ? 401 : 503) << who.name;
+    EXPECT_EQ(nowhere.status, who.credential == Credential::invalid ? 401
+                              : who.credential == Credential::none  ? 401
+                                                                    : 404)
+        << who.name;
+    if (valid && who.organization != w.a.id)
+      EXPECT_EQ(without_place(member), without_place(nowhere)) << who.name;
+    EXPECT_EQ(w.s.get("/serve/" + w.a.id + "/open/x", who.token).status,
+              who.credential == Credential::invalid ? 401 : 503)
+        << who.name;
   }
 }
 
@@ -317,9 +408,11 @@ TEST(Authorization, ListsWithoutAFilterShowOnlyOnesOwn) {
   World w;
   for (const auto& who : w.people) {
     if (who.credential != Credential::valid) continue;
-    const auto clusters = w.s.get("/api/v1/clusters?limit=200", who.token), deployments = w.s.get("/api/v1/deployments?limit=200", who.token);
+    const auto clusters = w.s.get("/api/v1/clusters?limit=200", who.token),
+               deployments = w.s.get("/api/v1/deployments?limit=200", who.token);
     for (const auto* list : {&clusters, &deployments}) {
-      for (const auto& item : list->at("/items").as_array()) EXPECT_EQ(item.at("organization_id").as_string(), who.organization) << who.name;
+      for (const auto& item : list->at("/items").as_array())
+        EXPECT_EQ(item.at("organization_id").as_string(), who.organization) << who.name;
     }
     EXPECT_EQ(clusters.at("/items").as_array().empty(), who.organization.empty());
   }

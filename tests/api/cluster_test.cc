@@ -18,11 +18,13 @@ TEST(Clusters, AreMadeFromTotalsOrNodes) {
   EXPECT_EQ(totals.text("/policy"), "strict");
   const auto two = site.server.cluster_of_nodes(
       site.organization, "two", site.owner,
-      {{{"name", "a"}, {"resources", amounts(4, "8GiB", 1)}, {"gpu_model", "A100"}}, {{"name", "b"}, {"resources", amounts("500m", 1024, 2)}}});
+      {{{"name", "a"}, {"resources", amounts(4, "8GiB", 1)}, {"gpu_model", "A100"}},
+       {{"name", "b"}, {"resources", amounts("500m", 1024, 2)}}});
   const auto shown = site.server.get("/api/v1/clusters/" + two, site.owner.token);
   EXPECT_EQ(js::serialize(shown.at("/resources")), R"({"cpu":4.5E0,"memory":8589935616,"gpu":3})");
   EXPECT_EQ(shown.text("/nodes/0/gpu_model"), "A100");
-  const auto list = site.server.get("/api/v1/clusters?organization_id=" + site.organization, site.owner.token);
+  const auto list =
+      site.server.get("/api/v1/clusters?organization_id=" + site.organization, site.owner.token);
   EXPECT_EQ(list.items("name"), "lab two");
 }
 
@@ -33,30 +35,38 @@ TEST(Clusters, MistakesAreNamed) {
     const char* fields;
   };
   const js::object nodes{{"name", "n"}, {"resources", amounts(1)}};
-  for (const auto& c : std::initializer_list<Case>{
-           {{{"runtime", {{"kind", "mainframe"}}}}, "/runtime/kind"},
-           {{{"runtime", {{"kind", "slurm"}}}}, "/runtime/kind"},
-           {{{"name", "no blanks"}}, "/name"},
-           {{{"resources", amounts(-1)}}, "/resources/cpu"},
-           {{{"resources", amounts(1, "lots")}}, "/resources/memory"},
-           {{{"resources", {{"cpu", 1}, {"mem", 1}}}}, "/resources/mem"},
-           {{{"resources", amounts(1, 1, 0.5)}}, "/nodes/0/resources/gpu"},
-           {{{"resources", amounts(0, 0, 0)}}, "/nodes/0/resources"},
-           {{{"nodes", js::array{nodes}}}, "/nodes"},
-           {{{"policy", "lottery"}}, "/policy"},
-           {{{"state", "ready"}}, "/state"},
-           {{{"organization_id", "org_x"}}, "/organization_id"}}) {
-    js::object body{{"organization_id", site.organization}, {"name", fresh("c")}, {"runtime", {{"kind", "simulated"}}}, {"resources", amounts(1)}};
+  for (const auto& c :
+       std::initializer_list<Case>{{{{"runtime", {{"kind", "mainframe"}}}}, "/runtime/kind"},
+                                   {{{"runtime", {{"kind", "slurm"}}}}, "/runtime/kind"},
+                                   {{{"name", "no blanks"}}, "/name"},
+                                   {{{"resources", amounts(-1)}}, "/resources/cpu"},
+                                   {{{"resources", amounts(1, "lots")}}, "/resources/memory"},
+                                   {{{"resources", {{"cpu", 1}, {"mem", 1}}}}, "/resources/mem"},
+                                   {{{"resources", amounts(1, 1, 0.5)}}, "/nodes/0/resources/gpu"},
+                                   {{{"resources", amounts(0, 0, 0)}}, "/nodes/0/resources"},
+                                   {{{"nodes", js::array{nodes}}}, "/nodes"},
+                                   {{{"policy", "lottery"}}, "/policy"},
+                                   {{{"state", "ready"}}, "/state"},
+                                   {{{"organization_id", "org_x"}}, "/organization_id"}}) {
+    js::object body{{"organization_id", site.organization},
+                    {"name", fresh("c")},
+                    {"runtime", {{"kind", "simulated"}}},
+                    {"resources", amounts(1)}};
     for (const auto& [key, value] : c.change) body[key] = value;
     const auto refused = site.server.post("/api/v1/clusters", body, site.owner.token);
     EXPECT_EQ(refused.status, 400) << js::serialize(body);
     EXPECT_EQ(refused.fields(), c.fields) << refused;
   }
   const auto nothing = site.server.post(
-      "/api/v1/clusters", {{"organization_id", site.organization}, {"name", "n"}, {"runtime", {{"kind", "simulated"}}}}, site.owner.token);
+      "/api/v1/clusters",
+      {{"organization_id", site.organization}, {"name", "n"}, {"runtime", {{"kind", "simulated"}}}},
+      site.owner.token);
   EXPECT_EQ(nothing.fields(), "/resources");
   const auto twins = site.server.post("/api/v1/clusters",
-                                      {{"organization_id", site.organization}, {"name", "n"}, {"runtime", {{"kind", "simulated"}}}, {"nodes", {nodes, nodes}}},
+                                      {{"organization_id", site.organization},
+                                       {"name", "n"},
+                                       {"runtime", {{"kind", "simulated"}}},
+                                       {"nodes", {nodes, nodes}}},
                                       site.owner.token);
   EXPECT_EQ(twins.fields(), "/nodes/1/name");
 }
@@ -64,12 +74,16 @@ TEST(Clusters, MistakesAreNamed) {
 TEST(Clusters, NamesAreUniqueInTheOrganization) {
   Site site;
   const auto again = site.server.post("/api/v1/clusters",
-                                      {{"organization_id", site.organization}, {"name", "LAB"}, {"runtime", {{"kind", "simulated"}}}, {"resources", amounts(1)}},
+                                      {{"organization_id", site.organization},
+                                       {"name", "LAB"},
+                                       {"runtime", {{"kind", "simulated"}}},
+                                       {"resources", amounts(1)}},
                                       site.owner.token);
   EXPECT_EQ(again.status, 409);
   EXPECT_EQ(again.fields(), "/name");
   const auto other = site.server.cluster(site.organization, "other", site.owner, amounts(1));
-  const auto renamed = site.server.patch("/api/v1/clusters/" + other, {{"name", "lab"}}, site.owner.token);
+  const auto renamed =
+      site.server.patch("/api/v1/clusters/" + other, {{"name", "lab"}}, site.owner.token);
   EXPECT_EQ(renamed.status, 409);
   EXPECT_EQ(renamed.fields(), "/name");
 }
@@ -85,15 +99,19 @@ TEST(Clusters, StatusTellsEveryNodeAndDevice) {
   const auto s = site.server.get("/api/v1/clusters/" + site.cluster + "/status", site.owner.token);
   EXPECT_EQ(js::serialize(s.at("/capacity")), R"({"cpu":8,"memory":34359738368,"gpu":2})");
   EXPECT_EQ(js::serialize(s.at("/reserved")), R"({"cpu":2.5E0,"memory":5368709120,"gpu":1.25E0})");
-  EXPECT_EQ(js::serialize(s.at("/available")), R"({"cpu":5.5E0,"memory":28991029248,"gpu":7.5E-1})");
-  EXPECT_EQ(js::serialize(s.at("/nodes/0/available")), R"({"cpu":5.5E0,"memory":28991029248,"gpu":7.5E-1})");
-  EXPECT_EQ(js::serialize(s.at("/nodes/0/gpus")),
-            R"([{"device":0,"reserved":1,"available":0},{"device":1,"reserved":2.5E-1,"available":7.5E-1}])");
+  EXPECT_EQ(js::serialize(s.at("/available")),
+            R"({"cpu":5.5E0,"memory":28991029248,"gpu":7.5E-1})");
+  EXPECT_EQ(js::serialize(s.at("/nodes/0/available")),
+            R"({"cpu":5.5E0,"memory":28991029248,"gpu":7.5E-1})");
+  EXPECT_EQ(
+      js::serialize(s.at("/nodes/0/gpus")),
+      R"([{"device":0,"reserved":1,"available":0},{"device":1,"reserved":2.5E-1,"available":7.5E-1}])");
   EXPECT_EQ(s.number("/nodes/0/running"), 2);
   EXPECT_EQ(js::serialize(s.at("/queue")), R"({"high":1,"low":1,"backoff":0})");
   EXPECT_EQ(s.number("/active"), 2);
   EXPECT_EQ(s.at("/runtime/reachable"), js::value(true));
-  EXPECT_EQ(js::serialize(site.show("whole").at("/place")), R"({"node":"node-1","gpus":[{"device":0,"share":1}]})");
+  EXPECT_EQ(js::serialize(site.show("whole").at("/place")),
+            R"({"node":"node-1","gpus":[{"device":0,"share":1}]})");
 }
 
 TEST(Clusters, CapacityGrowsAndShrinksButNeverBelowWhatRuns) {
@@ -115,17 +133,21 @@ TEST(Clusters, CapacityGrowsAndShrinksButNeverBelowWhatRuns) {
 
 TEST(Clusters, NodesComeAndGoByName) {
   Site site;
-  const auto id = site.server.cluster_of_nodes(site.organization, "pair", site.owner,
-                                               {{{"name", "a"}, {"resources", amounts(2)}}, {{"name", "b"}, {"resources", amounts(2)}}});
+  const auto id = site.server.cluster_of_nodes(
+      site.organization, "pair", site.owner,
+      {{{"name", "a"}, {"resources", amounts(2)}}, {{"name", "b"}, {"resources", amounts(2)}}});
   const auto path = "/api/v1/clusters/" + id;
   const auto d = site.server.submit(id, "runs", site.owner, amounts(2));
   const auto running = site.server.until_state(d.text("/id"), site.owner.token, "running");
   const std::string used = running.text("/place/node"), idle = used == "a" ? "b" : "a";
   const auto keep = [&](const std::string& name) {
-    return site.server.patch(path, {{"nodes", js::array{js::object{{"name", name}, {"resources", amounts(2)}}}}}, site.owner.token);
+    return site.server.patch(
+        path, {{"nodes", js::array{js::object{{"name", name}, {"resources", amounts(2)}}}}},
+        site.owner.token);
   };
   EXPECT_EQ(keep(idle).code(), "capacity_in_use");
-  EXPECT_EQ(site.server.patch(path, {{"resources", amounts(9)}}, site.owner.token).fields(), "/resources");  // several nodes
+  EXPECT_EQ(site.server.patch(path, {{"resources", amounts(9)}}, site.owner.token).fields(),
+            "/resources");  // several nodes
   EXPECT_EQ(keep(used).status, 200);
   EXPECT_EQ(site.server.get(path, site.owner.token).text("/nodes/0/name"), used);
 }
@@ -141,7 +163,8 @@ TEST(Clusters, PauseLetsNothingStartAndResumeCatchesUp) {
   EXPECT_EQ(queue.items("reason"), "ClusterPaused");
   EXPECT_EQ(site.state("during"), "queued");
   EXPECT_EQ(site.state("before"), "running");
-  const auto why = site.server.get("/api/v1/deployments/" + site.id("during") + "/explain", site.owner.token);
+  const auto why =
+      site.server.get("/api/v1/deployments/" + site.id("during") + "/explain", site.owner.token);
   EXPECT_EQ(why.text("/reason"), "ClusterPaused");
   EXPECT_NE(why.text("/message").find("lab is paused"), std::string::npos) << why;
   // Twice is as good as once.

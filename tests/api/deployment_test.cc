@@ -32,8 +32,11 @@ TEST(Deployments, ShowWhatWasAskedFor) {
   EXPECT_EQ(made.header("Location"), "/api/v1/deployments/" + made.text("/id"));
   EXPECT_EQ(made.header("ETag"), "\"1\"");
   auto body = made.json.as_object();
-  for (const char* name : {"id", "organization_id", "cluster_id", "created_at", "updated_at", "endpoint"}) body.erase(name);
-  EXPECT_EQ(js::value(body), js::parse(R"json({"name":"full","kind":"job","state":"queued","priority":"high",
+  for (const char* name :
+       {"id", "organization_id", "cluster_id", "created_at", "updated_at", "endpoint"})
+    body.erase(name);
+  EXPECT_EQ(js::value(body),
+            js::parse(R"json({"name":"full","kind":"job","state":"queued","priority":"high",
     "resources":{"cpu":0.5,"memory":17179869184,"gpu":0.25},"image":"registry.example.org/model:1",
     "command":["python3","-c","print('a b')"],"env":{"MODE":"fast"},"port":9000,"readiness":{"path":"/ready","timeout":30},
     "restart":{"max_attempts":3,"backoff":0.25},"stop_grace":2.5,"max_run_time":7200,"access":"public",
@@ -49,7 +52,9 @@ TEST(Deployments, DefaultsAreShown) {
   EXPECT_EQ(made.text("/access"), "organization");
   EXPECT_EQ(made.number("/restart/max_attempts"), 5);
   EXPECT_EQ(made.number("/stop_grace"), 10);
-  const auto unnamed = site.server.post("/api/v1/deployments", {{"cluster_id", site.cluster}, {"resources", kSmall}}, site.owner.token);
+  const auto unnamed =
+      site.server.post("/api/v1/deployments", {{"cluster_id", site.cluster}, {"resources", kSmall}},
+                       site.owner.token);
   EXPECT_TRUE(unnamed.text("/name").starts_with("d-"));
 }
 
@@ -84,7 +89,9 @@ TEST(Deployments, EveryMistakeIsNamedByItsPointer) {
            {{{"resources", amounts(1, "16gib")}}, "/resources/memory", "invalid_format"},
            {{{"resources", amounts(1, 1.5)}}, "/resources/memory", "invalid_format"},
            {{{"resources", amounts(1, 1, 1.5)}}, "/resources/gpu", "invalid_format"},
-           {{{"resources", js::object{{"cpu", 1}, {"memory", 1}, {"gpu", 0}, {"tpu", 1}}}}, "/resources/tpu", "unknown_field"},
+           {{{"resources", js::object{{"cpu", 1}, {"memory", 1}, {"gpu", 0}, {"tpu", 1}}}},
+            "/resources/tpu",
+            "unknown_field"},
            {{{"readiness", {{"path", "/ok"}}}}, "/readiness/path", "needs_port"},
            {{{"readiness", {{"path", "ok"}}}, {"port", 80}}, "/readiness/path", "invalid_format"},
            {{{"restart", {{"max_attempts", 0}}}}, "/restart/max_attempts", "out_of_range"},
@@ -120,7 +127,8 @@ TEST(Deployments, WhatNoNodeCouldEverHoldIsRefusedWithTheLargestSize) {
   EXPECT_EQ(refused.text("/errors/0/message"), "At most 8 fits.");
   EXPECT_EQ(refused.text("/errors/1/message"), "At most 32GiB fits.");
   EXPECT_EQ(refused.text("/errors/2/message"), "At most 2 fits.");
-  EXPECT_NE(refused.text("/detail").find("cpu 8, memory 32GiB, gpu 2"), std::string::npos) << refused;
+  EXPECT_NE(refused.text("/detail").find("cpu 8, memory 32GiB, gpu 2"), std::string::npos)
+      << refused;
   EXPECT_EQ(site.submit("just", amounts(8, "32GiB", 2)).status, 201);
 }
 
@@ -147,8 +155,11 @@ TEST(Deployments, AreFiltered) {
   site.server.submit(second, "s1", site.owner, kSmall);
   site.until("r1", "running");
   site.until("r2", "running");
-  const auto list = [&](const std::string& query) { return site.server.get("/api/v1/deployments?" + query, site.owner.token); };
-  EXPECT_EQ(list("organization_id=" + site.organization).items("name"), "s1 w2 w1 r2 r1");  // newest first
+  const auto list = [&](const std::string& query) {
+    return site.server.get("/api/v1/deployments?" + query, site.owner.token);
+  };
+  EXPECT_EQ(list("organization_id=" + site.organization).items("name"),
+            "s1 w2 w1 r2 r1");  // newest first
   EXPECT_EQ(list("cluster_id=" + site.cluster).items("name"), "w2 w1 r2 r1");
   EXPECT_EQ(list("cluster_id=" + site.cluster + "&state=queued").items("name"), "w2 w1");
   EXPECT_EQ(list("cluster_id=" + site.cluster + "&state=queued&priority=HIGH").items("name"), "w1");
@@ -172,7 +183,8 @@ TEST(Deployments, PriorityChangesWhileQueued) {
   EXPECT_EQ(changed.text("/priority"), "high");
   EXPECT_EQ(site.queue(), "second first");
   site.until("runs", "running");
-  const auto late = site.server.patch("/api/v1/deployments/" + site.id("runs"), {{"priority", "high"}}, site.owner.token);
+  const auto late = site.server.patch("/api/v1/deployments/" + site.id("runs"),
+                                      {{"priority", "high"}}, site.owner.token);
   EXPECT_EQ(late.status, 409);
   EXPECT_EQ(late.code(), "wrong_state");
 }
@@ -205,13 +217,17 @@ TEST(Deployments, AreDeletedOnlyWhenTheyHaveEnded) {
   EXPECT_EQ(site.server.remove(path, site.owner.token, {{"If-Match", "\"1\""}}).status, 412);
   EXPECT_EQ(site.server.remove(path, site.owner.token).status, 204);
   EXPECT_EQ(site.server.get(path, site.owner.token).status, 404);
-  EXPECT_EQ(site.server.get("/api/v1/deployments?organization_id=" + site.organization, site.owner.token).items("name"), "");
+  EXPECT_EQ(
+      site.server.get("/api/v1/deployments?organization_id=" + site.organization, site.owner.token)
+          .items("name"),
+      "");
 }
 
 TEST(Deployments, JobsEndByTheirExitStatus) {
   Site site;
   site.submit("good", kSmall, {{"kind", "job"}, {"simulate", {{"duration", 0.05}}}});
-  site.submit("bad", kSmall, {{"kind", "job"}, {"simulate", {{"duration", 0.05}, {"exit_code", 7}}}});
+  site.submit("bad", kSmall,
+              {{"kind", "job"}, {"simulate", {{"duration", 0.05}, {"exit_code", 7}}}});
   site.until("good", "succeeded");
   site.until("bad", "failed");
   EXPECT_EQ(site.show("good").number("/exit_code"), 0);
@@ -224,16 +240,19 @@ TEST(Deployments, JobsEndByTheirExitStatus) {
 TEST(Deployments, ServicesAreTriedAgainWithAPauseThatGrows) {
   Site site;
   site.submit("flaky", kSmall,
-              {{"simulate", {{"duration", 0.02}, {"exit_code", 1}}}, {"restart", {{"max_attempts", 3}, {"backoff", 0.05}}}});
+              {{"simulate", {{"duration", 0.02}, {"exit_code", 1}}},
+               {"restart", {{"max_attempts", 3}, {"backoff", 0.05}}}});
   site.until("flaky", "failed");
   const auto d = site.show("flaky");
   EXPECT_EQ(d.number("/attempt"), 3);
   EXPECT_EQ(d.number("/exit_code"), 1);
-  const auto events = site.server.get("/api/v1/deployments/" + site.id("flaky") + "/events", site.owner.token);
+  const auto events =
+      site.server.get("/api/v1/deployments/" + site.id("flaky") + "/events", site.owner.token);
   EXPECT_EQ(events.items("kind"),
             "deployment.queued deployment.starting deployment.running "
             "deployment.queued deployment.retrying deployment.starting deployment.running "
-            "deployment.queued deployment.retrying deployment.starting deployment.running deployment.failed");
+            "deployment.queued deployment.retrying deployment.starting deployment.running "
+            "deployment.failed");
   // The pauses as recorded: 50 ms, then 100 ms.
   std::vector<std::int64_t> pauses;
   for (const auto& e : events.at("/items").as_array()) {
@@ -248,7 +267,9 @@ TEST(Deployments, ServicesAreTriedAgainWithAPauseThatGrows) {
 
 TEST(Deployments, AServiceThatEndsWellIsTriedAgainToo) {
   Site site;
-  site.submit("short", kSmall, {{"simulate", {{"duration", 0.02}}}, {"restart", {{"max_attempts", 2}, {"backoff", 0.01}}}});
+  site.submit(
+      "short", kSmall,
+      {{"simulate", {{"duration", 0.02}}}, {"restart", {{"max_attempts", 2}, {"backoff", 0.01}}}});
   site.until("short", "succeeded");
   EXPECT_EQ(site.show("short").number("/attempt"), 2);
 }
@@ -257,7 +278,8 @@ TEST(Deployments, MaxRunTimeEndsThem) {
   Site site;
   site.submit("long", kSmall, {{"kind", "job"}, {"max_run_time", 0.05}});
   site.until("long", "failed");
-  EXPECT_EQ(site.show("long").text("/message"), "It ran longer than its max_run_time and was stopped.");
+  EXPECT_EQ(site.show("long").text("/message"),
+            "It ran longer than its max_run_time and was stopped.");
 }
 
 TEST(Deployments, EventsAreTheHistoryOldestFirstInPages) {
@@ -268,17 +290,22 @@ TEST(Deployments, EventsAreTheHistoryOldestFirstInPages) {
   site.until("history", "stopped");
   const auto path = "/api/v1/deployments/" + site.id("history") + "/events";
   const auto all = site.server.get(path, site.owner.token);
-  EXPECT_EQ(all.items("kind"), "deployment.queued deployment.starting deployment.running deployment.stopping deployment.stopped");
-  EXPECT_EQ(all.items("actor_name"), fmt::format("{0} scheduler runtime {0} runtime", site.owner.name));
+  EXPECT_EQ(all.items("kind"),
+            "deployment.queued deployment.starting deployment.running deployment.stopping "
+            "deployment.stopped");
+  EXPECT_EQ(all.items("actor_name"),
+            fmt::format("{0} scheduler runtime {0} runtime", site.owner.name));
   const auto first = site.server.get(path + "?limit=2", site.owner.token);
   EXPECT_EQ(first.items("kind"), "deployment.queued deployment.starting");
-  EXPECT_EQ(site.server.get(path + "?limit=2&cursor=" + first.text("/next"), site.owner.token).items("kind"),
+  EXPECT_EQ(site.server.get(path + "?limit=2&cursor=" + first.text("/next"), site.owner.token)
+                .items("kind"),
             "deployment.running deployment.stopping");
 }
 
 TEST(Deployments, LogsAreTextByOffsetTailAndAttempt) {
   Site site;
-  site.submit("logs", kSmall, {{"kind", "job"}, {"simulate", {{"duration", 0.05}, {"exit_code", 4}}}});
+  site.submit("logs", kSmall,
+              {{"kind", "job"}, {"simulate", {{"duration", 0.05}, {"exit_code", 4}}}});
   site.until("logs", "failed");
   const auto path = "/api/v1/deployments/" + site.id("logs") + "/logs";
   const auto all = site.server.get(path, site.owner.token);
@@ -286,7 +313,8 @@ TEST(Deployments, LogsAreTextByOffsetTailAndAttempt) {
   EXPECT_EQ(all.header("Content-Type"), "text/plain; charset=utf-8");
   EXPECT_TRUE(all.body.ends_with("simulated: ended with exit status 4\n")) << all.body;
   EXPECT_EQ(site.server.get(path + "?tail=10", site.owner.token).body, " status 4\n");
-  EXPECT_EQ(site.server.get(path + "?offset=11&attempt=1", site.owner.token).body, all.body.substr(11));
+  EXPECT_EQ(site.server.get(path + "?offset=11&attempt=1", site.owner.token).body,
+            all.body.substr(11));
   EXPECT_EQ(site.server.get(path + "?offset=99999", site.owner.token).body, "");
   EXPECT_EQ(site.server.get(path + "?attempt=2", site.owner.token).fields(), "attempt");
   EXPECT_EQ(site.server.get(path + "?tail=0", site.owner.token).fields(), "tail");
@@ -297,7 +325,8 @@ TEST(Deployments, LogsAreFollowedToTheEnd) {
   Site site;
   site.submit("follow", kSmall, {{"kind", "job"}, {"simulate", {{"duration", 0.3}}}});
   site.until("follow", "running");
-  const auto all = site.server.get("/api/v1/deployments/" + site.id("follow") + "/logs?follow=true", site.owner.token);
+  const auto all = site.server.get("/api/v1/deployments/" + site.id("follow") + "/logs?follow=true",
+                                   site.owner.token);
   EXPECT_TRUE(all.body.ends_with("simulated: ended with exit status 0\n")) << all.body;
 }
 
@@ -305,7 +334,8 @@ TEST(Deployments, LogsOfWhatNeverStartedAreEmpty) {
   Site site(amounts(1));
   site.submit("runs", kSmall);
   site.submit("waits", kSmall);
-  const auto logs = site.server.get("/api/v1/deployments/" + site.id("waits") + "/logs", site.owner.token);
+  const auto logs =
+      site.server.get("/api/v1/deployments/" + site.id("waits") + "/logs", site.owner.token);
   EXPECT_EQ(logs.status, 200);
   EXPECT_EQ(logs.body, "");
 }
@@ -320,9 +350,11 @@ TEST(Deployments, AnEndpointThatIsNotReadySaysWhy) {
   EXPECT_EQ(waiting.status, 503);
   EXPECT_EQ(waiting.code(), "not_ready");
   EXPECT_NE(waiting.text("/detail").find("It needs cpu 1"), std::string::npos) << waiting;
-  EXPECT_EQ(site.server.get("/serve/" + site.organization + "/nothing/x", site.owner.token).status, 404);
+  EXPECT_EQ(site.server.get("/serve/" + site.organization + "/nothing/x", site.owner.token).status,
+            404);
   EXPECT_EQ(site.server.get("/serve/" + site.organization, site.owner.token).status, 404);
-  EXPECT_EQ(site.server.get("/serve/" + site.organization + "/runs/x", site.owner.token).code(), "no_endpoint");
+  EXPECT_EQ(site.server.get("/serve/" + site.organization + "/runs/x", site.owner.token).code(),
+            "no_endpoint");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Holds answers against /openapi.json: the status must be declared, the body must have the declared form.
+// Holds answers against /openapi.json: the status must be declared, the body must have the declared
+// form.
 #include <fmt/format.h>
 
 #include <map>
@@ -28,7 +29,8 @@ bool matches(std::string_view pattern, std::string_view path) {
 bool has_pattern(const std::string& pattern, std::string_view text) {
   static std::map<std::string, std::regex> known;
   auto found = known.find(pattern);
-  if (found == known.end()) found = known.emplace(pattern, std::regex(pattern, std::regex::ECMAScript)).first;
+  if (found == known.end())
+    found = known.emplace(pattern, std::regex(pattern, std::regex::ECMAScript)).first;
   return std::regex_search(text.begin(), text.end(), found->second);
 }
 
@@ -63,7 +65,8 @@ const js::object* Description::operation(const std::string& method, std::string_
   return found;
 }
 
-std::string Description::judge(const std::string& method, std::string_view path, const Answer& answer) const {
+std::string Description::judge(const std::string& method, std::string_view path,
+                               const Answer& answer) const {
   const auto* op = operation(method, path);
   if (op == nullptr) {
     // Nothing there: 404, 405, or a page.
@@ -80,9 +83,11 @@ std::string Description::judge(const std::string& method, std::string_view path,
   return check(answer.json, media->at("schema").as_object(), "");
 }
 
-std::string Description::check(const js::value& value, const js::object& schema, const std::string& at) const {
+std::string Description::check(const js::value& value, const js::object& schema,
+                               const std::string& at) const {
   if (const auto* ref = schema.if_contains("$ref")) {
-    const auto name = std::string_view(ref->as_string()).substr(std::string_view("#/components/schemas/").size());
+    const auto name =
+        std::string_view(ref->as_string()).substr(std::string_view("#/components/schemas/").size());
     const auto& components = document_.at("components").at("schemas").as_object();
     if (!components.contains(name)) return fmt::format("{}: no schema {}", at, name);
     return check(value, components.at(name).as_object(), at);
@@ -104,31 +109,42 @@ std::string Description::check(const js::value& value, const js::object& schema,
     } else {
       fits = is_type(value, type->as_string());
     }
-    if (!fits) return fmt::format("{}: {} is not of type {}", at, js::serialize(value), js::serialize(*type));
+    if (!fits)
+      return fmt::format("{}: {} is not of type {}", at, js::serialize(value),
+                         js::serialize(*type));
   }
   if (const auto* choices = schema.if_contains("enum")) {
     const auto& list = choices->as_array();
-    if (std::find(list.begin(), list.end(), value) == list.end()) return fmt::format("{}: {} is no choice", at, js::serialize(value));
+    if (std::find(list.begin(), list.end(), value) == list.end())
+      return fmt::format("{}: {} is no choice", at, js::serialize(value));
   }
-  if (const auto* pattern = schema.if_contains("pattern"); pattern != nullptr && value.is_string()) {
+  if (const auto* pattern = schema.if_contains("pattern");
+      pattern != nullptr && value.is_string()) {
     if (!has_pattern(std::string(pattern->as_string()), value.as_string())) {
-      return fmt::format("{}: {} does not match {}", at, js::serialize(value), js::serialize(*pattern));
+      return fmt::format("{}: {} does not match {}", at, js::serialize(value),
+                         js::serialize(*pattern));
     }
   }
   if (value.is_number()) {
     const auto amount = value.to_number<double>();
-    if (const auto* least = schema.if_contains("minimum"); least != nullptr && amount < least->to_number<double>()) return at + ": too small";
-    if (const auto* most = schema.if_contains("maximum"); most != nullptr && amount > most->to_number<double>()) return at + ": too large";
+    if (const auto* least = schema.if_contains("minimum");
+        least != nullptr && amount < least->to_number<double>())
+      return at + ": too small";
+    if (const auto* most = schema.if_contains("maximum");
+        most != nullptr && amount > most->to_number<double>())
+      return at + ": too large";
   }
   if (value.is_object()) {
     if (const auto* required = schema.if_contains("required")) {
       for (const auto& name : required->as_array()) {
-        if (!value.as_object().contains(name.as_string())) return fmt::format("{}: {} is missing", at, std::string_view(name.as_string()));
+        if (!value.as_object().contains(name.as_string()))
+          return fmt::format("{}: {} is missing", at, std::string_view(name.as_string()));
       }
     }
     const auto* properties = schema.if_contains("properties");
     for (const auto& [name, member] : value.as_object()) {
-      const auto* known = properties == nullptr ? nullptr : properties->as_object().if_contains(name);
+      const auto* known =
+          properties == nullptr ? nullptr : properties->as_object().if_contains(name);
       const std::string here = at + "/" + std::string(name);
       // Answers are described whole: what is not described was forgotten.
       if (known == nullptr && properties != nullptr) return here + ": is not described";
@@ -140,7 +156,8 @@ std::string Description::check(const js::value& value, const js::object& schema,
   if (const auto* items = schema.if_contains("items"); items != nullptr && value.is_array()) {
     std::size_t i = 0;
     for (const auto& item : value.as_array()) {
-      if (auto why = check(item, items->as_object(), fmt::format("{}/{}", at, i++)); !why.empty()) return why;
+      if (auto why = check(item, items->as_object(), fmt::format("{}/{}", at, i++)); !why.empty())
+        return why;
     }
   }
   return "";

@@ -18,8 +18,8 @@ std::string joined(std::string list, std::string_view next) {
 
 // A page, not an answer of the API: cached, and with a policy of its own.
 bool is_page(std::string_view path) {
-  return path == "/" || path == "/setup" || path == "/problems" || path.starts_with("/pages/") || path.starts_with("/swagger/") ||
-         path == "/openapi.json";
+  return path == "/" || path == "/setup" || path == "/problems" || path.starts_with("/pages/") ||
+         path.starts_with("/swagger/") || path == "/openapi.json";
 }
 
 void check_problem(const Ask& ask, const Answer& a) {
@@ -33,7 +33,8 @@ void check_problem(const Ask& ask, const Answer& a) {
   EXPECT_TRUE(a.at("/errors").is_array());
   if (a.at("/errors").is_array()) {
     for (const auto& e : a.at("/errors").as_array()) {
-      EXPECT_TRUE(e.at("pointer").is_string() && e.at("code").is_string() && !e.at("message").as_string().empty());
+      EXPECT_TRUE(e.at("pointer").is_string() && e.at("code").is_string() &&
+                  !e.at("message").as_string().empty());
     }
   }
   EXPECT_NE(a.status, 500);
@@ -66,7 +67,8 @@ std::int64_t Answer::number(std::string_view pointer) const {
 std::string Answer::fields() const {
   std::string out;
   if (!at("/errors").is_array()) return out;
-  for (const auto& e : at("/errors").as_array()) out = joined(std::move(out), std::string_view(e.at("pointer").as_string()));
+  for (const auto& e : at("/errors").as_array())
+    out = joined(std::move(out), std::string_view(e.at("pointer").as_string()));
   return out;
 }
 std::string Answer::items(std::string_view member) const {
@@ -74,14 +76,18 @@ std::string Answer::items(std::string_view member) const {
   if (!at("/items").is_array()) return out;
   for (const auto& item : at("/items").as_array()) {
     const auto& value = item.as_object().contains(member) ? item.at(member) : kNothing;
-    out = joined(std::move(out), value.is_string() ? std::string(value.as_string()) : js::serialize(value));
+    out = joined(std::move(out),
+                 value.is_string() ? std::string(value.as_string()) : js::serialize(value));
   }
   return out;
 }
-std::ostream& operator<<(std::ostream& out, const Answer& a) { return out << a.status << ' ' << a.body.substr(0, 2000); }
+std::ostream& operator<<(std::ostream& out, const Answer& a) {
+  return out << a.status << ' ' << a.body.substr(0, 2000);
+}
 
 void check_conventions(const Ask& ask, const Answer& a) {
-  SCOPED_TRACE(fmt::format("{} {} {} -> {} {}", ask.method, ask.path, ask.body.substr(0, 300), a.status, a.body.substr(0, 600)));
+  SCOPED_TRACE(fmt::format("{} {} {} -> {} {}", ask.method, ask.path, ask.body.substr(0, 300),
+                           a.status, a.body.substr(0, 600)));
   EXPECT_FALSE(a.header("X-Request-Id").empty());
   EXPECT_EQ(a.header("X-Content-Type-Options"), "nosniff");
   EXPECT_EQ(a.header("Referrer-Policy"), "no-referrer");
@@ -136,15 +142,19 @@ void TestServer::restart(std::function<void(app::ServeConfig&)> change) {
   description_ = std::make_unique<Description>(description.json);
 }
 
-std::string TestServer::url(std::string_view path) const { return fmt::format("http://127.0.0.1:{}{}", server_->port(), path); }
+std::string TestServer::url(std::string_view path) const {
+  return fmt::format("http://127.0.0.1:{}{}", server_->port(), path);
+}
 
 std::string TestServer::files_with(const std::string& text) const {
   std::string out;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_)) {
     if (!entry.is_regular_file()) continue;
     std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-    if (bytes.find(text) != std::string::npos) out = joined(std::move(out), entry.path().filename().string());
+    const std::string bytes((std::istreambuf_iterator<char>(file)),
+                            std::istreambuf_iterator<char>());
+    if (bytes.find(text) != std::string::npos)
+      out = joined(std::move(out), entry.path().filename().string());
   }
   return out;
 }
@@ -177,8 +187,10 @@ Answer TestServer::call(const Ask& ask) {
   }
   check_conventions(ask, answer);
   if (description_) {
-    const auto complaint = description_->judge(ask.method, ask.path.substr(0, ask.path.find('?')), answer);
-    EXPECT_EQ(complaint, "") << ask.method << ' ' << ask.path << ' ' << ask.body.substr(0, 300) << "\n-> " << answer;
+    const auto complaint =
+        description_->judge(ask.method, ask.path.substr(0, ask.path.find('?')), answer);
+    EXPECT_EQ(complaint, "") << ask.method << ' ' << ask.path << ' ' << ask.body.substr(0, 300)
+                             << "\n-> " << answer;
   }
   return answer;
 }
@@ -186,18 +198,23 @@ Answer TestServer::call(const Ask& ask) {
 Answer TestServer::get(const std::string& path, const std::string& token, net::Headers headers) {
   return call({"GET", path, token, "", std::move(headers)});
 }
-Answer TestServer::post(const std::string& path, const js::value& body, const std::string& token, net::Headers headers) {
+Answer TestServer::post(const std::string& path, const js::value& body, const std::string& token,
+                        net::Headers headers) {
   return call({"POST", path, token, js::serialize(body), std::move(headers)});
 }
-Answer TestServer::post(const std::string& path, const std::string& token) { return call({"POST", path, token, "", {}}); }
-Answer TestServer::patch(const std::string& path, const js::value& body, const std::string& token, net::Headers headers) {
+Answer TestServer::post(const std::string& path, const std::string& token) {
+  return call({"POST", path, token, "", {}});
+}
+Answer TestServer::patch(const std::string& path, const js::value& body, const std::string& token,
+                         net::Headers headers) {
   return call({"PATCH", path, token, js::serialize(body), std::move(headers)});
 }
 Answer TestServer::remove(const std::string& path, const std::string& token, net::Headers headers) {
   return call({"DELETE", path, token, "", std::move(headers)});
 }
 
-Answer TestServer::until(const std::string& path, const std::string& token, const std::function<bool(const Answer&)>& so) {
+Answer TestServer::until(const std::string& path, const std::string& token,
+                         const std::function<bool(const Answer&)>& so) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   for (;;) {
     auto answer = get(path, token);
@@ -210,12 +227,16 @@ Answer TestServer::until(const std::string& path, const std::string& token, cons
   }
 }
 
-Answer TestServer::until_state(const std::string& deployment, const std::string& token, const std::string& state) {
-  return until("/api/v1/deployments/" + deployment, token, [&](const Answer& a) { return a.text("/state") == state; });
+Answer TestServer::until_state(const std::string& deployment, const std::string& token,
+                               const std::string& state) {
+  return until("/api/v1/deployments/" + deployment, token,
+               [&](const Answer& a) { return a.text("/state") == state; });
 }
 
 Person TestServer::person(const std::string& name) {
-  const auto made = post("/api/v1/auth/register", {{"username", name}, {"email", name + "@example.org"}, {"password", kPassword}});
+  const auto made =
+      post("/api/v1/auth/register",
+           {{"username", name}, {"email", name + "@example.org"}, {"password", kPassword}});
   EXPECT_EQ(made.status, 201) << made;
   const auto login = post("/api/v1/auth/login", {{"username", name}, {"password", kPassword}});
   EXPECT_EQ(login.status, 200) << login;
@@ -228,32 +249,41 @@ std::string TestServer::organization(const std::string& name, const Person& owne
   return made.text("/id");
 }
 
-void TestServer::join(const std::string& organization, const Person& owner, const Person& who, const std::string& role) {
-  const auto invite = post("/api/v1/organizations/" + organization + "/invites", {{"role", role}}, owner.token);
+void TestServer::join(const std::string& organization, const Person& owner, const Person& who,
+                      const std::string& role) {
+  const auto invite =
+      post("/api/v1/organizations/" + organization + "/invites", {{"role", role}}, owner.token);
   EXPECT_EQ(invite.status, 201) << invite;
   const auto joined = post("/api/v1/invites/redeem", {{"code", invite.text("/code")}}, who.token);
   EXPECT_EQ(joined.status, 200) << joined;
 }
 
-std::string TestServer::cluster(const std::string& organization, const std::string& name, const Person& who, const js::value& resources) {
+std::string TestServer::cluster(const std::string& organization, const std::string& name,
+                                const Person& who, const js::value& resources) {
   const auto made = post("/api/v1/clusters",
-                         {{"organization_id", organization}, {"name", name}, {"runtime", {{"kind", "simulated"}}}, {"resources", resources}},
+                         {{"organization_id", organization},
+                          {"name", name},
+                          {"runtime", {{"kind", "simulated"}}},
+                          {"resources", resources}},
                          who.token);
   EXPECT_EQ(made.status, 201) << made;
   return made.text("/id");
 }
 
-std::string TestServer::cluster_of_nodes(const std::string& organization, const std::string& name, const Person& who,
-                                         const js::array& nodes) {
+std::string TestServer::cluster_of_nodes(const std::string& organization, const std::string& name,
+                                         const Person& who, const js::array& nodes) {
   const auto made = post("/api/v1/clusters",
-                         {{"organization_id", organization}, {"name", name}, {"runtime", {{"kind", "simulated"}}}, {"nodes", nodes}},
+                         {{"organization_id", organization},
+                          {"name", name},
+                          {"runtime", {{"kind", "simulated"}}},
+                          {"nodes", nodes}},
                          who.token);
   EXPECT_EQ(made.status, 201) << made;
   return made.text("/id");
 }
 
-Answer TestServer::submit(const std::string& cluster, const std::string& name, const Person& who, const js::object& resources,
-                          const js::object& extra) {
+Answer TestServer::submit(const std::string& cluster, const std::string& name, const Person& who,
+                          const js::object& resources, const js::object& extra) {
   js::object body{{"cluster_id", cluster}, {"name", name}, {"resources", resources}};
   for (const auto& [key, value] : extra) body[key] = value;
   return post("/api/v1/deployments", body, who.token);
@@ -290,8 +320,14 @@ Answer Site::submit(const std::string& name, const js::object& resources, const 
   if (made.status == 201) ids[name] = made.text("/id");
   return made;
 }
-Answer Site::show(const std::string& name) { return server.get("/api/v1/deployments/" + id(name), owner.token); }
-void Site::until(const std::string& name, const std::string& state) { server.until_state(id(name), owner.token, state); }
-std::string Site::queue() { return server.get("/api/v1/clusters/" + cluster + "/queue", owner.token).items("name"); }
+Answer Site::show(const std::string& name) {
+  return server.get("/api/v1/deployments/" + id(name), owner.token);
+}
+void Site::until(const std::string& name, const std::string& state) {
+  server.until_state(id(name), owner.token, state);
+}
+std::string Site::queue() {
+  return server.get("/api/v1/clusters/" + cluster + "/queue", owner.token).items("name");
+}
 
 }  // namespace berth::test

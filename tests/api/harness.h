@@ -1,5 +1,5 @@
-// A real server in this process, spoken to over a real socket. Every answer, whatever the test is about,
-// is held against the conventions of the API and against the server's own description.
+// A real server in this process, spoken to over a real socket. Every answer, whatever the test is
+// about, is held against the conventions of the API and against the server's own description.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -23,7 +23,9 @@ struct Answer {
   std::string body;
   js::value json;  // null when the body is not JSON
 
-  [[nodiscard]] std::string header(std::string_view name) const { return std::string(net::find_header(headers, name)); }
+  [[nodiscard]] std::string header(std::string_view name) const {
+    return std::string(net::find_header(headers, name));
+  }
   // What stands at a JSON pointer; null when nothing does.
   [[nodiscard]] const js::value& at(std::string_view pointer) const;
   [[nodiscard]] std::string text(std::string_view pointer) const;
@@ -59,7 +61,8 @@ class Description {
  public:
   explicit Description(js::value document);
   // Complaints about an answer; empty: as described.
-  [[nodiscard]] std::string judge(const std::string& method, std::string_view path, const Answer& answer) const;
+  [[nodiscard]] std::string judge(const std::string& method, std::string_view path,
+                                  const Answer& answer) const;
   [[nodiscard]] const js::object& document() const { return document_.as_object(); }
 
  private:
@@ -79,24 +82,31 @@ class TestServer {
 
   Answer call(const Ask& ask);
   Answer get(const std::string& path, const std::string& token = "", net::Headers headers = {});
-  Answer post(const std::string& path, const js::value& body, const std::string& token = "", net::Headers headers = {});
+  Answer post(const std::string& path, const js::value& body, const std::string& token = "",
+              net::Headers headers = {});
   Answer post(const std::string& path, const std::string& token);  // without a body
-  Answer patch(const std::string& path, const js::value& body, const std::string& token, net::Headers headers = {});
+  Answer patch(const std::string& path, const js::value& body, const std::string& token,
+               net::Headers headers = {});
   Answer remove(const std::string& path, const std::string& token, net::Headers headers = {});
 
   // Asks again until it is so, at most 20 s; the last answer.
-  Answer until(const std::string& path, const std::string& token, const std::function<bool(const Answer&)>& so);
-  Answer until_state(const std::string& deployment, const std::string& token, const std::string& state);
+  Answer until(const std::string& path, const std::string& token,
+               const std::function<bool(const Answer&)>& so);
+  Answer until_state(const std::string& deployment, const std::string& token,
+                     const std::string& state);
 
   Person person(const std::string& name);
   std::string organization(const std::string& name, const Person& owner);
   // Joins by an invite of the owner.
-  void join(const std::string& organization, const Person& owner, const Person& who, const std::string& role);
-  std::string cluster(const std::string& organization, const std::string& name, const Person& who, const js::value& resources);
-  std::string cluster_of_nodes(const std::string& organization, const std::string& name, const Person& who, const js::array& nodes);
+  void join(const std::string& organization, const Person& owner, const Person& who,
+            const std::string& role);
+  std::string cluster(const std::string& organization, const std::string& name, const Person& who,
+                      const js::value& resources);
+  std::string cluster_of_nodes(const std::string& organization, const std::string& name,
+                               const Person& who, const js::array& nodes);
   // "extra" is merged into the body.
-  Answer submit(const std::string& cluster, const std::string& name, const Person& who, const js::object& resources,
-                const js::object& extra = {});
+  Answer submit(const std::string& cluster, const std::string& name, const Person& who,
+                const js::object& resources, const js::object& extra = {});
 
   [[nodiscard]] app::Server& server() { return *server_; }
   [[nodiscard]] const Description& description() const { return *description_; }
@@ -120,7 +130,8 @@ std::string fresh(const std::string& stem);
 
 // An organization of its own with an owner and a cluster; what most tests begin with.
 struct Site {
-  explicit Site(const js::value& resources = {{"cpu", 8}, {"memory", "32GiB"}, {"gpu", 2}}, TestServer& s = shared_server());
+  explicit Site(const js::value& resources = {{"cpu", 8}, {"memory", "32GiB"}, {"gpu", 2}},
+                TestServer& s = shared_server());
   TestServer& server;
   Person owner;
   std::string organization;

@@ -11,14 +11,16 @@ namespace {
 
 TEST(Operate, HealthNeedsNobody) {
   auto& s = shared_server();
-  for (const char* path : {"/healthz", "/livez", "/readyz"}) EXPECT_EQ(s.get(path).text("/status"), "ok") << path;
+  for (const char* path : {"/healthz", "/livez", "/readyz"})
+    EXPECT_EQ(s.get(path).text("/status"), "ok") << path;
   EXPECT_EQ(s.get("/readyz").items("x"), "");
   EXPECT_EQ(s.get("/api/v1/version").text("/api"), "v1");
 }
 
 // The text format of Prometheus, line by line; the sample lines.
 std::vector<std::string> samples(const std::string& text) {
-  static const std::regex comment("^# (HELP [a-z_]+ .+|TYPE [a-z_]+ (counter|gauge|histogram|summary))$");
+  static const std::regex comment(
+      "^# (HELP [a-z_]+ .+|TYPE [a-z_]+ (counter|gauge|histogram|summary))$");
   static const std::regex sample(R"(^[a-z_]+(\{([a-z_]+="[^"\\]*",?)*\})? [-+0-9.eE]+(Inf|NaN)?$)");
   std::vector<std::string> out;
   std::istringstream lines(text);
@@ -48,9 +50,11 @@ TEST(Operate, MetricsParseAndNameNobody) {
     names.insert(name);
     EXPECT_TRUE(name.starts_with("berth_")) << line;
   }
-  for (const char* name : {"berth_build_info", "berth_http_requests_total", "berth_http_request_duration_seconds_bucket", "berth_queue_waiting",
-                           "berth_capacity", "berth_reserved", "berth_accounting_drift", "berth_auth_failures_total", "berth_rate_limited_total",
-                           "berth_reconcile_repairs_total", "berth_commits_total"}) {
+  for (const char* name :
+       {"berth_build_info", "berth_http_requests_total",
+        "berth_http_request_duration_seconds_bucket", "berth_queue_waiting", "berth_capacity",
+        "berth_reserved", "berth_accounting_drift", "berth_auth_failures_total",
+        "berth_rate_limited_total", "berth_reconcile_repairs_total", "berth_commits_total"}) {
     EXPECT_TRUE(names.contains(name)) << name;
   }
   EXPECT_NE(answer.body.find("berth_accounting_drift 0\n"), std::string::npos);
@@ -86,21 +90,29 @@ TEST(Operate, CountersOnlyGrowAndCountsAreRight) {
 
 TEST(Operate, AdministratorsSeeClustersByName) {
   TestServer s;
-  const auto done = s.post("/api/v1/setup", {{"token", s.server().setup_token()}, {"username", "boss"}, {"email", "boss@example.org"},
-                                             {"password", kPassword}, {"organization", "first"}});
+  const auto done = s.post("/api/v1/setup", {{"token", s.server().setup_token()},
+                                             {"username", "boss"},
+                                             {"email", "boss@example.org"},
+                                             {"password", kPassword},
+                                             {"organization", "first"}});
   const Person admin{done.text("/user/id"), "boss", done.text("/access_token"), ""};
   Site site({{"cpu", 2}}, s);
   const auto text = s.get("/metrics", admin.token).body;
   const auto name = s.get("/api/v1/organizations", site.owner.token).items("name") + "/lab";
-  EXPECT_NE(text.find("berth_cluster_capacity{cluster=\"" + name + "\",resource=\"cpu_cores\"} 2\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("berth_cluster_queue_waiting{cluster=\"" + name + "\",queue=\"low\"} 0\n"), std::string::npos);
+  EXPECT_NE(
+      text.find("berth_cluster_capacity{cluster=\"" + name + "\",resource=\"cpu_cores\"} 2\n"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(text.find("berth_cluster_queue_waiting{cluster=\"" + name + "\",queue=\"low\"} 0\n"),
+            std::string::npos);
 }
 
 TEST(Operate, EveryRouteIsDescribedAndEveryDescriptionIsARoute) {
   auto& s = shared_server();
   std::set<std::string> routes, described;
   for (const auto& route : s.server().routes()) {
-    if (!route.id.empty()) routes.insert(std::string(route.method) + " " + std::string(route.pattern));
+    if (!route.id.empty())
+      routes.insert(std::string(route.method) + " " + std::string(route.pattern));
   }
   std::set<std::string> ids;
   for (const auto& [path, item] : s.description().document().at("paths").as_object()) {
@@ -117,13 +129,18 @@ TEST(Operate, EveryRouteIsDescribedAndEveryDescriptionIsARoute) {
 TEST(Operate, PagesAreServedWithTheirTypes) {
   auto& s = shared_server();
   for (const auto& [path, type] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"/", "text/html; charset=utf-8"}, {"/setup", "text/html; charset=utf-8"}, {"/problems", "text/html; charset=utf-8"},
-           {"/swagger/", "text/html; charset=utf-8"}, {"/swagger/swagger-ui.css", "text/css"}, {"/swagger/swagger-ui-bundle.js", "text/javascript"}}) {
+           {"/", "text/html; charset=utf-8"},
+           {"/setup", "text/html; charset=utf-8"},
+           {"/problems", "text/html; charset=utf-8"},
+           {"/swagger/", "text/html; charset=utf-8"},
+           {"/swagger/swagger-ui.css", "text/css"},
+           {"/swagger/swagger-ui-bundle.js", "text/javascript"}}) {
     const auto page = s.get(path);
     EXPECT_EQ(page.status, 200) << path;
     EXPECT_EQ(page.header("Content-Type"), type) << path;
     EXPECT_FALSE(page.body.empty());
-    EXPECT_EQ(page.header("Content-Security-Policy").find("script-src 'self' 'unsafe"), std::string::npos);
+    EXPECT_EQ(page.header("Content-Security-Policy").find("script-src 'self' 'unsafe"),
+              std::string::npos);
   }
 }
 

@@ -20,8 +20,12 @@ struct Team {
     s.join(org, owner, who, role);
     return who;
   }
-  Answer invite(const js::value& body, const Person& who) { return s.post(path + "/invites", body, who.token); }
-  Answer redeem(const std::string& code, const Person& who) { return s.post("/api/v1/invites/redeem", {{"code", code}}, who.token); }
+  Answer invite(const js::value& body, const Person& who) {
+    return s.post(path + "/invites", body, who.token);
+  }
+  Answer redeem(const std::string& code, const Person& who) {
+    return s.post("/api/v1/invites/redeem", {{"code", code}}, who.token);
+  }
 };
 
 TEST(Organizations, AreMadeRenamedAndListed) {
@@ -34,7 +38,8 @@ TEST(Organizations, AreMadeRenamedAndListed) {
   EXPECT_EQ(renamed.status, 200);
   EXPECT_EQ(renamed.text("/name"), name);
   EXPECT_EQ(renamed.header("ETag"), "\"2\"");
-  EXPECT_EQ(t.s.patch(t.path, {{"name", "late"}}, t.owner.token, {{"If-Match", "\"1\""}}).status, 412);
+  EXPECT_EQ(t.s.patch(t.path, {{"name", "late"}}, t.owner.token, {{"If-Match", "\"1\""}}).status,
+            412);
   EXPECT_EQ(t.s.get("/api/v1/organizations", t.owner.token).items("name"), name);
 }
 
@@ -42,7 +47,8 @@ TEST(Organizations, NamesAreUniqueInAnyCase) {
   Team t;
   const auto name = fresh("unique");
   ASSERT_EQ(t.s.post("/api/v1/organizations", {{"name", name}}, t.owner.token).status, 201);
-  const auto again = t.s.post("/api/v1/organizations", {{"name", "UNIQUE" + name.substr(6)}}, t.owner.token);
+  const auto again =
+      t.s.post("/api/v1/organizations", {{"name", "UNIQUE" + name.substr(6)}}, t.owner.token);
   EXPECT_EQ(again.status, 409);
   EXPECT_EQ(again.code(), "name_taken");
   EXPECT_EQ(again.fields(), "/name");
@@ -63,7 +69,8 @@ TEST(Members, RolesTakeEffectAtOnce) {
   Team t;
   const auto dev = t.member("viewer");
   EXPECT_EQ(t.s.get(t.path + "/audit", dev.token).status, 403);
-  const auto changed = t.s.patch(t.path + "/members", {{"user_id", dev.id}, {"role", "admin"}}, t.owner.token);
+  const auto changed =
+      t.s.patch(t.path + "/members", {{"user_id", dev.id}, {"role", "admin"}}, t.owner.token);
   EXPECT_EQ(changed.status, 200);
   EXPECT_EQ(changed.text("/role"), "admin");
   EXPECT_EQ(t.s.get(t.path + "/audit", dev.token).status, 200);
@@ -77,14 +84,17 @@ TEST(Members, OnlyOwnersTouchOwners) {
   Team t;
   const auto admin = t.member("admin");
   const auto dev = t.member("developer");
-  for (const auto& body : {js::object{{"user_id", t.owner.id}, {"role", "viewer"}}, js::object{{"user_id", admin.id}, {"role", "owner"}},
+  for (const auto& body : {js::object{{"user_id", t.owner.id}, {"role", "viewer"}},
+                           js::object{{"user_id", admin.id}, {"role", "owner"}},
                            js::object{{"user_id", dev.id}, {"role", "owner"}}}) {
     const auto refused = t.s.patch(t.path + "/members", body, admin.token);
     EXPECT_EQ(refused.status, 403) << js::serialize(body);
     EXPECT_EQ(refused.code(), "role_too_small");
   }
   EXPECT_EQ(t.s.remove(t.path + "/members/" + t.owner.id, admin.token).status, 403);
-  EXPECT_EQ(t.s.patch(t.path + "/members", {{"user_id", dev.id}, {"role", "admin"}}, admin.token).status, 200);
+  EXPECT_EQ(
+      t.s.patch(t.path + "/members", {{"user_id", dev.id}, {"role", "admin"}}, admin.token).status,
+      200);
 }
 
 TEST(Members, TheLastOwnerStays) {
@@ -92,9 +102,15 @@ TEST(Members, TheLastOwnerStays) {
   const auto leave = t.s.remove(t.path + "/members/" + t.owner.id, t.owner.token);
   EXPECT_EQ(leave.status, 409);
   EXPECT_EQ(leave.code(), "last_owner");
-  EXPECT_EQ(t.s.patch(t.path + "/members", {{"user_id", t.owner.id}, {"role", "admin"}}, t.owner.token).code(), "last_owner");
+  EXPECT_EQ(
+      t.s.patch(t.path + "/members", {{"user_id", t.owner.id}, {"role", "admin"}}, t.owner.token)
+          .code(),
+      "last_owner");
   const auto second = t.member("developer");
-  EXPECT_EQ(t.s.patch(t.path + "/members", {{"user_id", second.id}, {"role", "owner"}}, t.owner.token).status, 200);
+  EXPECT_EQ(
+      t.s.patch(t.path + "/members", {{"user_id", second.id}, {"role", "owner"}}, t.owner.token)
+          .status,
+      200);
   EXPECT_EQ(t.s.remove(t.path + "/members/" + t.owner.id, t.owner.token).status, 204);
   EXPECT_EQ(t.s.get(t.path, t.owner.token).status, 404);
   EXPECT_EQ(t.s.remove(t.path + "/members/" + second.id, second.token).code(), "last_owner");
@@ -160,7 +176,8 @@ TEST(Invites, RevokedExpiredUsedAndUnknownLookTheSame) {
   ASSERT_TRUE(until);
   while (SystemClock().now() <= *until) std::this_thread::sleep_for(std::chrono::milliseconds(10));
   std::set<std::string> answers;
-  for (const auto& code : {revoked.text("/code"), expired.text("/code"), used.text("/code"), std::string("berth_inv_unknown")}) {
+  for (const auto& code : {revoked.text("/code"), expired.text("/code"), used.text("/code"),
+                           std::string("berth_inv_unknown")}) {
     auto refused = t.redeem(code, who);
     EXPECT_EQ(refused.status, 404) << code;
     refused.json.as_object().erase("request_id");
@@ -185,7 +202,8 @@ TEST(Invites, ASingleUseIsGivenToExactlyOneOfAHundred) {
           net::ClientRequest ask;
           ask.method = "POST";
           ask.url = t.s.url("/api/v1/invites/redeem");
-          ask.headers = {{"Authorization", "Bearer " + people[static_cast<std::size_t>(i)].token}, {"Content-Type", "application/json"}};
+          ask.headers = {{"Authorization", "Bearer " + people[static_cast<std::size_t>(i)].token},
+                         {"Content-Type", "application/json"}};
           ask.body = js::serialize(js::object{{"code", code}});
           const auto got = net::fetch(ask);
           if (got && got->status == 200) ++joined;
@@ -219,7 +237,8 @@ TEST(Audit, TellsWhoDidWhatNewestFirst) {
   const auto dev = t.member("developer");
   t.s.cluster(t.org, "lab", t.owner, {{"cpu", 1}, {"memory", "1GiB"}, {"gpu", 0}});
   const auto list = t.s.get(t.path + "/audit", t.owner.token);
-  EXPECT_EQ(list.items("kind"), "cluster.created member.joined invite.created organization.created");
+  EXPECT_EQ(list.items("kind"),
+            "cluster.created member.joined invite.created organization.created");
   EXPECT_EQ(list.items("actor_name"), fmt::format("{0} {1} {0} {0}", t.owner.name, dev.name));
   EXPECT_EQ(t.s.get(t.path + "/audit?kind=member.", t.owner.token).items("kind"), "member.joined");
   EXPECT_EQ(list.body.find("berth_"), std::string::npos);  // no secret
@@ -227,8 +246,10 @@ TEST(Audit, TellsWhoDidWhatNewestFirst) {
 
 TEST(Audit, CarriesTheRequestId) {
   Team t;
-  t.s.patch(t.path, {{"name", fresh("audited")}}, t.owner.token, {{"X-Request-Id", "req-of-the-rename"}});
-  EXPECT_EQ(t.s.get(t.path + "/audit?limit=1", t.owner.token).items("request_id"), "req-of-the-rename");
+  t.s.patch(t.path, {{"name", fresh("audited")}}, t.owner.token,
+            {{"X-Request-Id", "req-of-the-rename"}});
+  EXPECT_EQ(t.s.get(t.path + "/audit?limit=1", t.owner.token).items("request_id"),
+            "req-of-the-rename");
 }
 
 }  // namespace

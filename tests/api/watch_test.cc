@@ -18,7 +18,8 @@ struct Seen {
 };
 
 // Reads a stream until `enough` of the events so far.
-std::vector<Seen> watch(TestServer& s, const std::string& query, const std::string& token, const std::string& last_id,
+std::vector<Seen> watch(TestServer& s, const std::string& query, const std::string& token,
+                        const std::string& last_id,
                         const std::function<bool(const std::vector<Seen>&)>& enough) {
   std::vector<Seen> out;
   std::string rest;
@@ -63,7 +64,8 @@ std::string kinds(const std::vector<Seen>& seen) {
 }
 auto bookmarks(std::size_t n) {
   return [n](const std::vector<Seen>& seen) {
-    return static_cast<std::size_t>(std::count_if(seen.begin(), seen.end(), [](const Seen& e) { return e.event == "bookmark"; })) >= n;
+    return static_cast<std::size_t>(std::count_if(
+               seen.begin(), seen.end(), [](const Seen& e) { return e.event == "bookmark"; })) >= n;
   };
 }
 
@@ -71,8 +73,11 @@ TEST(Watch, HistoryFirstThenBookmarks) {
   Site site;
   site.submit("d", {{"cpu", 1}});
   site.until("d", "running");
-  const auto seen = watch(site.server, "?after=0&organization_id=" + site.organization, site.owner.token, "", bookmarks(2));
-  EXPECT_EQ(kinds(seen), "organization.created cluster.created deployment.queued deployment.starting deployment.running");
+  const auto seen = watch(site.server, "?after=0&organization_id=" + site.organization,
+                          site.owner.token, "", bookmarks(2));
+  EXPECT_EQ(kinds(seen),
+            "organization.created cluster.created deployment.queued deployment.starting "
+            "deployment.running");
   for (const auto& e : seen) {
     if (e.event == "bookmark") continue;
     EXPECT_EQ(e.data.at("seq").as_int64(), e.id);
@@ -87,23 +92,31 @@ TEST(Watch, FiltersByClusterAndDeployment) {
   site.submit("a", {{"cpu", 1}});
   site.server.submit(other, "b", site.owner, {{"cpu", 1}});
   site.until("a", "running");
-  EXPECT_EQ(kinds(watch(site.server, "?after=0&cluster_id=" + site.cluster, site.owner.token, "", bookmarks(1))),
+  EXPECT_EQ(kinds(watch(site.server, "?after=0&cluster_id=" + site.cluster, site.owner.token, "",
+                        bookmarks(1))),
             "cluster.created deployment.queued deployment.starting deployment.running");
-  EXPECT_EQ(kinds(watch(site.server, "?after=0&deployment_id=" + site.id("a"), site.owner.token, "", bookmarks(1))),
+  EXPECT_EQ(kinds(watch(site.server, "?after=0&deployment_id=" + site.id("a"), site.owner.token, "",
+                        bookmarks(1))),
             "deployment.queued deployment.starting deployment.running");
 }
 
 TEST(Watch, ReconnectingSeesEveryEventOnce) {
   Site site;
   constexpr int kDeployments = 60;
-  const auto begin = watch(site.server, "?after=0&organization_id=" + site.organization, site.owner.token, "", bookmarks(1)).back().id;
+  const auto begin = watch(site.server, "?after=0&organization_id=" + site.organization,
+                           site.owner.token, "", bookmarks(1))
+                         .back()
+                         .id;
   std::jthread writer([&] {
     for (int i = 0; i < kDeployments; ++i) {
       net::ClientRequest ask;
       ask.method = "POST";
       ask.url = site.server.url("/api/v1/deployments");
-      ask.headers = {{"Authorization", "Bearer " + site.owner.token}, {"Content-Type", "application/json"}};
-      ask.body = js::serialize(js::object{{"cluster_id", site.cluster}, {"name", fmt::format("w-{}", i)}, {"resources", {{"cpu", "1m"}}}});
+      ask.headers = {{"Authorization", "Bearer " + site.owner.token},
+                     {"Content-Type", "application/json"}};
+      ask.body = js::serialize(js::object{{"cluster_id", site.cluster},
+                                          {"name", fmt::format("w-{}", i)},
+                                          {"resources", {{"cpu", "1m"}}}});
       const auto got = net::fetch(ask);
       EXPECT_TRUE(got && got->status == 201);
     }
@@ -113,8 +126,9 @@ TEST(Watch, ReconnectingSeesEveryEventOnce) {
   std::size_t running = 0;
   for (std::size_t round = 1; running < kDeployments && round < 200; ++round) {
     // Cut after a few events, wherever that is.
-    const auto part = watch(site.server, "?organization_id=" + site.organization, site.owner.token, last,
-                            [&](const std::vector<Seen>& seen) { return seen.size() >= 1 + round % 7; });
+    const auto part =
+        watch(site.server, "?organization_id=" + site.organization, site.owner.token, last,
+              [&](const std::vector<Seen>& seen) { return seen.size() >= 1 + round % 7; });
     for (const auto& e : part) {
       last = std::to_string(e.id);
       if (e.event == "bookmark") continue;
@@ -135,7 +149,9 @@ TEST(Watch, ShowsNobodyElsesEvents) {
   mine.submit("open", {{"cpu", 1}});
   mine.until("open", "running");
   const auto seen = watch(mine.server, "?after=0", mine.owner.token, "", bookmarks(1));
-  EXPECT_EQ(kinds(seen), "organization.created cluster.created deployment.queued deployment.starting deployment.running");
+  EXPECT_EQ(kinds(seen),
+            "organization.created cluster.created deployment.queued deployment.starting "
+            "deployment.running");
 }
 
 TEST(Watch, ViewersDoNotSeeWhatOnlyAdministratorsMayList) {
@@ -144,7 +160,8 @@ TEST(Watch, ViewersDoNotSeeWhatOnlyAdministratorsMayList) {
   site.server.join(site.organization, site.owner, viewer, "viewer");
   site.submit("d", {{"cpu", 1}});
   site.until("d", "running");
-  EXPECT_EQ(kinds(watch(site.server, "?after=0&organization_id=" + site.organization, viewer.token, "", bookmarks(1))),
+  EXPECT_EQ(kinds(watch(site.server, "?after=0&organization_id=" + site.organization, viewer.token,
+                        "", bookmarks(1))),
             "cluster.created deployment.queued deployment.starting deployment.running");
 }
 
@@ -174,12 +191,16 @@ TEST(Watch, EndsWithTheMembershipOrTheCredential) {
     });
     const auto wait_for = [](const std::atomic<bool>& flag) {
       const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-      while (!flag && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      while (!flag && std::chrono::steady_clock::now() < deadline)
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
       return flag.load();
     };
     ASSERT_TRUE(wait_for(open));
     if (by_membership) {
-      EXPECT_EQ(s.remove("/api/v1/organizations/" + site.organization + "/members/" + who.id, site.owner.token).status, 204);
+      EXPECT_EQ(s.remove("/api/v1/organizations/" + site.organization + "/members/" + who.id,
+                         site.owner.token)
+                    .status,
+                204);
     } else {
       EXPECT_EQ(s.post("/api/v1/auth/logout", who.token).status, 204);
     }
@@ -198,8 +219,11 @@ TEST(Watch, LostHistoryIs410) {
   s.restart([](app::ServeConfig& c) { c.keep_events = std::chrono::days(0); });
   // Housekeeping runs soon after the start; the audit list shows when it has.
   s.until("/api/v1/organizations/" + site.organization + "/audit", site.owner.token,
-          [](const Answer& a) { return a.items("kind").find("organization.created") == std::string::npos; });
-  const auto gone = s.get("/api/v1/events?after=1&organization_id=" + site.organization, site.owner.token);
+          [](const Answer& a) {
+            return a.items("kind").find("organization.created") == std::string::npos;
+          });
+  const auto gone =
+      s.get("/api/v1/events?after=1&organization_id=" + site.organization, site.owner.token);
   EXPECT_EQ(gone.status, 410);
   EXPECT_EQ(gone.code(), "history_gone");
   EXPECT_EQ(s.get("/api/v1/events", site.owner.token, {{"Last-Event-ID", "1"}}).status, 410);
@@ -210,8 +234,10 @@ TEST(Watch, OddPlacesAreRefused) {
   auto& s = site.server;
   EXPECT_EQ(s.get("/api/v1/events?after=-1", site.owner.token).fields(), "after");
   EXPECT_EQ(s.get("/api/v1/events?after=soon", site.owner.token).fields(), "after");
-  EXPECT_EQ(s.get("/api/v1/events", site.owner.token, {{"Last-Event-ID", "abc"}}).fields(), "Last-Event-ID");
-  EXPECT_EQ(s.get("/api/v1/events?organization_id=x", site.owner.token).fields(), "organization_id");
+  EXPECT_EQ(s.get("/api/v1/events", site.owner.token, {{"Last-Event-ID", "abc"}}).fields(),
+            "Last-Event-ID");
+  EXPECT_EQ(s.get("/api/v1/events?organization_id=x", site.owner.token).fields(),
+            "organization_id");
 }
 
 }  // namespace

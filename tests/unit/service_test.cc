@@ -96,12 +96,15 @@ TEST(Tokens, AreLongRandomAndStoredHashed) {
     EXPECT_EQ(token.text.size(), kKeyPrefix.size() + 43);
     EXPECT_EQ(token.digest, sha256(token.text));
     EXPECT_EQ(token.prefix, token.text.substr(0, kKeyPrefix.size() + 4));
-    EXPECT_EQ(token.text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"), std::string::npos);
+    EXPECT_EQ(token.text.find_first_not_of(
+                  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+              std::string::npos);
   }
 }
 
 TEST(Sealed, OnlyThePhraseOpens) {
-  for (const auto& text : {std::string(), std::string("x"), std::string(10'000, 'y'), std::string("\0\xFF", 2)}) {
+  for (const auto& text :
+       {std::string(), std::string("x"), std::string(10'000, 'y'), std::string("\0\xFF", 2)}) {
     const auto sealed = seal(text, "phrase");
     EXPECT_EQ(unseal(sealed, "phrase"), text);
     EXPECT_NE(sealed, seal(text, "phrase"));
@@ -116,8 +119,10 @@ TEST(Sealed, OnlyThePhraseOpens) {
 
 TEST(Passwords, ThousandsOfCommonOnesAreRefused) {
   std::size_t refused = 0;
-  for (const std::string word : {"password", "welcome", "letmein", "dragon", "monkey", "football", "admin", "qwerty", "summer", "winter", "michael",
-                                 "princess", "sunshine", "iloveyou", "changeme", "master", "shadow", "superman", "secret", "test"}) {
+  for (const std::string word :
+       {"password", "welcome", "letmein", "dragon",   "monkey",   "football", "admin",
+        "qwerty",   "summer",  "winter",  "michael",  "princess", "sunshine", "iloveyou",
+        "changeme", "master",  "shadow",  "superman", "secret",   "test"}) {
     std::string capital = word;
     capital[0] = static_cast<char>(capital[0] - 32);
     for (const auto& form : {word, capital}) {
@@ -131,36 +136,65 @@ TEST(Passwords, ThousandsOfCommonOnesAreRefused) {
     }
   }
   EXPECT_GE(refused, 3000U);
-  for (const char* password : {"P@ssw0rd", "p4ssw0rd!", "Passw0rd123", "l3tm31n!!", "12345678", "87654321", "11112222", "1234567890", "abcdefgh", "zyxwvuts",
-                               "qwertyui", "asdfghjkl", "1qaz2wsx", "1q2w3e4r5t", "zxcvbnm123", "qwerty123456", "testtest", "passpass", "abc123abc123",
-                               "00000000", "aaaaaaaaaaaa", "!!password!!", "123password", "Berth2026!", "trustno1", "$uperman"}) {
+  for (const char* password :
+       {"P@ssw0rd",     "p4ssw0rd!",  "Passw0rd123",  "l3tm31n!!",    "12345678",    "87654321",
+        "11112222",     "1234567890", "abcdefgh",     "zyxwvuts",     "qwertyui",    "asdfghjkl",
+        "1qaz2wsx",     "1q2w3e4r5t", "zxcvbnm123",   "qwerty123456", "testtest",    "passpass",
+        "abc123abc123", "00000000",   "aaaaaaaaaaaa", "!!password!!", "123password", "Berth2026!",
+        "trustno1",     "$uperman"}) {
     EXPECT_TRUE(is_common_password(password)) << password;
   }
 }
 
 TEST(Passwords, OthersAreFine) {
-  for (const char* password : {"correct horse battery", "sturdy harbour 42", "quiet lighthouse 77", "mk8-vtb-2qz", "Tr0ub4dor&3", "dragonfly-harbour-9",
-                               "passwordless future", "3.14159 is not all", "xkcd936comic", "das ist kein Wort"}) {
+  for (const char* password :
+       {"correct horse battery", "sturdy harbour 42", "quiet lighthouse 77", "mk8-vtb-2qz",
+        "Tr0ub4dor&3", "dragonfly-harbour-9", "passwordless future", "3.14159 is not all",
+        "xkcd936comic", "das ist kein Wort"}) {
     EXPECT_EQ(password_complaint(password, "ada"), "") << password;
   }
 }
 
 TEST(Passwords, RulesAreAboutLengthAndTheName) {
-  EXPECT_EQ(password_complaint("seven77", "ada"), "A password has at least 8 characters (15 are better).");
-  EXPECT_EQ(password_complaint(std::string(257, 'x'), "ada"), "A password has at most 256 characters.");
-  EXPECT_EQ(password_complaint("Ada-Lovelace", "ada-lovelace"), "The password must not be the username.");
+  EXPECT_EQ(password_complaint("seven77", "ada"),
+            "A password has at least 8 characters (15 are better).");
+  EXPECT_EQ(password_complaint(std::string(257, 'x'), "ada"),
+            "A password has at most 256 characters.");
+  EXPECT_EQ(password_complaint("Ada-Lovelace", "ada-lovelace"),
+            "The password must not be the username.");
   EXPECT_EQ(password_complaint("k9#vV2!pLq" + std::string(246, 'y'), "ada"), "");
 }
 
 TEST(Names, AreShortAndPlain) {
-  for (const auto& [text, fine] : std::initializer_list<std::pair<std::string, bool>>{
-           {"a", true}, {"A-b_c.9", true}, {"9lives", true}, {std::string(63, 'x'), true}, {"", false}, {std::string(64, 'x'), false},
-           {"-a", false}, {".a", false}, {"_a", false}, {"a b", false}, {"a/b", false}, {"a@b", false}, {"\xC3\xA4", false}, {"a\n", false}}) {
+  for (const auto& [text, fine] :
+       std::initializer_list<std::pair<std::string, bool>>{{"a", true},
+                                                           {"A-b_c.9", true},
+                                                           {"9lives", true},
+                                                           {std::string(63, 'x'), true},
+                                                           {"", false},
+                                                           {std::string(64, 'x'), false},
+                                                           {"-a", false},
+                                                           {".a", false},
+                                                           {"_a", false},
+                                                           {"a b", false},
+                                                           {"a/b", false},
+                                                           {"a@b", false},
+                                                           {"\xC3\xA4", false},
+                                                           {"a\n", false}}) {
     EXPECT_EQ(is_name(text), fine) << text;
   }
-  for (const auto& [text, fine] : std::initializer_list<std::pair<std::string, bool>>{
-           {"a@b", true}, {"ada.l+x@mail.example.org", true}, {"a", false}, {"@b", false}, {"a@", false}, {"a@b@c", false}, {"a b@c", false},
-           {"<a@b>", false}, {"a@b\n", false}, {std::string(252, 'a') + "@bb", false}, {"\"a\"@b", false}}) {
+  for (const auto& [text, fine] :
+       std::initializer_list<std::pair<std::string, bool>>{{"a@b", true},
+                                                           {"ada.l+x@mail.example.org", true},
+                                                           {"a", false},
+                                                           {"@b", false},
+                                                           {"a@", false},
+                                                           {"a@b@c", false},
+                                                           {"a b@c", false},
+                                                           {"<a@b>", false},
+                                                           {"a@b\n", false},
+                                                           {std::string(252, 'a') + "@bb", false},
+                                                           {"\"a\"@b", false}}) {
     EXPECT_EQ(is_email(text), fine) << text;
   }
 }
@@ -193,19 +227,26 @@ TEST(Sentences, NameAmountsNodesAndWhoIsAhead) {
   d.retry_at = now.plus(seconds(12));
   const std::pair<Reason, const char*> table[] = {
       {Reason::exceeds_cluster,
-       "Cluster lab has become too small: no node could ever hold cpu 2, memory 4GiB, gpu 1. The largest that would fit is cpu 1, memory 4GiB (node "
+       "Cluster lab has become too small: no node could ever hold cpu 2, memory 4GiB, gpu 1. The "
+       "largest that would fit is cpu 1, memory 4GiB (node "
        "node-1). Grow the cluster, or stop this one and submit a smaller one."},
       {Reason::cluster_paused, "Cluster lab is paused: nothing starts until somebody resumes it."},
       {Reason::waiting_for_capacity,
-       "It needs cpu 2, memory 4GiB, gpu 1: cpu 1, gpu 1 more on node node-1, which misses least (it has cpu 1, memory 8GiB free). Ahead of it: 2 high, 1 low."},
+       "It needs cpu 2, memory 4GiB, gpu 1: cpu 1, gpu 1 more on node node-1, which misses least "
+       "(it has cpu 1, memory 8GiB free). Ahead of it: 2 high, 1 low."},
       {Reason::fragmented,
-       "It needs cpu 2, memory 4GiB, gpu 1. The cluster has cpu 3, memory 16GiB, gpu 1 free in total, but no single node: the largest hole is cpu 1.5, "
-       "memory 8GiB, gpu 0.5; cpu 1, gpu 1 more on node node-1, which misses least (it has cpu 1, memory 8GiB free). Ahead of it: 2 high, 1 low."},
+       "It needs cpu 2, memory 4GiB, gpu 1. The cluster has cpu 3, memory 16GiB, gpu 1 free in "
+       "total, but no single node: the largest hole is cpu 1.5, "
+       "memory 8GiB, gpu 0.5; cpu 1, gpu 1 more on node node-1, which misses least (it has cpu 1, "
+       "memory 8GiB free). Ahead of it: 2 high, 1 low."},
       {Reason::behind_higher_priority,
-       "Low-priority deployments start only when no high-priority one waits; 2 high wait now. It is number 4 in the queue."},
-      {Reason::backoff_after_failure, "Attempt 2 of 5 failed: It ended with exit status 1. The next try is in 12s."},
+       "Low-priority deployments start only when no high-priority one waits; 2 high wait now. It "
+       "is number 4 in the queue."},
+      {Reason::backoff_after_failure,
+       "Attempt 2 of 5 failed: It ended with exit status 1. The next try is in 12s."},
       {Reason::pending_evaluation, "It was submitted 1m 30s ago and is about to be considered."}};
-  for (const auto& [reason, sentence] : table) EXPECT_EQ(explain_sentence(d, explanation(reason), "lab", now), sentence) << to_text(reason);
+  for (const auto& [reason, sentence] : table)
+    EXPECT_EQ(explain_sentence(d, explanation(reason), "lab", now), sentence) << to_text(reason);
 
   auto next = explanation(Reason::waiting_for_capacity);
   next.ahead_high = next.ahead_low = 0;
@@ -220,8 +261,9 @@ TEST(Sentences, ARetryThatIsDueIsNotInThePast) {
   d.attempt = 1;
   d.message = "It ended.";
   d.retry_at = Timestamp{1'000'000};
-  EXPECT_EQ(explain_sentence(d, explanation(Reason::backoff_after_failure), "lab", Timestamp{9'000'000}),
-            "Attempt 1 of 3 failed: It ended. The next try is due now.");
+  EXPECT_EQ(
+      explain_sentence(d, explanation(Reason::backoff_after_failure), "lab", Timestamp{9'000'000}),
+      "Attempt 1 of 3 failed: It ended. The next try is due now.");
 }
 
 }  // namespace
