@@ -1,3 +1,8 @@
+#include <fmt/format.h>
+
+#include <cinttypes>
+#include <cstdio>
+
 #include "api/api.h"
 #include "api/page.h"
 #include "api/schemas.h"
@@ -30,6 +35,16 @@ Result<ClusterWish> wish_of(CreateClusterRequest body) {
   return wish;
 }
 
+// A place in the queue is named by what stands there, not by its number, which changes while one reads.
+Result<std::optional<QueuePlace>> queue_place(const Context& c) {
+  auto text = c.cursor();
+  if (!text) return std::unexpected(std::move(text.error()));
+  if (!*text) return std::optional<QueuePlace>{};
+  QueuePlace place;
+  if (std::sscanf((*text)->c_str(), "queue %d %" SCNu64, &place.band, &place.order) != 2) return Context::bad_cursor();
+  return std::optional(place);
+}
+
 using ClusterAnswer = Task<Result<Reply<ClusterView>>>;
 
 void add_reading(std::vector<Route>& table, Clusters& clusters) {
@@ -42,7 +57,7 @@ void add_reading(std::vector<Route>& table, Clusters& clusters) {
         if (!limit) co_return std::unexpected(std::move(limit.error()));
         auto org = c.query_id<OrganizationId>("organization_id");
         if (!org) co_return std::unexpected(std::move(org.error()));
-        auto after = c.query_id<ClusterId>("cursor");
+        auto after = c.cursor_id<ClusterId>();
         if (!after) co_return std::unexpected(std::move(after.error()));
         auto rows = clusters.list(c.who(), *org, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
@@ -72,7 +87,7 @@ void add_reading(std::vector<Route>& table, Clusters& clusters) {
 
   const std::vector<QueryParam> queue_params{
       {"limit", "Entries on a page.", R"({"type":"integer","minimum":1,"maximum":1000,"default":50})"},
-      {"cursor", "'next' of the page before: the position to go on from."}};
+      {"cursor", "'next' of the page before."}};
   table.push_back(typed<NoBody, Page<QueueItemView>>(
       {"GET", "/api/v1/clusters/{cluster_id}/queue", Operation::cluster_queue, "getClusterQueue", "Clusters",
        "Who waits, in the order of consideration, and why", queue_params},
@@ -81,13 +96,13 @@ void add_reading(std::vector<Route>& table, Clusters& clusters) {
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit(1000);
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto from = c.query_int("cursor", 1, INT64_MAX);
-        if (!from) co_return std::unexpected(std::move(from.error()));
-        const auto position = static_cast<std::size_t>(from->value_or(1));
-        auto rows = co_await clusters.queue(c.who(), *id, position, *limit + 1);
+        auto after = queue_place(c);
+        if (!after) co_return std::unexpected(std::move(after.error()));
+        auto rows = co_await clusters.queue(c.who(), *id, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
-        co_return reply(page_of<QueueItemView>(*rows, *limit, [&](const QueueItem&) {
-          return std::to_string(position + *limit);
+        co_return reply(page_of<QueueItemView>(*rows, *limit, [](const QueueItem& item) {
+          const QueuePlace place = place_of(item.entry);
+          return fmt::format("queue {} {}", place.band, place.order);
         }));
       }));
 }

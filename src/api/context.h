@@ -25,8 +25,13 @@ struct Context {
   std::optional<Caller> caller;  // set for operations that need one
   std::map<std::string, std::string, std::less<>> path;  // by the names in the pattern
   std::vector<std::pair<std::string, std::string>> query;
+  bool forwarded = false;   // the answer is a model's, not ours
+  std::string rate_policy;  // the RateLimit headers, once the caller's bucket was looked at
+  std::string rate_left;
 
   [[nodiscard]] const Caller& who() const { return *caller; }
+  // The token of 'Authorization: Bearer ...'; empty without one.
+  [[nodiscard]] std::string_view bearer() const;
 
   // Path ids: what does not parse is answered like an unknown id.
   template <class IdType>
@@ -53,6 +58,19 @@ struct Context {
     }
     return std::optional(*parsed);
   }
+  // The place inside 'cursor', which open_cursor() unwraps.
+  [[nodiscard]] Result<std::optional<std::string>> cursor() const;
+  template <class IdType>
+  [[nodiscard]] Result<std::optional<IdType>> cursor_id() const {
+    const auto place = cursor();
+    if (!place) return std::unexpected(place.error());
+    if (!*place) return std::optional<IdType>{};
+    const auto parsed = IdType::parse(**place);
+    if (!parsed) return bad_cursor();
+    return std::optional(*parsed);
+  }
+  [[nodiscard]] Result<std::optional<std::int64_t>> cursor_seq() const;
+  [[nodiscard]] static std::unexpected<Error> bad_cursor();
   template <Named E>
   [[nodiscard]] Result<std::optional<E>> query_choice(std::string_view name) const {
     const auto text = query_text(name);
@@ -64,12 +82,15 @@ struct Context {
     return std::optional(*value);
   }
 
-  // If-Match as a version number. Absent and "*": no condition.
+  // If-Match as a version number. Absent and "*": no condition. A tag that is none of ours, or a weak
+  // one, matches nothing: it becomes a version that never is.
   [[nodiscard]] Result<std::optional<std::int64_t>> if_match() const;
   // Idempotency-Key, when the caller sent one.
   [[nodiscard]] Result<std::optional<IdempotencyKey>> idempotency() const;
 };
 
 [[nodiscard]] std::string etag_of(std::int64_t version);
+// If-None-Match: "*", or a list of tags, compared weakly.
+[[nodiscard]] bool matches_any(std::string_view if_none_match, std::string_view etag);
 
 }  // namespace berth::api

@@ -17,6 +17,13 @@ Resources taken(const Resources& capacity, const Resources& free) {
   return minus(capacity, free).value_or(Resources{});
 }
 
+ForecastView forecast_of(const std::optional<Timestamp>& latest) {
+  ForecastView out;
+  if (latest) out.method = "from_runtime_limits";
+  out.latest = latest;
+  return out;
+}
+
 NodeStatusView view(const NodeState& n) {
   NodeStatusView out;
   out.name = n.node.name;
@@ -112,6 +119,7 @@ QueueItemView view(const QueueItem& i) {
   out.needs_action = needs_action(i.entry.reason);
   out.queued_at = i.queued_at;
   out.retry_at = i.retry_at;
+  out.forecast = forecast_of(i.latest_start);
   return out;
 }
 
@@ -178,10 +186,13 @@ ExplanationView view(const WaitExplanation& w) {
   const Explanation& e = *w.detail;
   out.reason = e.reason;
   out.needs_action = needs_action(e.reason);
+  out.forecast = forecast_of(w.latest_start);
   out.all_reasons = e.all;
-  out.position = e.position;
-  out.ahead_high = e.ahead_high;
-  out.ahead_low = e.ahead_low;
+  if (e.position > 0) {  // in back-off it stands in no line
+    out.position = e.position;
+    out.ahead_high = e.ahead_high;
+    out.ahead_low = e.ahead_low;
+  }
   if (!e.nearest_node.empty()) {
     out.nearest_node = e.nearest_node;
     out.missing = to_body(e.missing);

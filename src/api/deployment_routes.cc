@@ -22,7 +22,7 @@ Result<DeploymentQuery> query_of(Context& c) {
   auto cluster = c.query_id<ClusterId>("cluster_id");
   auto state = c.query_choice<State>("state");
   auto priority = c.query_choice<Priority>("priority");
-  auto before = c.query_id<DeploymentId>("cursor");
+  auto before = c.cursor_id<DeploymentId>();
   Error error{Code::invalid_argument, "invalid_request", "The query has mistakes."};
   const auto take = [&](auto& result) {
     if (!result) std::move(result.error().fields.begin(), result.error().fields.end(), std::back_inserter(error.fields));
@@ -74,7 +74,7 @@ Result<std::string> render_page(Deployments& deployments, Context& c) {
   if (!rows) return std::unexpected(std::move(rows.error()));
   Page<DeploymentView> page;
   for (std::size_t i = 0; i < rows->size() && i < limit; ++i) page.items.push_back(view(*(*rows)[i]));
-  if (rows->size() > limit) page.next = (*rows)[limit - 1]->id.str();
+  if (rows->size() > limit) page.next = seal_cursor((*rows)[limit - 1]->id.str());
   return json::to_text(page);
 }
 
@@ -130,23 +130,16 @@ void add_crud(std::vector<Route>& table, Deployments& deployments, ReadSide& rea
 
   table.push_back(list_route(deployments, reads));
 
-  Route get{"GET", "/api/v1/deployments/{deployment_id}", Operation::deployment_read, "getDeployment", "Deployments",
-            "Get a deployment"};
-  get.response_schema = [](json::SchemaSet& set) { return json::schema_ref<DeploymentView>(set); };
-  table.push_back(raw(std::move(get), [&deployments](Context& c) -> Task<net::Response> {
-    auto id = c.id<DeploymentId>("deployment_id", "deployment");
-    if (!id) co_return problem(id.error(), c.request.path(), c.request_id);
-    auto d = deployments.get(c.who(), *id, Operation::deployment_read);
-    if (!d) co_return problem(d.error(), c.request.path(), c.request_id);
-    const std::string etag = etag_of((*d)->version);
-    if (net::find_header(c.request.headers, "If-None-Match") == etag) {
-      net::Response unchanged;
-      unchanged.status = 304;
-      unchanged.headers.push_back({"ETag", etag});
-      co_return unchanged;
-    }
-    co_return encode(deployment_reply(**d, 200));
-  }));
+  table.push_back(typed<NoBody, DeploymentView>(
+      {"GET", "/api/v1/deployments/{deployment_id}", Operation::deployment_read, "getDeployment", "Deployments",
+       "Get a deployment"},
+      [&deployments](Context& c) -> DeploymentAnswer {
+        auto id = c.id<DeploymentId>("deployment_id", "deployment");
+        if (!id) co_return std::unexpected(std::move(id.error()));
+        auto d = deployments.get(c.who(), *id, Operation::deployment_read);
+        if (!d) co_return std::unexpected(std::move(d.error()));
+        co_return deployment_reply(**d, 200);
+      }));
 
   table.push_back(typed<UpdateDeploymentRequest, DeploymentView>(
       {"PATCH", "/api/v1/deployments/{deployment_id}", Operation::deployment_update, "updateDeployment",
@@ -206,7 +199,7 @@ void add_insight(std::vector<Route>& table, Deployments& deployments) {
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto after = c.query_int("cursor", 0, INT64_MAX);
+        auto after = c.cursor_seq();
         if (!after) co_return std::unexpected(std::move(after.error()));
         auto rows = deployments.events(c.who(), *id, after->value_or(0), *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
@@ -215,12 +208,13 @@ void add_insight(std::vector<Route>& table, Deployments& deployments) {
 }
 
 // Follows a log: whole pieces as they come, until the attempt has ended or the reader leaves.
-Task<void> follow_log(Deployments& deployments, Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query,
+Task<void> follow_log(Accounts& accounts, std::string token, Deployments& deployments, Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query,
                       net::BodySink& sink) {
   constexpr auto kPoll = std::chrono::milliseconds(200);
   asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor> timer(
       co_await asio::this_coro::executor);
   for (;;) {
+    if (!accounts.authenticate(token)) co_return;  // a stream must not outlive its credential
     auto chunk = co_await deployments.logs(caller, id, attempt, query);
     if (!chunk) co_return;
     if (!chunk->bytes.empty()) {
@@ -236,7 +230,7 @@ Task<void> follow_log(Deployments& deployments, Caller caller, DeploymentId id, 
   }
 }
 
-void add_logs(std::vector<Route>& table, Deployments& deployments) {
+void add_logs(std::vector<Route>& table, Accounts& accounts, Deployments& deployments) {
   Route route{"GET", "/api/v1/deployments/{deployment_id}/logs", Operation::deployment_logs, "getDeploymentLogs",
               "Deployments", "What it printed",
               {{"follow", "Go on until it ends.", R"({"type":"boolean","default":false})"},
@@ -244,7 +238,7 @@ void add_logs(std::vector<Route>& table, Deployments& deployments) {
                {"offset", "Begin at this byte.", R"({"type":"integer","minimum":0})"},
                {"attempt", "Of this attempt; the latest when absent.", R"({"type":"integer","minimum":1})"}}};
   route.response_type = "text/plain";
-  table.push_back(raw(std::move(route), [&deployments](Context& c) -> Task<net::Response> {
+  table.push_back(raw(std::move(route), [&accounts, &deployments](Context& c) -> Task<net::Response> {
     const auto refused = [&](const Error& e) { return problem(e, c.request.path(), c.request_id); };
     auto id = c.id<DeploymentId>("deployment_id", "deployment");
     if (!id) co_return refused(id.error());
@@ -271,8 +265,9 @@ void add_logs(std::vector<Route>& table, Deployments& deployments) {
       co_return out;
     }
     query.offset = first->offset;
-    out.stream = [&deployments, caller = c.who(), id = *id, attempt, query](net::BodySink& sink) {
-      return follow_log(deployments, caller, id, attempt, query, sink);
+    out.stream = [&accounts, &deployments, token = std::string(c.bearer()), caller = c.who(), id = *id, attempt,
+                  query](net::BodySink& sink) {
+      return follow_log(accounts, token, deployments, caller, id, attempt, query, sink);
     };
     co_return out;
   }));
@@ -283,7 +278,7 @@ void add_logs(std::vector<Route>& table, Deployments& deployments) {
 void add_deployment_routes(std::vector<Route>& table, const Services& s) {
   add_crud(table, s.deployments, s.reads);
   add_insight(table, s.deployments);
-  add_logs(table, s.deployments);
+  add_logs(table, s.accounts, s.deployments);
 }
 
 }  // namespace berth::api

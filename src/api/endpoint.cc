@@ -132,6 +132,7 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
     co_return problem(slow ? 504 : 502, slow ? "endpoint_timeout" : "endpoint_failed",
                       fmt::format("{} did not answer: {}", d.name, upstream.error().message), c.request.path(), c.request_id);
   }
+  c.forwarded = true;
   std::shared_ptr<net::UpstreamResponse> shared = std::move(*upstream);
   net::Response out;
   out.status = shared->status();

@@ -1,8 +1,9 @@
 // The OpenAPI 3.1 document, made from the route table and the declarations of the types.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
-#include <set>
+#include <map>
 
 #include "api/api.h"
 #include "api/schemas.h"
@@ -36,6 +37,18 @@ js::object problem_response(std::string_view text) {
           {"content", {{"application/problem+json", {{"schema", {{"$ref", "#/components/schemas/Problem"}}}}}}}};
 }
 
+bool takes_idempotency_key(const Route& route) {
+  return route.method == "POST" && route.success == 201 && permission_of(route.operation).audience != Audience::everyone;
+}
+bool takes_if_match(const Route& route) {
+  return (route.method == "PATCH" && route.operation != Operation::member_update) ||
+         route.operation == Operation::cluster_delete || route.operation == Operation::deployment_delete;
+}
+bool has_etag(const Route& route) {
+  return route.method == "GET" && (route.operation == Operation::organization_read || route.operation == Operation::cluster_read ||
+                                   route.operation == Operation::deployment_read);
+}
+
 js::array parameters_of(const Route& route) {
   js::array out;
   std::string_view rest = route.pattern;
@@ -50,20 +63,49 @@ js::array parameters_of(const Route& route) {
     out.push_back(js::object{{"name", q.name}, {"in", "query"}, {"required", false}, {"description", q.doc},
                              {"schema", js::parse(js::string_view(q.schema.data(), q.schema.size()))}});
   }
-  if (route.method == "POST" && route.success == 201 && permission_of(route.operation).audience != Audience::everyone) {
+  if (takes_idempotency_key(route)) {
     out.push_back(js::object{{"name", "Idempotency-Key"}, {"in", "header"}, {"required", false},
                              {"description", "Repeating a request with the same key gives the same answer and no second effect."},
                              {"schema", {{"type", "string"}, {"maxLength", 255}}}});
   }
-  if (route.method == "PATCH" || (route.method == "DELETE" && route.operation != Operation::member_remove)) {
+  if (takes_if_match(route)) {
     out.push_back(js::object{{"name", "If-Match"}, {"in", "header"}, {"required", false},
                              {"description", "The ETag that you read: 412 when it has changed since."},
+                             {"schema", {{"type", "string"}}}});
+  }
+  if (has_etag(route)) {
+    out.push_back(js::object{{"name", "If-None-Match"}, {"in", "header"}, {"required", false},
+                             {"description", "The ETag that you have: 304 while it has not changed."},
                              {"schema", {{"type", "string"}}}});
   }
   if (route.operation == Operation::event_watch) {
     out.push_back(js::object{{"name", "Last-Event-ID"}, {"in", "header"}, {"required", false},
                              {"description", "Resume after this event."}, {"schema", {{"type", "string"}}}});
   }
+  return out;
+}
+
+// What else than its success an operation may answer.
+std::map<int, const char*> problems_of(const Route& route) {
+  const Operation operation = route.operation;
+  const auto audience = permission_of(operation).audience;
+  std::map<int, const char*> out{{400, "Something in the request is wrong; errors names each field."},
+                                 {429, "Too many requests: slow down."},
+                                 {503, "The server cannot do this now: repeat after Retry-After."}};
+  const auto any = [&](std::initializer_list<Operation> list) { return std::ranges::find(list, operation) != list.end(); };
+  if (audience != Audience::everyone || any({Operation::login, Operation::refresh})) out[401] = "No valid credential.";
+  if (audience == Audience::members) out[403] = "Your role is too small.";
+  if (operation == Operation::register_user) out[403] = "Registration needs an invite code here.";
+  if (audience == Audience::members || route.pattern.find('{') != std::string_view::npos ||
+      any({Operation::invite_redeem, Operation::setup, Operation::register_user, Operation::event_watch})) {
+    out[404] = "No such thing, or not yours.";
+  }
+  if (route.method != "GET") out[409] = "It is taken, or not in a state that allows this.";
+  if (route.method != "GET") out[413] = "The body has more than 1 MiB.";
+  if (takes_if_match(route)) out[412] = "It was changed since you read it.";
+  if (route.has_body) out[415] = "The body is not application/json.";
+  if (takes_idempotency_key(route)) out[422] = "The Idempotency-Key was used with another body.";
+  if (operation == Operation::event_watch) out[410] = "The history does not reach back that far.";
   return out;
 }
 
@@ -77,25 +119,8 @@ js::object responses_of(const Route& route, json::SchemaSet& set) {
     success["content"] = {{route.response_type, {{"schema", {{"type", object ? "object" : "string"}}}}}};
   }
   out[std::to_string(route.success)] = std::move(success);
-  const auto audience = permission_of(route.operation).audience;
-  if (route.has_body || !route.query.empty() || audience != Audience::everyone) {
-    out["400"] = problem_response("Something in the request is wrong; errors names each field.");
-  }
-  if (audience != Audience::everyone || route.operation == Operation::login || route.operation == Operation::refresh) {
-    out["401"] = problem_response("No valid credential.");
-  }
-  if (audience == Audience::members) out["403"] = problem_response("Your role is too small.");
-  if (route.pattern.find('{') != std::string_view::npos || audience == Audience::members ||
-      route.operation == Operation::invite_redeem || route.operation == Operation::setup) {
-    out["404"] = problem_response("No such thing, or not yours.");
-  }
-  if (route.method != "GET") {
-    out["409"] = problem_response("It is taken, or not in a state that allows this.");
-    if (route.method != "POST") out["412"] = problem_response("It was changed since you read it.");
-  }
-  if (route.operation == Operation::event_watch) out["410"] = problem_response("The history does not reach back that far.");
-  out["429"] = problem_response("Too many requests: slow down.");
-  out["503"] = problem_response("The server cannot do this now: repeat after Retry-After.");
+  if (has_etag(route)) out["304"] = js::object{{"description", "It is as you know it."}};
+  for (const auto& [status, text] : problems_of(route)) out[std::to_string(status)] = problem_response(text);
   return out;
 }
 

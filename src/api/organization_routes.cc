@@ -94,7 +94,7 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto after = c.query_id<UserId>("cursor");
+        auto after = c.cursor_id<UserId>();
         if (!after) co_return std::unexpected(std::move(after.error()));
         auto rows = organizations.members(c.who(), *id, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
@@ -155,7 +155,7 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto after = c.query_id<InviteId>("cursor");
+        auto after = c.cursor_id<InviteId>();
         if (!after) co_return std::unexpected(std::move(after.error()));
         auto rows = organizations.invites(c.who(), *id, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
@@ -186,7 +186,7 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto before = c.query_int("cursor", 1, INT64_MAX);
+        auto before = c.cursor_seq();
         if (!before) co_return std::unexpected(std::move(before.error()));
         auto rows = organizations.audit(c.who(), *id, c.query_text("kind").value_or(""), *before, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));

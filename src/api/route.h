@@ -84,6 +84,9 @@ StoredReply stored(const Reply<T>& answer) {
   return out;
 }
 
+// "application/json" in any case of letters, with or without parameters.
+[[nodiscard]] bool is_json(std::string_view content_type);
+
 template <class Body>
 Result<Body> decode(const Context& context, bool optional) {
   const auto& request = context.request;
@@ -91,8 +94,7 @@ Result<Body> decode(const Context& context, bool optional) {
     return json::read_text<Body>("{}");
   }
   const auto type = net::find_header(request.headers, "Content-Type");
-  const auto media = type.substr(0, std::min(type.find(';'), type.size()));
-  if (media != "application/json") {
+  if (!is_json(type)) {
     Error error{Code::invalid_argument, "unsupported_media_type",
                 "Send the body as JSON with 'Content-Type: application/json'."};
     return std::unexpected(std::move(error));

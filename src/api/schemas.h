@@ -451,8 +451,8 @@ struct Schema<ForecastView> {
   static constexpr std::string_view doc = "When it will start, as a range with the method named.";
   static constexpr auto fields = std::tuple{
       field("method", &ForecastView::method, rule::must("from_runtime_limits, from_recent_rate or unknown.", "\"unknown\"")),
-      field("earliest", &ForecastView::earliest, rule::doc("Not before.")),
-      field("latest", &ForecastView::latest, rule::doc("Not after.")),
+      field("earliest", &ForecastView::earliest, rule::doc("Hardly before.")),
+      field("latest", &ForecastView::latest, rule::doc("By then, if what runs uses its declared run time up and nothing more urgent comes.")),
   };
 };
 

@@ -26,8 +26,8 @@ std::string frame(const Event& e) {
 
 class Watcher {
  public:
-  Watcher(const Services& services, Caller caller, WatchQuery query, std::chrono::milliseconds bookmark)
-      : s_(services), caller_(std::move(caller)), query_(query), bookmark_(bookmark) {}
+  Watcher(const Services& services, Caller caller, std::string token, WatchQuery query, std::chrono::milliseconds bookmark)
+      : s_(services), caller_(std::move(caller)), token_(std::move(token)), query_(query), bookmark_(bookmark) {}
 
   Task<void> run(net::BodySink& sink) {
     // Subscribed first, read second: nothing can fall between history and present.
@@ -38,6 +38,7 @@ class Watcher {
       if (event) {
         if (event->seq <= query_.after) continue;
         query_.after = event->seq;
+        if (!still_allowed()) co_return;
         if (!wanted(*event)) continue;
         sent = co_await sink.write(frame(*event));
       } else {
@@ -62,7 +63,9 @@ class Watcher {
   static bool allows_kind(Role role, std::string_view kind) {
     return kind.starts_with("deployment.") || kind.starts_with("cluster.") || allows(Operation::audit_read, role);
   }
+  // A stream must not outlive its credential.
   bool still_allowed() {
+    if (!s_.accounts.authenticate(token_)) return false;
     return !query_.organization || s_.reads.role(*query_.organization, caller_.principal.user).value_or(std::nullopt);
   }
 
@@ -95,6 +98,7 @@ class Watcher {
 
   Services s_;
   Caller caller_;
+  std::string token_;
   WatchQuery query_;
   std::chrono::milliseconds bookmark_;
 };
@@ -113,6 +117,14 @@ Result<WatchQuery> query_of(Context& c, const Services& s) {
   if (q.organization) {
     auto role = authorize(s.reads, c.who(), *q.organization, Operation::organization_read, "organization");
     if (!role) return std::unexpected(std::move(role.error()));
+  }
+  if (q.cluster) {
+    auto seen = s.clusters.get(c.who(), *q.cluster, Operation::cluster_read);
+    if (!seen) return std::unexpected(std::move(seen.error()));
+  }
+  if (q.deployment) {
+    auto seen = s.deployments.get(c.who(), *q.deployment, Operation::deployment_read);
+    if (!seen) return std::unexpected(std::move(seen.error()));
   }
   auto after = c.query_int("after", 0, INT64_MAX);
   if (!after) return std::unexpected(std::move(after.error()));
@@ -160,7 +172,7 @@ void add_watch_routes(std::vector<Route>& table, const Services& s, std::chrono:
     }
     net::Response out;
     out.headers.push_back({"Content-Type", "text/event-stream"});
-    auto watcher = std::make_shared<Watcher>(s, c.who(), *query, bookmark);
+    auto watcher = std::make_shared<Watcher>(s, c.who(), std::string(c.bearer()), *query, bookmark);
     out.stream = [watcher](net::BodySink& sink) { return watcher->run(sink); };
     co_return out;
   }));

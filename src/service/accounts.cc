@@ -43,6 +43,15 @@ Result<void> check_registration(const Registration& wish) {
   return std::unexpected(std::move(error));
 }
 
+// Which field of a registration is taken already.
+Result<void> named(Result<void> inserted) {
+  if (inserted) return inserted;
+  Error& error = inserted.error();
+  if (error.reason == "username_taken") error.fields.push_back({"/username", error.reason, error.message});
+  if (error.reason == "email_taken") error.fields.push_back({"/email", error.reason, error.message});
+  return inserted;
+}
+
 User make_user(const Registration& wish, std::string hash, Timestamp now, Random& random) {
   User user;
   user.id = UserId::make(now, random);
@@ -81,8 +90,8 @@ Accounts::Accounts(ReadSide& reads, Committer& committer, Passwords& passwords, 
       clock_(clock),
       random_(random),
       rules_(rules),
-      login_throttle_(Throttle::Rules{}),
-      address_throttle_(Throttle::Rules{.free_failures = 30}) {}
+      login_throttle_(Throttle::Rules{.free_failures = rules.free_failures}),
+      address_throttle_(Throttle::Rules{.free_failures = rules.free_failures * 6}) {}
 
 Result<Organization> use_invite(Change& change, const UserId& user, std::string_view code,
                                 const Actor& actor) {
@@ -129,7 +138,7 @@ Task<Result<User>> Accounts::register_user(Registration wish, std::string reques
   std::move_only_function<Result<User>(Change&)> unit =
       [this, wish, request_id, hash = std::move(*hash)](Change& change) -> Result<User> {
     User user = make_user(wish, hash, change.now, random_);
-    if (auto added = change.tx.insert(user); !added) return std::unexpected(std::move(added.error()));
+    if (auto added = named(change.tx.insert(user)); !added) return std::unexpected(std::move(added.error()));
     const Actor actor{user.id.str(), user.username, request_id};
     auto noted = change.record(actor, "user.registered", std::nullopt, std::nullopt, "{}");
     if (!noted) return std::unexpected(std::move(noted.error()));
@@ -225,7 +234,6 @@ Task<Result<Login>> Accounts::refresh(std::string refresh_token, std::string req
     }
     const Token access = make_token(kAccessPrefix, random_);
     const Token next = make_token(kRefreshPrefix, random_);
-    session.previous_refresh = session.refresh;
     session.access = access.digest;
     session.refresh = next.digest;
     session.access_expires_at = change.now.plus(rules_.access_lifetime);
@@ -305,6 +313,9 @@ Task<Result<Once<NewKey>>> Accounts::create_key(Caller caller, std::string name,
                                                 std::optional<IdempotencyKey> key,
                                                 std::function<StoredReply(const NewKey&)> render) {
   std::move_only_function<Result<NewKey>(Change&)> unit = [this, caller, name, expires_at](Change& change) -> Result<NewKey> {
+    if (expires_at && *expires_at <= change.now) {
+      return fail_field("/expires_at", "in_the_past", "must be a time to come; leave it out for a key without an end.");
+    }
     auto existing = change.tx.api_keys(caller.principal.user);
     if (!existing) return std::unexpected(std::move(existing.error()));
     if (existing->size() >= 100) {

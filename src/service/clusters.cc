@@ -6,6 +6,7 @@
 #include <set>
 
 #include "service/accounts.h"
+#include "service/forecast.h"
 #include "service/json_text.h"
 
 namespace berth {
@@ -138,7 +139,12 @@ Result<void> Clusters::apply_patch(Change& change, Cluster& cluster, const Clust
     nodes = cluster.nodes;
     nodes->front().capacity = *patch.totals;
   }
-  if (auto written = change.tx.update(cluster); !written) return written;
+  if (auto written = change.tx.update(cluster); !written) {
+    if (written.error().reason == "name_taken") {
+      written.error().fields.push_back({"/name", "name_taken", written.error().message});
+    }
+    return written;
+  }
   if (!nodes) return {};
   if (auto fine = check_nodes(*nodes, rules_.nodes); !fine) return fine;
   auto engine = scheduling_.engine(change.tx, cluster.id);
@@ -260,26 +266,59 @@ Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
   co_return ClusterStatus{**cluster, std::move(*engine), std::move(health)};
 }
 
-Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id, std::size_t position,
+QueuePlace place_of(const QueueEntry& entry) {
+  const bool parked = entry.position == 0;
+  return {(parked ? 2 : 0) + (entry.priority == Priority::low ? 1 : 0), entry.order};
+}
+
+namespace {
+
+// The number, from 1 on, of the first entry behind a place: by halving, since the list is in that order.
+std::size_t first_behind(const ClusterEngine& engine, const QueuePlace& place) {
+  const auto status = engine.status();
+  std::size_t low = 1, high = status.high_waiting + status.low_waiting + status.parked + 1;
+  while (low < high) {
+    const std::size_t middle = low + (high - low) / 2;
+    const auto entry = engine.queue(middle, 1);
+    if (!entry.empty() && place_of(entry.front()) <= place) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+}  // namespace
+
+Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id, std::optional<QueuePlace> after,
                                                      std::size_t limit) {
   auto cluster = get(caller, id, Operation::cluster_queue);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  using Entries = Result<std::vector<QueueEntry>>;
-  std::move_only_function<Entries()> look = [this, id, position, limit]() -> Entries {
+  struct Page {
+    std::vector<QueueEntry> entries;
+    std::map<DeploymentId, Timestamp> starts;
+  };
+  using Entries = Result<Page>;
+  std::move_only_function<Entries()> look = [this, id, after, limit]() -> Entries {
     auto view = reads_.view();
     if (!view) return std::unexpected(std::move(view.error()));
     auto engine = scheduling_.engine(**view, id);
     if (!engine) return std::unexpected(std::move(engine.error()));
-    return (*engine)->queue(position, limit);
+    auto starts = latest_starts(**view, **engine, id);
+    if (!starts) return std::unexpected(std::move(starts.error()));
+    return Page{(*engine)->queue(after ? first_behind(**engine, *after) : 1, limit), std::move(*starts)};
   };
   auto entries = co_await committer_.inspect<Entries>(std::move(look));
   if (!entries) co_return std::unexpected(std::move(entries.error()));
   std::vector<QueueItem> out;
-  for (auto& entry : *entries) {
+  for (auto& entry : entries->entries) {
     auto row = reads_.deployment(entry.id);
     if (!row) co_return std::unexpected(std::move(row.error()));
     if (!*row) continue;  // deleted since
-    out.push_back({entry, (*row)->name, (*row)->created_at, (*row)->retry_at});
+    const auto start = entries->starts.find(entry.id);
+    out.push_back({entry, (*row)->name, (*row)->created_at, (*row)->retry_at,
+                   start == entries->starts.end() ? std::nullopt : std::optional(start->second)});
   }
   co_return out;
 }

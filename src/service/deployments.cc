@@ -3,13 +3,14 @@
 #include <fmt/format.h>
 
 #include "service/accounts.h"
+#include "service/forecast.h"
 #include "service/json_text.h"
 
 namespace berth {
 namespace {
 
-void need(Error& error, bool ok, const char* pointer, const char* word, std::string message) {
-  if (!ok) error.fields.push_back({pointer, word, std::move(message)});
+void need(Error& error, bool ok, std::string pointer, const char* word, std::string message) {
+  if (!ok) error.fields.push_back({std::move(pointer), word, std::move(message)});
 }
 
 std::unexpected<Error> too_large(const TooLarge& t, const std::string& cluster) {
@@ -63,8 +64,9 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
                          e.ahead_high, e.position);
     case Reason::backoff_after_failure: {
       const auto wait = d.retry_at ? d.retry_at->since(now) : std::chrono::microseconds(0);
-      return fmt::format("Attempt {} of {} failed: {} The next try is in {}.", d.attempt,
-                         d.spec.restart.max_attempts, d.message, humane(wait));
+      const std::string when = wait.count() > 0 ? "in " + humane(wait) : "due now";
+      return fmt::format("Attempt {} of {} failed: {} The next try is {}.", d.attempt,
+                         d.spec.restart.max_attempts, d.message, when);
     }
     default:
       return fmt::format("It was submitted {} ago and is about to be considered.", humane(now.since(d.created_at)));
@@ -95,7 +97,7 @@ Result<void> Deployments::check(const DeploymentWish& wish, RuntimeKind runtime)
        "invalid_quantity", "GPU is a whole number of devices, or a share of one device such as 0.25.");
   for (const auto& [name, value] : s.env) {
     const bool reserved = name == "PORT" || name == "CUDA_VISIBLE_DEVICES" || name.starts_with("BERTH_");
-    need(error, !reserved, "/env", "reserved", fmt::format("{} is set by Berth itself.", name));
+    need(error, !reserved, "/env/" + name, "reserved", fmt::format("{} is set by Berth itself.", name));
   }
   if (error.fields.empty()) return {};
   return std::unexpected(std::move(error));
@@ -169,17 +171,21 @@ Result<std::shared_ptr<const Deployment>> Deployments::get(const Caller& caller,
 Result<std::vector<std::shared_ptr<const Deployment>>> Deployments::list(const Caller& caller,
                                                                          const DeploymentQuery& query) {
   DeploymentFilter filter;
+  std::shared_ptr<const Cluster> cluster;
+  if (query.cluster) {
+    auto row = reads_.cluster(*query.cluster);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return not_found("cluster");
+    cluster = *row;
+    auto role = authorize(reads_, caller, cluster->organization, Operation::deployment_list, "cluster");
+    if (!role) return std::unexpected(std::move(role.error()));
+  }
   if (query.organization) {
     auto role = authorize(reads_, caller, *query.organization, Operation::deployment_list, "organization");
     if (!role) return std::unexpected(std::move(role.error()));
     filter.organizations.push_back(*query.organization);
-  } else if (query.cluster) {
-    auto cluster = reads_.cluster(*query.cluster);
-    if (!cluster) return std::unexpected(std::move(cluster.error()));
-    if (!*cluster) return not_found("cluster");
-    auto role = authorize(reads_, caller, (*cluster)->organization, Operation::deployment_list, "cluster");
-    if (!role) return std::unexpected(std::move(role.error()));
-    filter.organizations.push_back((*cluster)->organization);
+  } else if (cluster) {
+    filter.organizations.push_back(cluster->organization);
   } else {
     auto mine = reads_.memberships(caller.principal.user);
     if (!mine) return std::unexpected(std::move(mine.error()));
@@ -314,19 +320,27 @@ Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, std::in
 Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId id) {
   auto d = get(caller, id, Operation::deployment_explain);
   if (!d) co_return std::unexpected(std::move(d.error()));
-  WaitExplanation out{*d, std::nullopt, ""};
+  WaitExplanation out{*d, std::nullopt, "", std::nullopt};
   if (out.deployment->state == State::queued) {
-    using Answer = Result<std::optional<Explanation>>;
+    struct Found {
+      std::optional<Explanation> detail;
+      std::optional<Timestamp> latest;
+    };
+    using Answer = Result<Found>;
     std::move_only_function<Answer()> look = [this, id, cluster = out.deployment->cluster]() -> Answer {
       auto view = reads_.view();
       if (!view) return std::unexpected(std::move(view.error()));
       auto engine = scheduling_.engine(**view, cluster);
       if (!engine) return std::unexpected(std::move(engine.error()));
-      return (*engine)->explain(id);
+      auto starts = latest_starts(**view, **engine, cluster);
+      if (!starts) return std::unexpected(std::move(starts.error()));
+      const auto start = starts->find(id);
+      return Found{(*engine)->explain(id), start == starts->end() ? std::nullopt : std::optional(start->second)};
     };
     auto detail = co_await committer_.inspect<Answer>(std::move(look));
     if (!detail) co_return std::unexpected(std::move(detail.error()));
-    out.detail = std::move(*detail);
+    out.detail = std::move(detail->detail);
+    out.latest_start = detail->latest;
     if (!out.detail) {  // started between the two reads
       auto again = get(caller, id, Operation::deployment_explain);
       if (!again) co_return std::unexpected(std::move(again.error()));

@@ -29,6 +29,7 @@ struct WaitExplanation {
   std::shared_ptr<const Deployment> deployment;
   std::optional<Explanation> detail;  // of the engine, while it waits
   std::string sentence;
+  std::optional<Timestamp> latest_start = {};  // from declared run times
 };
 
 class Deployments {

@@ -7,11 +7,6 @@
 
 namespace berth {
 
-class Organizations::RedeemThrottle : public Throttle {
- public:
-  RedeemThrottle() : Throttle(Rules{.free_failures = 10}) {}
-};
-
 namespace {
 
 constexpr std::size_t kOrganizationsPerUser = 100;
@@ -39,11 +34,11 @@ Result<void> check_role_change(Change& change, const OrganizationId& org, Role m
 
 }  // namespace
 
-Organizations::Organizations(ReadSide& reads, Committer& committer, Random& random)
+Organizations::Organizations(ReadSide& reads, Committer& committer, Random& random, int free_failures)
     : reads_(reads),
       committer_(committer),
       random_(random),
-      throttle_(std::make_shared<RedeemThrottle>()) {}
+      throttle_(Throttle::Rules{.free_failures = free_failures * 2}) {}
 
 Task<Result<Once<OrganizationView>>> Organizations::create(
     Caller caller, std::string name, std::optional<IdempotencyKey> key,
@@ -116,6 +111,7 @@ Task<Result<OrganizationView>> Organizations::rename(Caller caller, Organization
     org.name = name;
     org.version += 1;
     auto step = change.tx.update(org);
+    if (!step && step.error().reason == "name_taken") step.error().fields.push_back({"/name", "name_taken", step.error().message});
     if (step) step = change.record(caller.actor(), "organization.renamed", id, std::nullopt, data.str());
     if (!step) return std::unexpected(std::move(step.error()));
     return OrganizationView{std::move(org), mine};
@@ -248,7 +244,7 @@ Task<Result<void>> Organizations::revoke(Caller caller, OrganizationId org, Invi
 Task<Result<OrganizationView>> Organizations::redeem(Caller caller, std::string code) {
   const auto now = Throttle::Clock::now();
   for (const auto& key : {caller.principal.user.str(), caller.address}) {
-    if (const auto wait = throttle_->must_wait(key, now)) {
+    if (const auto wait = throttle_.must_wait(key, now)) {
       co_return std::unexpected(Error{Code::resource_exhausted, "too_many_attempts",
                                       fmt::format("Too many attempts; try again in {} seconds.", wait->count()),
                                       {}, *wait});
@@ -265,8 +261,8 @@ Task<Result<OrganizationView>> Organizations::redeem(Caller caller, std::string 
   };
   auto joined = co_await committer_.write<OrganizationView>(std::move(unit));
   if (!joined && joined.error().code == Code::not_found) {
-    throttle_->failed(caller.principal.user.str(), now);
-    throttle_->failed(caller.address, now);
+    throttle_.failed(caller.principal.user.str(), now);
+    throttle_.failed(caller.address, now);
   }
   co_return joined;
 }

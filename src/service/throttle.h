@@ -38,7 +38,7 @@ class Throttle {
   std::unordered_map<std::string, Entry> entries_;  // guarded by mutex_
 };
 
-// Requests per second and key, as a token bucket. Integer arithmetic in thousandths of a request.
+// Requests per second and key, as a token bucket. Integer arithmetic in millionths of a request.
 class RateLimiter {
  public:
   struct Rules {
@@ -56,7 +56,7 @@ class RateLimiter {
 
  private:
   struct Bucket {
-    std::int64_t milli = 0;
+    std::int64_t millionths = 0;
     std::chrono::steady_clock::time_point last;
   };
   static constexpr std::size_t kShards = 16;

@@ -11,7 +11,8 @@ Observation SimulatedRuntime::observation(const AttemptKey& key, const Attempt& 
   Observation out;
   out.key = key;
   out.phase = attempt.exited ? Phase::exited : Phase::running;
-  if (attempt.exited) out.exit_code = attempt.exit_code;
+  out.run_timeout = attempt.exited && attempt.limited;
+  if (attempt.exited && !attempt.limited) out.exit_code = attempt.exit_code;
   return out;
 }
 
@@ -33,7 +34,10 @@ Task<Result<void>> SimulatedRuntime::ensure_running(Launch launch) {
   attempt.exit_code = work.exit_code;
   std::optional<std::chrono::milliseconds> lasts;
   if (work.duration.count() > 0) lasts = work.duration;
-  if (launch.spec.max_run_time) lasts = std::min(lasts.value_or(*launch.spec.max_run_time), *launch.spec.max_run_time);
+  if (const auto& most = launch.spec.max_run_time; most && (!lasts || *most < *lasts)) {
+    lasts = most;
+    attempt.limited = true;
+  }
   if (lasts) {
     const auto micros = static_cast<std::int64_t>(static_cast<double>(lasts->count()) * 1000.0 / options_.speed);
     attempt.ends_at = launch.admitted_at.plus(std::chrono::microseconds(micros));
@@ -64,7 +68,11 @@ Task<Result<LogChunk>> SimulatedRuntime::logs(AttemptKey key, LogQuery query) {
   const Attempt& attempt = found->second;
   std::string text = fmt::format("simulated: holds its resources since {}\n", to_rfc3339(attempt.admitted_at));
   const bool over = attempt.exited || attempt.gone;
-  if (attempt.exited) text += fmt::format("simulated: ended with exit status {}\n", attempt.exit_code);
+  if (attempt.exited && attempt.limited) {
+    text += "simulated: stopped at its max_run_time\n";
+  } else if (attempt.exited) {
+    text += fmt::format("simulated: ended with exit status {}\n", attempt.exit_code);
+  }
   const auto size = static_cast<std::int64_t>(text.size());
   LogChunk out;
   out.offset = query.offset < 0 ? std::max<std::int64_t>(0, size + query.offset) : std::min(query.offset, size);

@@ -39,6 +39,7 @@ class SimulatedRuntime final : public Runtime {
     Timestamp admitted_at;
     std::optional<Timestamp> ends_at;
     std::int32_t exit_code = 0;
+    bool limited = false;  // max_run_time comes before its own end
     bool exited = false;
     bool gone = false;
   };
