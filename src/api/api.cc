@@ -16,27 +16,39 @@ constexpr std::string_view kServe = "/serve/";
 // The stable word for what was refused before there was a request.
 std::string_view reason_of(int status) {
   switch (status) {
-    case 408: return "request_timeout";
-    case 413: return "content_too_large";
-    case 414: return "uri_too_long";
-    case 431: return "headers_too_large";
-    case 500: return "internal";
-    case 503: return "overloaded";
-    case 505: return "http_version_not_supported";
-    default: return "malformed_request";
+    case 408:
+      return "request_timeout";
+    case 413:
+      return "content_too_large";
+    case 414:
+      return "uri_too_long";
+    case 431:
+      return "headers_too_large";
+    case 500:
+      return "internal";
+    case 503:
+      return "overloaded";
+    case 505:
+      return "http_version_not_supported";
+    default:
+      return "malformed_request";
   }
 }
 
 bool is_request_id(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   });
 }
 
 }  // namespace
 
 Api::Api(Services services, ApiOptions options)
-    : services_(services), options_(std::move(options)), limiter_(options_.rate), metrics_(BERTH_VERSION) {
+    : services_(services),
+      options_(std::move(options)),
+      limiter_(options_.rate),
+      metrics_(BERTH_VERSION) {
   std::array<std::uint8_t, 8> seed{};
   services_.random.fill(seed);
   std::uint64_t first = 0;
@@ -65,7 +77,8 @@ net::BodyPolicy Api::body_policy(const net::Request& head) {
 net::Response Api::refuse(int status, std::string_view why) {
   Context context;
   context.request_id = request_id_of(context.request);
-  net::Response out = problem(status, std::string(reason_of(status)), std::string(why), "", context.request_id);
+  net::Response out =
+      problem(status, std::string(reason_of(status)), std::string(why), "", context.request_id);
   finish(out, context);
   return out;
 }
@@ -89,7 +102,8 @@ Result<std::optional<Caller>> Api::caller_of(const Context& context) {
   if (token.empty()) return std::optional<Caller>{};
   auto principal = services_.accounts.authenticate(token);
   if (!principal) {
-    if (principal.error().code == Code::unauthenticated) metrics_.auth_failure(principal.error().reason);
+    if (principal.error().code == Code::unauthenticated)
+      metrics_.auth_failure(principal.error().reason);
     return std::unexpected(std::move(principal.error()));
   }
   return Caller{std::move(*principal), context.request_id, context.request.peer};
@@ -102,8 +116,10 @@ Result<void> Api::check_query(Context& context, const Route& route) {
   context.query = std::move(*parsed);
   for (std::size_t i = 0; i < context.query.size(); ++i) {
     const auto& name = context.query[i].first;
-    const bool known = std::any_of(route.query.begin(), route.query.end(), [&](const auto& p) { return p.name == name; });
-    if (!known) return fail_field(name, "unknown_parameter", "This route has no such query parameter.");
+    const bool known = std::any_of(route.query.begin(), route.query.end(),
+                                   [&](const auto& p) { return p.name == name; });
+    if (!known)
+      return fail_field(name, "unknown_parameter", "This route has no such query parameter.");
     for (std::size_t j = 0; j < i; ++j) {
       if (context.query[j].first == name) return fail_field(name, "duplicate", "Give it once.");
     }
@@ -117,9 +133,12 @@ Task<net::Response> Api::answer(Context& context, std::size_t& index) {
   auto match = router_->find(context.request.method, path);
   if (!match.route) {
     if (!match.path_known) {
-      co_return problem(404, "no_such_route", "There is nothing here; /openapi.json lists every route.", path, context.request_id);
+      co_return problem(404, "no_such_route",
+                        "There is nothing here; /openapi.json lists every route.", path,
+                        context.request_id);
     }
-    auto refused = problem(405, "method_not_allowed", "This path takes: " + match.allow + ".", path, context.request_id);
+    auto refused = problem(405, "method_not_allowed", "This path takes: " + match.allow + ".", path,
+                           context.request_id);
     refused.headers.push_back({"Allow", match.allow});
     co_return refused;
   }
@@ -142,24 +161,34 @@ Task<net::Response> Api::answer(Context& context, std::size_t& index) {
                                   : std::hash<std::string>{}(context.request.peer);
   // Whoever watches over the server is never turned away.
   const bool limited = route.operation != Operation::health_read || path.starts_with("/api/");
-  const auto verdict = limited ? limiter_.take(key, std::chrono::steady_clock::now()) : RateLimiter::Verdict{};
+  const auto verdict =
+      limited ? limiter_.take(key, std::chrono::steady_clock::now()) : RateLimiter::Verdict{};
   if (limited && limiter_.rules().per_second > 0) {
     context.rate_policy = fmt::format("\"default\";q={};w=1", limiter_.rules().per_second);
-    context.rate_left = fmt::format("\"default\";r={};t={}", verdict.remaining, verdict.reset.count());
+    context.rate_left =
+        fmt::format("\"default\";r={};t={}", verdict.remaining, verdict.reset.count());
   }
   if (!verdict.allowed) {
     metrics_.rate_limited();
-    Error error{Code::resource_exhausted, "quota_exceeded", "Too many requests; slow down.", {}, std::chrono::seconds(1)};
+    Error error{Code::resource_exhausted,
+                "quota_exceeded",
+                "Too many requests; slow down.",
+                {},
+                std::chrono::seconds(1)};
     co_return problem(error, path, context.request_id);
   }
-  if (auto fine = check_query(context, route); !fine) co_return problem(fine.error(), path, context.request_id);
-  if (!route.has_body && !context.request.body.empty() && context.request.method != "GET" && context.request.body != "{}") {
-    co_return problem(400, "unexpected_body", "This route takes no body.", path, context.request_id);
+  if (auto fine = check_query(context, route); !fine)
+    co_return problem(fine.error(), path, context.request_id);
+  if (!route.has_body && !context.request.body.empty() && context.request.method != "GET" &&
+      context.request.body != "{}") {
+    co_return problem(400, "unexpected_body", "This route takes no body.", path,
+                      context.request_id);
   }
   auto response = co_await route.handle(context);
   const auto etag = net::find_header(response.headers, "ETag");
   const auto known = net::find_header(context.request.headers, "If-None-Match");
-  if (route.method == "GET" && response.status == 200 && !etag.empty() && !known.empty() && matches_any(known, etag)) {
+  if (route.method == "GET" && response.status == 200 && !etag.empty() && !known.empty() &&
+      matches_any(known, etag)) {
     net::Response unchanged;
     unchanged.status = 304;
     unchanged.headers.push_back({"ETag", std::string(etag)});
@@ -196,8 +225,9 @@ Task<net::Response> Api::handle(net::Request request) {
   finish(response, context);
   metrics_.observe(route, response.status, std::chrono::steady_clock::now() - began);
   if (response.status >= 500 && response.status != 503) {
-    log_error("request failed", fmt::format("{} {} {} {}", context.request_id, context.request.method,
-                                            context.request.path(), response.status));
+    log_error("request failed",
+              fmt::format("{} {} {} {}", context.request_id, context.request.method,
+                          context.request.path(), response.status));
   }
   co_return response;
 }

@@ -65,15 +65,18 @@ Result<std::optional<std::int64_t>> Context::if_match() const {
   const auto [end, ec] = std::from_chars(text.data() + (quoted ? 1 : 0), last, version);
   if (ec == std::errc{} && end == last && version > 0) return std::optional(version);
   if (quoted) return std::optional(kNever);
-  return fail_field("If-Match", "invalid_format", "Send the ETag as you got it, for example \"3\" in quotes.");
+  return fail_field("If-Match", "invalid_format",
+                    "Send the ETag as you got it, for example \"3\" in quotes.");
 }
 
 Result<std::optional<IdempotencyKey>> Context::idempotency() const {
   if (!net::has_header(request.headers, "Idempotency-Key")) return std::optional<IdempotencyKey>{};
   const auto key = net::find_header(request.headers, "Idempotency-Key");
-  const bool printable = std::all_of(key.begin(), key.end(), [](char c) { return c > 0x20 && c < 0x7F; });
+  const bool printable =
+      std::all_of(key.begin(), key.end(), [](char c) { return c > 0x20 && c < 0x7F; });
   if (key.empty() || key.size() > 255 || !printable) {
-    return fail_field("Idempotency-Key", "invalid_format", "1 to 255 printable characters, for example a UUID.");
+    return fail_field("Idempotency-Key", "invalid_format",
+                      "1 to 255 printable characters, for example a UUID.");
   }
   const std::string who = caller ? caller->principal.user.str() : request.peer;
   return std::optional(IdempotencyKey{fmt::format("{} {} {}", who, request.method, request.path()),

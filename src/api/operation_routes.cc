@@ -8,7 +8,8 @@
 namespace berth::api {
 namespace {
 
-net::Response page(std::string_view type, std::string_view bytes, std::string_view policy, bool cache) {
+net::Response page(std::string_view type, std::string_view bytes, std::string_view policy,
+                   bool cache) {
   net::Response out;
   out.headers.push_back({"Content-Type", std::string(type)});
   out.headers.push_back({"Content-Security-Policy", std::string(policy)});
@@ -19,18 +20,21 @@ net::Response page(std::string_view type, std::string_view bytes, std::string_vi
 
 // Scripts and styles come from this server alone; nothing inline.
 constexpr std::string_view kPagePolicy =
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' "
+    "data:; "
     "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 void add_health(std::vector<Route>& table, const Services& s, const std::atomic<bool>& draining) {
   for (const auto* path : {"/healthz", "/livez"}) {
     table.push_back(typed<NoBody, HealthView>(
-        {"GET", path, Operation::health_read, path == std::string_view("/healthz") ? "getHealth" : "getLiveness",
-         "Operate", "The process answers"},
+        {"GET", path, Operation::health_read,
+         path == std::string_view("/healthz") ? "getHealth" : "getLiveness", "Operate",
+         "The process answers"},
         [](Context&) -> Task<Result<Reply<HealthView>>> { co_return reply(HealthView{}); }));
   }
   table.push_back(typed<NoBody, ReadyView>(
-      {"GET", "/readyz", Operation::health_read, "getReadiness", "Operate", "The server can do its work"},
+      {"GET", "/readyz", Operation::health_read, "getReadiness", "Operate",
+       "The server can do its work"},
       [s, &draining](Context&) -> Task<Result<Reply<ReadyView>>> {
         ReadyView ready;
         auto view = s.reads.view();
@@ -39,12 +43,15 @@ void add_health(std::vector<Route>& table, const Services& s, const std::atomic<
         ready.checks.push_back({"accepting", !draining, draining ? "The server is stopping." : ""});
         if (users && !draining) co_return reply(std::move(ready));
         std::string why = "This server cannot work now.";
-        for (const auto& check : ready.checks) why += check.ok ? "" : " " + check.name + ": " + check.message;
+        for (const auto& check : ready.checks)
+          why += check.ok ? "" : " " + check.name + ": " + check.message;
         co_return fail(Code::unavailable, "not_ready", std::move(why));
       }));
-  table.push_back(typed<NoBody, VersionView>(
-      {"GET", "/api/v1/version", Operation::health_read, "getVersion", "Operate", "Which Berth this is"},
-      [](Context&) -> Task<Result<Reply<VersionView>>> { co_return reply(VersionView{BERTH_VERSION}); }));
+  table.push_back(typed<NoBody, VersionView>({"GET", "/api/v1/version", Operation::health_read,
+                                              "getVersion", "Operate", "Which Berth this is"},
+                                             [](Context&) -> Task<Result<Reply<VersionView>>> {
+                                               co_return reply(VersionView{BERTH_VERSION});
+                                             }));
 }
 
 // Names are for people: "organization/cluster".
@@ -87,7 +94,8 @@ void add_operation_routes(std::vector<Route>& table, const Services& s, Metrics&
                           const std::atomic<bool>& draining, const std::string& openapi) {
   add_health(table, s, draining);
 
-  Route scrape{"GET", "/metrics", Operation::metrics_read, "getMetrics", "Operate", "Prometheus metrics"};
+  Route scrape{"GET",        "/metrics", Operation::metrics_read,
+               "getMetrics", "Operate",  "Prometheus metrics"};
   scrape.response_type = "text/plain";
   table.push_back(raw(std::move(scrape), [s, &metrics](Context& c) -> Task<net::Response> {
     const auto now = co_await collect(s);
@@ -98,15 +106,18 @@ void add_operation_routes(std::vector<Route>& table, const Services& s, Metrics&
     co_return out;
   }));
 
-  Route describe{"GET", "/openapi.json", Operation::api_describe, "getOpenApi", "Operate", "This description"};
+  Route describe{"GET",        "/openapi.json", Operation::api_describe,
+                 "getOpenApi", "Operate",       "This description"};
   describe.response_type = "application/json";
   table.push_back(raw(std::move(describe), [&openapi](Context&) -> Task<net::Response> {
-    net::Response out = page("application/json", openapi, "default-src 'none'; frame-ancestors 'none'", false);
+    net::Response out =
+        page("application/json", openapi, "default-src 'none'; frame-ancestors 'none'", false);
     co_return out;
   }));
 
   for (const auto& asset : assets()) {
-    Route route{"GET", asset.path, Operation::api_describe, "", "", ""};  // no id: not part of the API
+    Route route{"GET", asset.path, Operation::api_describe,
+                "",    "",         ""};  // no id: not part of the API
     table.push_back(raw(std::move(route), [asset](Context&) -> Task<net::Response> {
       co_return page(asset.type, asset.bytes, kPagePolicy, asset.cache);
     }));

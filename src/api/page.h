@@ -1,4 +1,5 @@
-// Cursor pages: lists are asked for one entry more than shown, so it is known whether there is a next.
+// Cursor pages: lists are asked for one entry more than shown, so it is known whether there is a
+// next.
 #pragma once
 #include <string>
 #include <vector>

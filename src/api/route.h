@@ -10,8 +10,8 @@
 #include "api/context.h"
 #include "api/problem.h"
 #include "core/permission.h"
-#include "json/reader.h"
 #include "json/describe.h"
+#include "json/reader.h"
 #include "json/writer.h"
 
 namespace berth::api {
@@ -35,7 +35,7 @@ struct Route {
   std::string_view method;
   std::string_view pattern;  // "/api/v1/clusters/{cluster_id}"
   Operation operation;
-  std::string_view id;       // operationId
+  std::string_view id;  // operationId
   std::string_view tag;
   std::string_view summary;
   std::vector<QueryParam> query = {};

@@ -133,8 +133,7 @@ void add_contexts(CLI::App& app, Global& global, Selected& selected) {
       std::vector<Value> items;
       for (const auto& [name, c] : contexts->all) {
         table.add({name == contexts->current ? "*" : "", name, c.server, c.username});
-        items.emplace_back(
-            js::object{{"name", name},
+        items.emplace_back(js::object{{"name", name},
                                       {"server", c.server},
                                       {"username", c.username},
                                       {"current", name == contexts->current}});

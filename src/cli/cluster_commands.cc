@@ -39,11 +39,12 @@ void put_capacity(js::object& body, const Args& a, bool whole) {
   }
   if (a.cpu.empty() && a.memory.empty() && a.gpu.empty()) return;
   if (whole && (a.cpu.empty() || a.memory.empty())) {
-    throw Failure{kUsage,
-                  "Say both --cpu and --memory (and --gpu, if there are any); without all three the "
-                  "cluster has what this server's machine has.",
-                  "",
-                  {}};
+    throw Failure{
+        kUsage,
+        "Say both --cpu and --memory (and --gpu, if there are any); without all three the "
+        "cluster has what this server's machine has.",
+        "",
+        {}};
   }
   js::object r;
   if (!a.cpu.empty()) r["cpu"] = a.cpu;

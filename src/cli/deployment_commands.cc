@@ -245,7 +245,8 @@ int ps(const Global& global, const PsArgs& a) {
   if (!a.priority.empty()) query += "&priority=" + net::percent_encode(a.priority);
   std::vector<std::string> states{a.state};  // empty: any
   // Asked for by state: however much has ended since, what runs is shown.
-  if (!a.all && a.state.empty()) states = {"queued", "starting", "running", "stopping", "preempting"};
+  if (!a.all && a.state.empty())
+    states = {"queued", "starting", "running", "stopping", "preempting"};
   std::vector<Value> items;
   for (const auto& state : states) {
     const auto filter = state.empty() ? query : "&state=" + net::percent_encode(state) + query;
@@ -259,8 +260,8 @@ int ps(const Global& global, const PsArgs& a) {
   if (items.size() > a.limit) items.resize(a.limit);
   print_list(global, items, deployment_table(items, global.output == "wide"));
   if (items.empty()) {
-    hint(global, a.all ? "There is no deployment."
-                       : "Nothing runs or waits; --all shows what has ended.");
+    hint(global,
+         a.all ? "There is no deployment." : "Nothing runs or waits; --all shows what has ended.");
   }
   if (more) hint(global, fmt::format("The newest {} are shown; more with --limit.", a.limit));
   return kOk;
@@ -309,7 +310,8 @@ int logs(const std::string& name, const Global& global, bool follow, int attempt
 
 int stop(const Global& global, const std::vector<std::string>& names, bool yes, bool wait) {
   Client client(global);
-  if (!yes && is_terminal(STDIN_FILENO)) confirm(fmt::format("Stop {}?", fmt::join(names, ", ")), false);
+  if (!yes && is_terminal(STDIN_FILENO))
+    confirm(fmt::format("Stop {}?", fmt::join(names, ", ")), false);
   const bool lines = global.output == "table" || global.output == "wide";
   std::vector<Value> stopped;
   int failures = 0;
@@ -377,7 +379,8 @@ int follow_events(const Global& global, Client& client, const std::string& deplo
   const auto path = "/api/v1/events?" + (deployment.empty() ? "" : "deployment_id=" + deployment);
   for (bool first = true; !interrupted; first = false) {
     try {
-      client.stream(path + printer.resume(), [&](std::string_view piece) { return printer.take(piece); });
+      client.stream(path + printer.resume(),
+                    [&](std::string_view piece) { return printer.take(piece); });
     } catch (const Failure& failure) {
       if (first || failure.exit_code != kUnreachable) throw;
     }

@@ -32,8 +32,8 @@ struct User {
   std::int64_t version = 1;
 };
 
-// One login. Tokens are random; only their SHA-256 is stored. A refresh replaces both tokens; the store
-// remembers the old refresh tokens: seeing one again means theft and ends the session.
+// One login. Tokens are random; only their SHA-256 is stored. A refresh replaces both tokens; the
+// store remembers the old refresh tokens: seeing one again means theft and ends the session.
 struct Session {
   SessionId id;
   UserId user;

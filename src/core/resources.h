@@ -29,7 +29,8 @@ struct Resources {
 };
 
 // Absent when any dimension would go below zero: the caller decides what that means.
-[[nodiscard]] constexpr std::optional<Resources> minus(const Resources& from, const Resources& take) {
+[[nodiscard]] constexpr std::optional<Resources> minus(const Resources& from,
+                                                       const Resources& take) {
   const Resources out{from.cpu_milli - take.cpu_milli, from.memory_bytes - take.memory_bytes,
                       from.gpu_milli - take.gpu_milli};
   if (out.cpu_milli < 0 || out.memory_bytes < 0 || out.gpu_milli < 0) return std::nullopt;

@@ -83,7 +83,8 @@ Error describe(CURLcode code, const char* details, const ClientRequest& request)
       return {Code::invalid_argument, "bad_url",
               fmt::format("{} is not an http or https URL: {}.", request.url, why)};
     default:
-      return {Code::unavailable, "unreachable", fmt::format("Cannot reach {}: {}.", request.url, why)};
+      return {Code::unavailable, "unreachable",
+              fmt::format("Cannot reach {}: {}.", request.url, why)};
   }
 }
 
@@ -117,8 +118,8 @@ Result<ClientResponse> fetch(const ClientRequest& request) {
 
   Exchange exchange{request, {}};
   char details[CURL_ERROR_SIZE] = "";
-  const auto timeout_ms =
-      static_cast<long>(std::chrono::duration_cast<std::chrono::milliseconds>(request.timeout).count());
+  const auto timeout_ms = static_cast<long>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(request.timeout).count());
 
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, details);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // threads: timeouts must not use SIGALRM

@@ -37,8 +37,8 @@ struct QueueItem {
   std::optional<Timestamp> latest_start;  // from declared run times
 };
 
-// Where an entry stands in the queue, whatever comes and goes around it: the band (high, low, then the
-// same for those in back-off) and the admission number.
+// Where an entry stands in the queue, whatever comes and goes around it: the band (high, low, then
+// the same for those in back-off) and the admission number.
 struct QueuePlace {
   int band = 0;
   std::uint64_t order = 0;
@@ -56,7 +56,8 @@ class Clusters {
   Clusters(ReadSide& reads, Committer& committer, Scheduling& scheduling, Runner& runner,
            Random& random, ClusterRules rules);
 
-  Task<Result<Once<Cluster>>> create(Caller caller, ClusterWish wish, std::optional<IdempotencyKey> key,
+  Task<Result<Once<Cluster>>> create(Caller caller, ClusterWish wish,
+                                     std::optional<IdempotencyKey> key,
                                      std::function<StoredReply(const Cluster&)> render);
   Result<std::vector<Cluster>> list(const Caller& caller, std::optional<OrganizationId> org,
                                     std::optional<ClusterId> after, std::size_t limit);
@@ -70,8 +71,8 @@ class Clusters {
   Task<Result<ClusterStatus>> status(Caller caller, ClusterId id);
   // The engine's figures without asking who wants them: for metrics.
   Task<Result<EngineStatus>> measure(ClusterId id);
-  Task<Result<std::vector<QueueItem>>> queue(Caller caller, ClusterId id, std::optional<QueuePlace> after,
-                                             std::size_t limit);
+  Task<Result<std::vector<QueueItem>>> queue(Caller caller, ClusterId id,
+                                             std::optional<QueuePlace> after, std::size_t limit);
 
  private:
   Result<void> apply_patch(Change& change, Cluster& cluster, const ClusterPatch& patch);

@@ -1,6 +1,7 @@
-// Idempotency-Key: the reply is stored in the transaction of its effect, so a repetition gets the same
-// answer and causes nothing. What a reply looks like is the caller's business. Replies may hold secrets
-// that are shown once, so the database has them sealed by the key, and of the key a hash.
+// Idempotency-Key: the reply is stored in the transaction of its effect, so a repetition gets the
+// same answer and causes nothing. What a reply looks like is the caller's business. Replies may
+// hold secrets that are shown once, so the database has them sealed by the key, and of the key a
+// hash.
 #pragma once
 #include <functional>
 #include <optional>
@@ -38,8 +39,9 @@ std::move_only_function<Result<Once<T>>(Change&)> once(
       auto stored = change.tx.stored_reply(key->scope, key->name());
       if (!stored) return std::unexpected(std::move(stored.error()));
       if (*stored && (*stored)->fingerprint != key->fingerprint) {
-        return fail(Code::failed_precondition, "idempotency_key_reused",
-                    "This Idempotency-Key was used with another body; use a new key for a new request.");
+        return fail(
+            Code::failed_precondition, "idempotency_key_reused",
+            "This Idempotency-Key was used with another body; use a new key for a new request.");
       }
       if (*stored) {
         auto body = unseal((*stored)->body, key->phrase());

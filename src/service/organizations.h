@@ -29,9 +29,9 @@ class Organizations {
   // Twice as many codes as wrong passwords may be tried before the pauses begin.
   Organizations(ReadSide& reads, Committer& committer, Random& random, int free_failures);
 
-  Task<Result<Once<OrganizationView>>> create(Caller caller, std::string name,
-                                              std::optional<IdempotencyKey> key,
-                                              std::function<StoredReply(const OrganizationView&)> render);
+  Task<Result<Once<OrganizationView>>> create(
+      Caller caller, std::string name, std::optional<IdempotencyKey> key,
+      std::function<StoredReply(const OrganizationView&)> render);
   Result<std::vector<OrganizationView>> list(const Caller& caller);
   Result<OrganizationView> get(const Caller& caller, const OrganizationId& id, Operation operation);
   Task<Result<OrganizationView>> rename(Caller caller, OrganizationId id, std::string name,

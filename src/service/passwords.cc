@@ -80,10 +80,11 @@ Task<Result<std::string>> Passwords::hash(std::string password) {
 }
 
 Task<Result<bool>> Passwords::verify(std::string hash, std::string password) {
-  std::move_only_function<Result<bool>()> work = [hash = std::move(hash),
-                                                  password = std::move(password)]() -> Result<bool> {
+  std::move_only_function<Result<bool>()> work =
+      [hash = std::move(hash), password = std::move(password)]() -> Result<bool> {
     const std::string& against = hash.empty() ? decoy() : hash;
-    const bool same = crypto_pwhash_str_verify(against.c_str(), password.data(), password.size()) == 0;
+    const bool same =
+        crypto_pwhash_str_verify(against.c_str(), password.data(), password.size()) == 0;
     return same && !hash.empty();
   };
   co_return co_await run<bool>(std::move(work));

@@ -15,7 +15,8 @@ std::optional<std::chrono::seconds> Throttle::must_wait(const std::string& key,
 void Throttle::failed(const std::string& key, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   if (entries_.size() >= rules_.keys) {
-    std::erase_if(entries_, [&](const auto& e) { return now - e.second.last > rules_.forget_after; });
+    std::erase_if(entries_,
+                  [&](const auto& e) { return now - e.second.last > rules_.forget_after; });
     if (entries_.size() >= rules_.keys) entries_.clear();
   }
   Entry& entry = entries_[key];
@@ -45,7 +46,8 @@ RateLimiter::Verdict RateLimiter::take(std::size_t key, std::chrono::steady_cloc
   Bucket& bucket = at->second;
   const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(now - bucket.last);
   if (elapsed.count() > 0) {
-    const std::int64_t useful = std::min(elapsed.count(), (full - bucket.millionths) / rules_.per_second + 1);
+    const std::int64_t useful =
+        std::min(elapsed.count(), (full - bucket.millionths) / rules_.per_second + 1);
     bucket.millionths = std::min(bucket.millionths + useful * rules_.per_second, full);
     bucket.last += elapsed;
   }

@@ -1,5 +1,5 @@
-// Slows guessing down without locking anybody out: some failures are free, then each doubles the pause
-// for that key (an account seen from one address, or an address).
+// Slows guessing down without locking anybody out: some failures are free, then each doubles the
+// pause for that key (an account seen from one address, or an address).
 #pragma once
 #include <array>
 #include <chrono>
@@ -23,7 +23,8 @@ class Throttle {
   explicit Throttle(Rules rules) : rules_(rules) {}
 
   // How long this key still has to wait; nothing when it may try.
-  [[nodiscard]] std::optional<std::chrono::seconds> must_wait(const std::string& key, Clock::time_point now);
+  [[nodiscard]] std::optional<std::chrono::seconds> must_wait(const std::string& key,
+                                                              Clock::time_point now);
   void failed(const std::string& key, Clock::time_point now);
   void succeeded(const std::string& key);
 
