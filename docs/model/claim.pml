@@ -21,7 +21,8 @@
  * relay and Redis; -DLIVE replaces the check of quiet states by the liveness formula at the end.
  *
  * Broken variants, each of which must be found: BLIND, NO_EPOCH, PUBLISH_FIRST, STOP_BY_NAME,
- * RELEASE_EARLY, NO_TOMBSTONE, TRUST_QUEUE, STALE_POLICY, STALE_LIST.
+ * RELEASE_EARLY, NO_TOMBSTONE, TRUST_QUEUE, STALE_POLICY, STALE_NEWS, STALE_LIST. REACH_* turn something
+ * that must be possible into an error, so that the model cannot hold because nothing happens in it.
  */
 #ifndef N
 #define N 2
@@ -123,21 +124,38 @@ byte my[2];            /* the epoch in which a scheduler believes to lead, 0: it
 #define any_startable (false EACH(M_STARTABLE))
 
 /* --- invariants, after every step that changes what they speak of -------------------------------- */
+/* Names for what must hold: they are 0, and only there to be read in what Spin prints. */
+hidden byte never_over_committed, one_reservation_per_active_attempt, no_orphan, only_allowed_moves,
+  current_epoch_decides, none_low_past_a_high_one, nobody_killed_unasked, one_start_per_attempt,
+  told_only_what_is_committed, no_lost_wakeup, all_calls_carried_out, nothing_left_behind, seen_to_happen;
+#define must(what, condition) assert(what || (condition))
+
 #define M_ROW(d) \
-  assert((resv[d] != 0) == holds(st[d])); /* an active attempt has its reservation, nothing else has one */ \
-  assert(resv[d] == 0 || resv[d] == att[d]);
+  must(one_reservation_per_active_attempt, (resv[d] != 0) == holds(st[d])); \
+  must(one_reservation_per_active_attempt, resv[d] == 0 || resv[d] == att[d]);
 #define M_COVERED(d, a) \
-  assert(inst[key(d, a)] != UP || resv[d] == a); /* what runs holds its place: no orphan, no overload */
+  must(no_orphan, inst[key(d, a)] != UP || resv[d] == a); /* what runs holds its place */
+#if defined(REACH_RETRY)
+#define REACH must(seen_to_happen, !(att[0] == 2 && st[0] == SUCCEEDED));
+#elif defined(REACH_TOMBSTONE) /* a start that was sent, and comes too late */
+#define REACH must(seen_to_happen, !(run_sent[0] && inst[0] == GONE && !started[0]));
+#elif defined(REACH_TWO_LEADERS)
+#define REACH must(seen_to_happen, !(my[0] != 0 && my[1] != 0));
+#else
+#define REACH
+#endif
 inline check() {
-  assert(free <= CAP); /* a byte: below 0 is above CAP */
-  assert(free EACH(M_USED) == CAP);
+  must(never_over_committed, free <= CAP); /* a byte: below 0 is above CAP */
+  must(never_over_committed, free EACH(M_USED) == CAP);
   EACH(M_ROW)
   EACH_CALL(M_COVERED)
+  REACH
 }
 
-/* The transition table; `assert` here is "terminal states are final" and "no arrow that is not there". */
+/* The transition table: terminal states are final, and there are no other arrows. */
 inline move(d, to) {
-  assert((st[d] == NONE && to == QUEUED) ||
+  must(only_allowed_moves,
+         (st[d] == NONE && to == QUEUED) ||
          (st[d] == QUEUED && (to == STARTING || to == CANCELLED)) ||
          (wanted(st[d]) && (to == SUCCEEDED || to == FAILED || to == QUEUED || to == STOPPING)) ||
          (st[d] == STARTING && to == RUNNING) ||
@@ -162,7 +180,7 @@ inline release(d) {
 
 /* Reading and writing are two steps; whatever happens in between, the conditions decide. */
 #if defined(BLIND)
-#define claim_holds(d) (my[me] == epoch)
+#define claim_holds(d) (my[me] == epoch && st[d] == QUEUED && permitted(d))
 #define debit(d)       free = seen - demand(d)
 #elif defined(NO_EPOCH)
 #define claim_holds(d) (startable(d))
@@ -178,15 +196,18 @@ inline release(d) {
 inline claim() {
   if
   :: claim_holds(d) ->
-     assert(my[me] == epoch);   /* only the current epoch decides */
-     assert(permitted(d));      /* nothing low starts past a high one */
+     must(current_epoch_decides, my[me] == epoch);
+     must(none_low_past_a_high_one, permitted(d));
      move(d, STARTING);
      att[d] = att[d] + 1;
      resv[d] = att[d];
      debit(d)
   :: else ->
      if
-     :: my[me] != epoch -> my[me] = 0 /* refused: somebody else leads */
+     :: my[me] != epoch -> my[me] = 0; /* refused: somebody else leads */
+#ifdef REACH_REFUSAL
+        must(seen_to_happen, false)
+#endif
      :: else
      fi
   fi
@@ -194,7 +215,11 @@ inline claim() {
 
 /* Facts about one attempt. They need no epoch: a stale scheduler may tell them too. The condition is
  * that the attempt is still the current one and holds resources. */
+#ifdef STALE_NEWS
+#define current(d, a) (holds(st[d]))
+#else
 #define current(d, a) (att[d] == a && holds(st[d]))
+#endif
 
 inline news_ready() {
   if
@@ -252,8 +277,8 @@ inline news_gone() {
 #endif
 #define OFFER_NEWS(x, n) \
   HEAR(READY, x, n, att[x] == n && st[x] == STARTING && inst[key(x, n)] == UP) \
-  HEAR(ENDED, x, n, current(x, n) && inst[key(x, n)] == OK) \
-  HEAR(BROKE, x, n, current(x, n) && inst[key(x, n)] == BAD) \
+  HEAR(ENDED, x, n, att[x] == n && holds(st[x]) && inst[key(x, n)] == OK) \
+  HEAR(BROKE, x, n, att[x] == n && holds(st[x]) && inst[key(x, n)] == BAD) \
   HEAR(STOPPED_NOW, x, n, att[x] == n && st[x] == STOPPING && stop_done(key(x, n))) \
   HEAR(MISSING, x, n, att[x] == n && may_vanish(x) && inst[key(x, n)] == ABSENT)
 
@@ -349,7 +374,7 @@ end:
 }
 /* A message is delivered, or Redis loses what it has. The message must tell of something committed. */
 #define OFFER_DELIVERY(x) \
-  :: d_step { hint[x] -> assert(st[x] != NONE); hint[x] = false; awake = true } \
+  :: d_step { hint[x] -> must(told_only_what_is_committed, st[x] != NONE); hint[x] = false; awake = true } \
   :: d_step { hint[x] -> hint[x] = false }
 proctype Redis() {
 end:
@@ -361,7 +386,7 @@ end:
 
 /* --- the runtime ---------------------------------------------------------------------------------- */
 inline kill(d, a) {
-  assert(inst[key(d, a)] != UP || !(att[d] == a && wanted(st[d]))); /* nobody asked this one to end */
+  must(nobody_killed_unasked, inst[key(d, a)] != UP || !(att[d] == a && wanted(st[d])));
 #ifdef NO_TOMBSTONE
   inst[key(d, a)] = ABSENT;
 #else
@@ -370,7 +395,7 @@ inline kill(d, a) {
 }
 #define EXECUTE(x, n) \
   :: d_step { run_sent[key(x, n)] && inst[key(x, n)] == ABSENT -> /* else it is there, over, or refused */ \
-              assert(!started[key(x, n)]); /* one start for each attempt, ever */ \
+              must(one_start_per_attempt, !started[key(x, n)]); \
               started[key(x, n)] = true; inst[key(x, n)] = UP; check() } \
   :: d_step { gone_sent[key(x, n)] && (!confirmed[key(x, n)] || inst[key(x, n)] == UP) -> \
               kill(x, n); confirmed[key(x, n)] = true; check() }
@@ -411,11 +436,11 @@ end:
 
 /* --- when nothing is left to do --------------------------------------------------------------------- */
 #define M_SETTLED(d) \
-  assert(st[d] != STARTING && st[d] != STOPPING); \
-  assert(!startable(d)); /* no lost wake-up: nothing waits that fits and may start */ \
-  assert(st[d] != RUNNING || inst[key(d, att[d])] == UP);
+  must(all_calls_carried_out, st[d] != STARTING && st[d] != STOPPING); \
+  must(all_calls_carried_out, st[d] != RUNNING || inst[key(d, att[d])] == UP); \
+  must(no_lost_wakeup, !startable(d)); /* nothing waits that fits and may start */
 #define M_CLEAN(d, a) \
-  assert(inst[key(d, a)] == ABSENT || inst[key(d, a)] == GONE || (att[d] == a && st[d] == RUNNING));
+  must(nothing_left_behind, inst[key(d, a)] == ABSENT || inst[key(d, a)] == GONE || (att[d] == a && st[d] == RUNNING));
 
 init {
   atomic {
