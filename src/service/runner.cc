@@ -288,7 +288,9 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
     const auto found = observed.find(d.attempt_key());
     const Observation* what = found == observed.end() ? nullptr : found->second;
     if (found != observed.end()) observed.erase(found);
-    if (d.admitted_at && *d.admitted_at >= asked) continue;  // younger than the list
+    // Younger than the list: that it is not on it says nothing.
+    if (d.admitted_at && *d.admitted_at >= asked) continue;
+    if (d.started_at && *d.started_at >= asked) continue;
     Deployment copy = d;
     co_await repair(site, std::move(copy), what);
   }
