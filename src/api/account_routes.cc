@@ -17,6 +17,23 @@ std::function<StoredReply(const T&)> renderer(View make) {
 
 }  // namespace
 
+namespace {
+
+// The newcomer has a cluster at once. Failing is no reason to refuse the set-up: one can be made
+// later.
+Task<void> take_this_machine(const Services s, const Context& c, const User& user) {
+  const Caller caller{Principal{user.id, user.username, user.is_admin, std::nullopt, std::nullopt},
+                      c.request_id, c.request.peer};
+  auto mine = s.reads.memberships(user.id);
+  if (!mine || (*mine)->empty()) co_return;
+  ClusterWish wish;
+  wish.organization = (*mine)->front().first;
+  wish.name = "local";
+  (void)co_await s.clusters.create(caller, std::move(wish), std::nullopt, {});
+}
+
+}  // namespace
+
 void add_account_routes(std::vector<Route>& table, const Services& s) {
   auto& accounts = s.accounts;
 
@@ -134,11 +151,12 @@ void add_account_routes(std::vector<Route>& table, const Services& s) {
        "Make the first administrator with the one-time set-up token",
        {},
        201},
-      [&accounts](Context& c, SetupRequest body) -> Task<Result<Reply<TokenView>>> {
+      [s](Context& c, SetupRequest body) -> Task<Result<Reply<TokenView>>> {
         Registration wish{body.username, body.email, body.password, std::nullopt};
-        auto login =
-            co_await accounts.set_up(body.token, std::move(wish), body.organization, c.request_id);
+        auto login = co_await s.accounts.set_up(body.token, std::move(wish), body.organization,
+                                                c.request_id);
         if (!login) co_return std::unexpected(std::move(login.error()));
+        if (body.take_this_machine) co_await take_this_machine(s, c, login->user);
         co_return reply(view(*login), 201);
       }));
 }

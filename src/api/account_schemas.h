@@ -124,6 +124,8 @@ struct Schema<SetupRequest> {
              .format = "password"}),
       field("organization", &SetupRequest::organization,
             rule::name("The first organization.", "\"vision\"")),
+      field("take_this_machine", &SetupRequest::take_this_machine,
+            rule::doc("Make the server's own machine the first cluster, named local.")),
   };
 };
 

@@ -54,9 +54,12 @@ api::ApiOptions api_options(const ServeConfig& config) {
   return options;
 }
 
-AccountRules account_rules(const ServeConfig& config) {
+std::string setup_token_of(const DataDir& dir) { return (dir.path() / "setup-token").string(); }
+
+AccountRules account_rules(const ServeConfig& config, const DataDir& dir) {
   AccountRules rules;
   rules.open_registration = config.open_registration;
+  rules.when_set_up = [file = setup_token_of(dir)] { ::unlink(file.c_str()); };
   rules.access_lifetime = config.access_lifetime;
   rules.free_failures = config.free_failures;
   return rules;
@@ -76,7 +79,7 @@ struct Server::Parts {
         committer(store, clock, scheduling,
                   [this](std::vector<Event> events) { hub.publish(std::move(events)); }),
         passwords(std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2)),
-        accounts(reads, committer, passwords, clock, random, account_rules(config)),
+        accounts(reads, committer, passwords, clock, random, account_rules(config, dir)),
         organizations(reads, committer, random, config.free_failures),
         clusters(reads, committer, scheduling, runner, random, cluster_rules(config)),
         deployments(reads, committer, scheduling, runner, clock, random),
@@ -191,9 +194,7 @@ const std::vector<api::Route>& Server::routes() const { return parts_->api.route
 const ServeConfig& Server::config() const { return parts_->config; }
 std::string Server::data_dir() const { return parts_->dir.path().string(); }
 const std::string& Server::setup_token() const { return parts_->setup_token; }
-std::string Server::setup_token_file() const {
-  return (parts_->dir.path() / "setup-token").string();
-}
+std::string Server::setup_token_file() const { return setup_token_of(parts_->dir); }
 
 namespace {
 

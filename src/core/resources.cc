@@ -118,15 +118,17 @@ std::string memory_text(std::int64_t bytes) {
   return fmt::format("{}B", bytes);
 }
 
-std::string resources_text(const Resources& r) {
+std::string resources_text(const Resources& r) { return resources_text(r, {}); }
+
+std::string resources_text(const Resources& r, const Resources& mention) {
   std::string out;
   const auto add = [&](std::string_view name, const std::string& amount) {
     if (!out.empty()) out += ", ";
     out += fmt::format("{} {}", name, amount);
   };
-  if (r.cpu_milli != 0) add("cpu", cpu_text(r.cpu_milli));
-  if (r.memory_bytes != 0) add("memory", memory_text(r.memory_bytes));
-  if (r.gpu_milli != 0) add("gpu", gpu_text(r.gpu_milli));
+  if (r.cpu_milli != 0 || mention.cpu_milli != 0) add("cpu", cpu_text(r.cpu_milli));
+  if (r.memory_bytes != 0 || mention.memory_bytes != 0) add("memory", memory_text(r.memory_bytes));
+  if (r.gpu_milli != 0 || mention.gpu_milli != 0) add("gpu", gpu_text(r.gpu_milli));
   return out.empty() ? "nothing" : out;
 }
 

@@ -47,5 +47,7 @@ struct Resources {
 [[nodiscard]] std::string gpu_text(std::int64_t milli);     // "0.25"
 // "cpu 2, memory 16GiB, gpu 1"; zero dimensions are left out, all zero is "nothing".
 [[nodiscard]] std::string resources_text(const Resources& r);
+// The same with the zeros of what `mention` asks for: "cpu 0, memory 16GiB".
+[[nodiscard]] std::string resources_text(const Resources& r, const Resources& mention);
 
 }  // namespace berth

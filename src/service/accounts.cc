@@ -468,7 +468,10 @@ Task<Result<Login>> Accounts::set_up(std::string token, Registration wish, std::
           change.record(actor, "user.registered", std::nullopt, std::nullopt, "{\"setup\":true}");
     if (step) step = change.record(actor, "organization.created", org.id, std::nullopt, "{}");
     if (!step) return std::unexpected(std::move(step.error()));
-    change.after([this] { reads_.roles_changed(); });
+    change.after([this] {
+      reads_.roles_changed();
+      rules_.when_set_up();
+    });
     return open_session(change, user, request_id);
   };
   co_return co_await committer_.write<Login>(std::move(unit));

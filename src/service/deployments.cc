@@ -35,7 +35,8 @@ std::unexpected<Error> too_large(const TooLarge& t, const std::string& cluster) 
 
 std::string missing_text(const Explanation& e) {
   return fmt::format("{} more on node {}, which misses least (it has {} free)",
-                     resources_text(e.missing), e.nearest_node, resources_text(e.free_there));
+                     resources_text(e.missing), e.nearest_node,
+                     resources_text(e.free_there, e.demand));
 }
 
 std::string ahead_text(const Explanation& e) {
@@ -66,8 +67,8 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
       return fmt::format(
           "It needs {}. The cluster has {} free in total, but no single node: the largest hole is "
           "{}; {}. {}",
-          resources_text(e.demand), resources_text(e.free_total), resources_text(e.largest_hole),
-          missing_text(e), ahead_text(e));
+          resources_text(e.demand), resources_text(e.free_total, e.demand),
+          resources_text(e.largest_hole, e.demand), missing_text(e), ahead_text(e));
     case Reason::behind_higher_priority:
       return fmt::format(
           "Low-priority deployments start only when no high-priority one waits; {} high wait now. "
@@ -84,6 +85,27 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
                          humane(now.since(d.created_at)));
   }
 }
+
+namespace {
+
+// Of one that does not wait: what it is doing, and what is still awaited.
+std::string progress_sentence(const Deployment& d, Timestamp now) {
+  if (d.state != State::starting || !d.admitted_at || !d.message.empty()) {
+    return fmt::format("It does not wait: it is {}.{}{}", to_text(d.state),
+                       d.message.empty() ? "" : " ", d.message);
+  }
+  const auto since = now.since(*d.admitted_at);
+  if (!d.spec.port)
+    return fmt::format("It got its place {} ago and is being started.", humane(since));
+  const auto awaited = d.spec.readiness.path.empty()
+                           ? std::string("nothing listens on its port (PORT) yet")
+                           : fmt::format("GET {} on its port (PORT) has not answered 2xx yet",
+                                         d.spec.readiness.path);
+  return fmt::format("It got its place {} ago and is not ready: {}. After {} it counts as failed.",
+                     humane(since), awaited, humane(d.spec.readiness.timeout));
+}
+
+}  // namespace
 
 Deployments::Deployments(ReadSide& reads, Committer& committer, Scheduling& scheduling,
                          Runner& runner, const Clock& clock, Random& random)
@@ -102,6 +124,11 @@ Result<void> Deployments::check(const DeploymentWish& wish, RuntimeKind runtime)
   const bool simulated = runtime == RuntimeKind::simulated;
   need(error, simulated || !s.command.empty() || !s.image.empty(), "/command", "required",
        "Say what to run: a list of words such as [\"python3\", \"serve.py\"].");
+  // Nothing that really runs is without limits.
+  need(error, simulated || s.resources.cpu_milli > 0, "/resources/cpu", "required",
+       "Say how much CPU it needs, such as 1 or \"500m\".");
+  need(error, simulated || s.resources.memory_bytes > 0, "/resources/memory", "required",
+       "Say how much memory it needs, such as \"512MiB\".");
   need(error, runtime != RuntimeKind::process || s.image.empty(), "/image", "not_supported",
        "The process runtime runs commands, not images; give 'command' instead.");
   need(error, s.command.empty() || !s.command.front().empty(), "/command/0", "too_short",
@@ -394,8 +421,7 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
     out.sentence =
         explain_sentence(now, *out.detail, *cluster ? (*cluster)->name : "?", clock_.now());
   } else {
-    out.sentence = fmt::format("It does not wait: it is {}.{}{}", to_text(now.state),
-                               now.message.empty() ? "" : " ", now.message);
+    out.sentence = progress_sentence(now, clock_.now());
   }
   co_return out;
 }

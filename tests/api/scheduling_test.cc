@@ -221,7 +221,7 @@ TEST(Reasons, WaitingForCapacityNamesWhatIsMissing) {
   EXPECT_EQ(w.explain.text("/message"),
             "It needs cpu 2, memory 4GiB, gpu 1: cpu 1, memory 2GiB, gpu 1 more on node node-1, "
             "which misses least "
-            "(it has cpu 1, memory 2GiB free). It is next.");
+            "(it has cpu 1, memory 2GiB, gpu 0 free). It is next.");
   EXPECT_EQ(w.explain.number("/position"), 1);
 }
 

@@ -233,12 +233,12 @@ TEST(Sentences, NameAmountsNodesAndWhoIsAhead) {
       {Reason::cluster_paused, "Cluster lab is paused: nothing starts until somebody resumes it."},
       {Reason::waiting_for_capacity,
        "It needs cpu 2, memory 4GiB, gpu 1: cpu 1, gpu 1 more on node node-1, which misses least "
-       "(it has cpu 1, memory 8GiB free). Ahead of it: 2 high, 1 low."},
+       "(it has cpu 1, memory 8GiB, gpu 0 free). Ahead of it: 2 high, 1 low."},
       {Reason::fragmented,
        "It needs cpu 2, memory 4GiB, gpu 1. The cluster has cpu 3, memory 16GiB, gpu 1 free in "
        "total, but no single node: the largest hole is cpu 1.5, "
        "memory 8GiB, gpu 0.5; cpu 1, gpu 1 more on node node-1, which misses least (it has cpu 1, "
-       "memory 8GiB free). Ahead of it: 2 high, 1 low."},
+       "memory 8GiB, gpu 0 free). Ahead of it: 2 high, 1 low."},
       {Reason::behind_higher_priority,
        "Low-priority deployments start only when no high-priority one waits; 2 high wait now. It "
        "is number 4 in the queue."},
