@@ -346,7 +346,8 @@ double next_ms(World& world, const std::string& cluster, int rounds) {
   return quantile(times, 0.5);
 }
 
-void bench_next(World& world, const Options& o, const ServerProcess& server) {
+// Answers the cluster with the longest queue.
+std::string bench_next(World& world, const Options& o, const ServerProcess& server) {
   const auto before = server.resident_bytes();
   std::vector<std::pair<std::size_t, std::string>> sizes;
   for (std::size_t n = 1000; n <= o.waiting; n *= 10)
@@ -370,6 +371,20 @@ void bench_next(World& world, const Options& o, const ServerProcess& server) {
   row("memory for each waiting deployment",
       fmt::format("{:.0f} B", static_cast<double>(after - before) / static_cast<double>(total)),
       fmt::format("{} waiting, resident {} MiB", total, after >> 20), "<= 300 B");
+  return sizes.back().second;
+}
+
+// From exec to the first answer about the longest queue, which needs the whole engine.
+double start_ms(const Options& o, const std::string& data_dir, const std::string& token,
+                const std::string& cluster) {
+  const auto began = Clock::now();
+  const ServerProcess server(o.program, data_dir);
+  const auto [status, body] =
+      Wire(server.port())
+          .call(http_request("GET", "/api/v1/clusters/" + cluster + "/queue?limit=1", token));
+  if (status != 200)
+    throw std::runtime_error(fmt::format("no queue after the start: {} {}", status, body));
+  return ms_between(began, Clock::now());
 }
 
 int run(const Options& o) {
@@ -377,23 +392,24 @@ int run(const Options& o) {
   const std::string data_dir = scratch.path() + "/data";
   fmt::print("| {:<38} | {:<34} | {:<40} | {:<18} |\n|{:-<40}|{:-<36}|{:-<42}|{:-<20}|\n",
              "measured", "figure", "against, in this run", "goal", "", "", "", "");
+  std::string token, longest;
   {
     const ServerProcess server(o.program, data_dir);
     World world(server, data_dir);
+    token = world.token();
     if (o.all() || o.only_reads) bench_reads(world, o);
     if (o.all() || o.only_creates) bench_creates(world, o, data_dir, scratch.path());
     if (o.all() || o.only_scheduling) {
       bench_start(world, o, scratch.path());
-      bench_next(world, o, server);
+      longest = bench_next(world, o, server);
     }
   }
-  if (!o.all() && !o.only_scheduling) return 0;
+  if (longest.empty()) return 0;
   std::vector<double> starts;
-  for (int i = 0; i < o.rounds; ++i)
-    starts.push_back(static_cast<double>(ServerProcess(o.program, data_dir).ready_after().count()) /
-                     1000.0);
+  for (int i = 0; i < o.rounds; ++i) starts.push_back(start_ms(o, data_dir, token, longest));
   row(fmt::format("start-up, over {} on record", o.waiting),
-      fmt::format("{:.0f} ms", quantile(starts, 0.5)), "from exec to /readyz 200", "<= 1000 ms");
+      fmt::format("{:.0f} ms", quantile(starts, 0.5)),
+      "from exec to the longest queue's first page", "<= 1000 ms");
   return 0;
 }
 
