@@ -183,6 +183,9 @@ void Server::stop() {
   p.keeper = {};
   p.runner_io.stop();
   if (p.runner_thread.joinable()) p.runner_thread.join();
+  // Their threads answer into the loops of the HTTP server, which go first when this is destroyed.
+  p.passwords.stop();
+  p.committer.stop();
 }
 
 Result<User> Server::put_admin(const Registration& wish) {

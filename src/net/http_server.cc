@@ -967,7 +967,6 @@ std::uint16_t HttpServer::port() const { return impl_->port; }
 void HttpServer::stop() {
   for (auto& worker : impl_->workers) worker->stop();
   for (auto& worker : impl_->workers) worker->join();
-  impl_->workers.clear();
 }
 
 std::size_t HttpServer::open_connections() const {

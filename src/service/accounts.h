@@ -13,7 +13,7 @@ struct AccountRules {
   std::chrono::seconds access_lifetime{3600};
   std::chrono::seconds refresh_lifetime{std::chrono::days(30)};
   std::chrono::minutes setup_lifetime{30};
-  bool open_registration = true;  // false: only with an invite code
+  bool open_registration = true;              // false: only with an invite code
   std::function<void()> when_set_up = [] {};  // once the first administrator is there
   int free_failures = 5;  // of one account from one address; an address has six times as many
 };

@@ -17,13 +17,15 @@ Committer::Committer(Store& store, const Clock& clock, Follower& follower, Publi
   thread_ = std::thread([this] { run(); });
 }
 
-Committer::~Committer() {
+Committer::~Committer() { stop(); }
+
+void Committer::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   ring_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 Task<Result<void>> Committer::write(Unit unit) {

@@ -40,7 +40,10 @@ class Committer {
   using Publish = std::function<void(std::vector<Event>)>;
 
   Committer(Store& store, const Clock& clock, Follower& follower, Publish publish);
-  ~Committer();  // finishes what is queued
+  ~Committer();  // stop()
+  // Finishes what is queued, then refuses everything. Whoever waits for an answer lives on an event
+  // loop: stop before the loops are destroyed.
+  void stop();
 
   // Errors besides the unit's own: unavailable with reason overloaded, storage_full, ...
   template <class T>

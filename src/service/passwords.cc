@@ -42,7 +42,8 @@ Passwords::Passwords(int threads) : pool_(static_cast<std::size_t>(threads)) {
   (void)decoy();
 }
 
-Passwords::~Passwords() { pool_.join(); }
+Passwords::~Passwords() { stop(); }
+void Passwords::stop() { pool_.join(); }
 
 template <class T>
 Task<Result<T>> Passwords::run(std::move_only_function<Result<T>()> work) {

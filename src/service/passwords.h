@@ -13,7 +13,8 @@ namespace berth {
 class Passwords {
  public:
   explicit Passwords(int threads);
-  ~Passwords();
+  ~Passwords();  // stop()
+  void stop();   // after the hashes that are being made; before the event loops that wait for them
 
   // A PHC string. Errors: resource_exhausted when too many wait.
   Task<Result<std::string>> hash(std::string password);
