@@ -67,12 +67,17 @@ sql::Statement& Connection::statement(const char* sql) {
 
 Result<Connection::Answers> Connection::exchange(Statement* statement, const char* last) {
   ensure(!streaming_, "nothing is asked while rows are streaming");
-  if (in_transaction_) return exchange_once(statement, last);
-  if (auto reached = reach(); !reached) return std::unexpected(std::move(reached.error()));
+  if (!in_transaction_) {
+    if (auto reached = reach(); !reached) return std::unexpected(std::move(reached.error()));
+  }
+  // What left no trace is repeated on a new connection: a look, and a transaction's first
+  // statement.
+  const bool repeatable = in_transaction_ ? !begun_ && last == nullptr : read_only_;
+  const auto before = repeatable ? pending_ : std::vector<const char*>{};
   auto answers = exchange_once(statement, last);
-  // A look that lost its connection is simply repeated.
-  if (answers || link_ != nullptr || !read_only_) return answers;
+  if (answers || link_ != nullptr || !repeatable) return answers;
   if (auto reached = reach(); !reached) return std::unexpected(std::move(reached.error()));
+  pending_ = before;
   return exchange_once(statement, last);
 }
 

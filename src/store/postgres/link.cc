@@ -96,6 +96,8 @@ Result<std::unique_ptr<Link>> Link::open(const Options& options, bool read_only)
     return refuse(fmt::format("the database's encoding is {}, but Berth needs UTF8",
                               encoding == nullptr ? "unknown" : encoding));
   }
+  // What the server says unasked is in its own log.
+  PQsetNoticeProcessor(connection, [](void*, const char*) {}, nullptr);
   // Whoever is answered must find the change after a power cut: a server that is set to answer
   // earlier is told not to.
   const auto set = link->run(fmt::format(
