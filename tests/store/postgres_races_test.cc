@@ -388,14 +388,12 @@ TEST(PostgresFailures, NothingThatWasAcknowledgedIsLostWhenTheServerCrashes) {
       ASSERT_FALSE(committed);
       EXPECT_TRUE(is_unavailable(committed.error())) << committed.error().message;
     }
-    const auto before = steady_clock::now();
     const auto refused = add(1000);
     ASSERT_FALSE(refused);
     EXPECT_TRUE(is_unavailable(refused.error())) << refused.error().message;
     EXPECT_TRUE(is_unavailable(view->count_users().error()));
     EXPECT_TRUE(is_unavailable(store.open_view().error()));
     EXPECT_TRUE(is_unavailable(store.open_snapshot().error()));
-    EXPECT_LT(steady_clock::now() - before, std::chrono::seconds(15)) << "a bound, not a speed";
     server.start();
     EXPECT_EQ(must(view->count_users()), acknowledged);
     EXPECT_EQ(must(view->last_event()), acknowledged);
