@@ -186,7 +186,7 @@ double bare_sqlite_rate(const std::string& server_db, const std::string& scratch
   must_sql(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=OFF; PRAGMA cache_size=-4096;");
   must_sql(db, fmt::format("ATTACH '{}' AS src", server_db).c_str());
   std::vector<std::string> schema;
-  sqlite3_exec(db, "SELECT sql FROM src.sqlite_master WHERE tbl_name IN ('deployments','events','clusters') AND sql IS NOT NULL ORDER BY type DESC",
+  sqlite3_exec(db, "SELECT sql FROM src.sqlite_master WHERE tbl_name IN ('deployments','events','clusters') AND type <> 'trigger' AND sql IS NOT NULL ORDER BY type DESC",
                [](void* out, int, char** cells, char**) { return static_cast<std::vector<std::string>*>(out)->emplace_back(cells[0]), 0; }, &schema, nullptr);
   for (const auto& sql : schema) must_sql(db, sql.c_str());
   must_sql(db, "INSERT INTO main.clusters SELECT * FROM src.clusters");
