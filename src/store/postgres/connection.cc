@@ -11,8 +11,14 @@
 namespace berth::postgres {
 namespace {
 
+// What every transaction says again and again is prepared with the connection, under its own text.
 constexpr const char* kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED";
-constexpr const char* kSavepoint = "SAVEPOINT unit";
+constexpr const char* kMark = "SAVEPOINT unit";
+constexpr const char* kUndo = "ROLLBACK TO SAVEPOINT unit";
+constexpr const char* kKeep = "RELEASE SAVEPOINT unit";
+constexpr const char* kCommit = "COMMIT";
+constexpr const char* kRollback = "ROLLBACK";
+constexpr const char* kPrepared[] = {kBegin, kMark, kUndo, kKeep, kCommit, kRollback};
 
 // The counter's row stays locked until the commit that travels with this statement.
 constexpr const char* kWriteEvents =
@@ -53,10 +59,18 @@ Result<void> Connection::reach() {
   if (!opened) return std::unexpected(std::move(opened.error()));
   link_ = std::move(*opened);
   ++generation_;
+  if (!read_only_ && !prepare_commands()) return std::unexpected(drop());
   const bool ready =
       PQsetnonblocking(link_->get(), 1) == 0 && PQenterPipelineMode(link_->get()) == 1;
   if (!ready) return std::unexpected(drop());
   return {};
+}
+
+bool Connection::prepare_commands() {
+  return std::ranges::all_of(kPrepared, [&](const char* sql) {
+    const ResultPtr done(PQprepare(link_->get(), sql, sql, 0, nullptr));
+    return PQresultStatus(done.get()) == PGRES_COMMAND_OK;
+  });
 }
 
 sql::Statement& Connection::statement(const char* sql) {
@@ -95,6 +109,9 @@ Result<Connection::Answers> Connection::exchange_once(Statement* statement, cons
 Result<void> Connection::send(Statement* statement, const char* last) {
   PGconn* to = link_->get();
   const auto command = [&](const char* sql) {
+    if (std::ranges::find(kPrepared, sql) != std::end(kPrepared)) {
+      return PQsendQueryPrepared(to, sql, 0, nullptr, nullptr, nullptr, 1) == 1;
+    }
     return PQsendQueryParams(to, sql, 0, nullptr, nullptr, nullptr, nullptr, 1) == 1;
   };
   bool sent = true;
@@ -184,28 +201,28 @@ Result<void> Connection::begin() {
 void Connection::rollback() {
   pending_.clear();
   // Still in the transaction, so that a lost connection is not opened for this.
-  if (begun_ && link_ != nullptr && !exchange_once(nullptr, "ROLLBACK")) (void)drop();
+  if (begun_ && link_ != nullptr && !exchange_once(nullptr, kRollback)) (void)drop();
   in_transaction_ = begun_ = false;
 }
 
 Result<void> Connection::mark() {
-  pending_.push_back(kSavepoint);
+  pending_.push_back(kMark);
   return {};
 }
 Result<void> Connection::undo() {
-  if (!pending_.empty() && pending_.back() == kSavepoint) {
+  if (!pending_.empty() && pending_.back() == kMark) {
     pending_.pop_back();
     return {};
   }
-  pending_.push_back("ROLLBACK TO SAVEPOINT unit");
+  pending_.push_back(kUndo);
   return keep();
 }
 Result<void> Connection::keep() {
-  if (!pending_.empty() && pending_.back() == kSavepoint) {
+  if (!pending_.empty() && pending_.back() == kMark) {
     pending_.pop_back();
     return {};
   }
-  pending_.push_back("RELEASE SAVEPOINT unit");
+  pending_.push_back(kKeep);
   return {};
 }
 
@@ -244,7 +261,7 @@ Result<std::int64_t> Connection::commit(std::span<const Event> events) {
     return 0;
   }
   Statement* write = events.empty() ? nullptr : &write_events_statement(events);
-  auto answers = exchange_once(write, "COMMIT");
+  auto answers = exchange_once(write, kCommit);
   if (!answers) return std::unexpected(std::move(answers.error()));
   in_transaction_ = begun_ = false;
   // A transaction in which a statement was refused, and not undone, ends with this word instead.

@@ -87,6 +87,7 @@ class Connection final : public sql::Connection {
   // is one.
   Result<Answers> exchange(Statement* statement, const char* last);
   Result<Answers> exchange_once(Statement* statement, const char* last);
+  [[nodiscard]] bool prepare_commands();
   Result<void> send(Statement* statement, const char* last);
   Result<Answers> receive(Statement* statement, bool prepared_now, std::size_t before,
                           const char* last);
