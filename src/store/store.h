@@ -108,6 +108,7 @@ class ReadView {
   virtual Result<std::optional<Deployment>> deployment_by_name(const OrganizationId& org,
                                                                std::string_view name) = 0;
   virtual Result<std::vector<Deployment>> deployments(const DeploymentFilter& filter) = 0;
+  // In the order of admission, one by one. `use` must not ask this view anything.
   virtual Result<void> for_each_waiting(const ClusterId& cluster,
                                         const std::function<void(const WaitingRow&)>& use) = 0;
   // Deployments of a cluster that hold resources.

@@ -1,6 +1,6 @@
 // What only shows between several stores on one database, and when the server fails.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
+#include <signal.h>
 
 #include <atomic>
 #include <barrier>
@@ -360,6 +360,71 @@ TEST(PostgresFailures, WhoWaitsTooLongForALockIsToldToComeBack) {
   must(waiting->keep_alive("s9", "", hours(1)));
   must(waiting->commit());
   must(tx->commit());
+}
+
+TEST(PostgresFailures, AServerThatFreezesIsGivenUpAfterAWhile) {
+  World world;
+  postgres::Options hasty{world.url()};
+  hasty.statement_timeout = milliseconds(100);
+  postgres::PostgresStore store(hasty);
+  {
+    auto tx = must(store.begin());
+    must(tx->keep_alive("s7", "", hours(1)));
+    const auto backend = static_cast<pid_t>(world.backend_of_the_writer());
+    ASSERT_EQ(kill(backend, SIGSTOP), 0);
+    const auto asked = tx->count_users();
+    const auto committed = tx->commit();
+    EXPECT_EQ(kill(backend, SIGCONT), 0);
+    ASSERT_FALSE(asked);
+    EXPECT_TRUE(is_unavailable(asked.error()));
+    ASSERT_FALSE(committed);
+    EXPECT_TRUE(is_unavailable(committed.error()));
+  }
+  World::commit(store, [&](Transaction& tx) { must(tx.keep_alive("s8", "", hours(1))); });
+  std::set<std::string> living;
+  for (const auto& row : must(must(store.open_view())->living_schedulers())) living.insert(row.id);
+  EXPECT_EQ(living, (std::set<std::string>{"s1", "s2", "s8"}));
+}
+
+TEST(PostgresFailures, AStatementThatTakesTooLongIsEndedByTheServer) {
+  World world;
+  postgres::Options hasty{world.url()};
+  hasty.statement_timeout = milliseconds(50);
+  hasty.lock_timeout = {};  // none
+  postgres::PostgresStore other(hasty);
+  auto tx = must(world.store().begin());
+  must(tx->take_order(world.pool.id));
+  auto waiting = must(other.begin());
+  EXPECT_TRUE(is_unavailable(waiting->take_order(world.pool.id).error()));
+}
+
+TEST(PostgresFailures, TwoThatWaitForEachOtherAreBothAnswered) {
+  World world;
+  Cluster second = world.pool;
+  second.id = ClusterId::make(kThen, world.random);
+  second.name = "second";
+  World::commit(world.store(), [&](Transaction& tx) { must(tx.insert(second)); });
+  std::atomic<int> done = 0, refused = 0;
+  std::barrier both_hold_one(2);
+  in_parallel(2, [&](int me) {
+    auto store = world.another();
+    auto tx = must(store->begin());
+    must(tx->mark());
+    must(tx->take_order(me == 0 ? world.pool.id : second.id));
+    both_hold_one.arrive_and_wait();
+    const auto order = tx->take_order(me == 0 ? second.id : world.pool.id);
+    if (order) {
+      must(tx->keep());
+    } else {
+      EXPECT_TRUE(is_unavailable(order.error())) << order.error().message;
+      must(tx->undo());
+      ++refused;
+    }
+    must(tx->commit());
+    ++done;
+  });
+  EXPECT_EQ(done, 2);
+  EXPECT_EQ(refused, 1);
 }
 
 TEST(PostgresFailures, NothingThatWasAcknowledgedIsLostWhenTheServerCrashes) {

@@ -49,7 +49,7 @@ Error Connection::drop() {
 }
 
 std::chrono::milliseconds Connection::patience() const {
-  return options_.statement_timeout + std::chrono::seconds(5);
+  return options_.statement_timeout + std::chrono::seconds(2);
 }
 
 Result<void> Connection::reach() {
