@@ -1,6 +1,7 @@
-// Durable submissions through the store port, 64 units in one transaction as group commit makes them,
-// against a bare libpq loop that writes the same rows with prepared statements, one round trip each, and
-// against one that sends a whole transaction as one pipeline. Give it a database of its own:
+// Durable submissions through the store port, 64 units in one transaction as group commit makes
+// them, against a bare libpq loop that writes the same rows with prepared statements, one round
+// trip each, and against one that sends a whole transaction as one pipeline. Give it a database of
+// its own:
 //   scripts/dev/postgres.sh start DIR; store_bench URL --scratch DIR
 #include <fmt/format.h>
 #include <libpq-fe.h>
@@ -30,7 +31,8 @@ void must(Result<void> result) {
 
 struct World {
   World() {
-    org = {OrganizationId::make(now, random), "bench-" + OrganizationId::make(now, random).str(), now, 1};
+    org = {OrganizationId::make(now, random), "bench-" + OrganizationId::make(now, random).str(),
+           now, 1};
     cluster.id = ClusterId::make(now, random);
     cluster.organization = org.id;
     cluster.name = "bench";
@@ -56,7 +58,11 @@ struct World {
     return d;
   }
   Event event(const Deployment& d) const {
-    return {0, now, org.id, cluster.id, d.id, "deployment.queued", "usr", "ada", "req", R"({"priority":"low","order":17})"};
+    return {0,      now,
+            org.id, cluster.id,
+            d.id,   "deployment.queued",
+            "usr",  "ada",
+            "req",  R"({"priority":"low","order":17})"};
   }
   SystemRandom random;
   Timestamp now = SystemClock().now();
@@ -80,11 +86,17 @@ void through_the_store(Store& store, World& world) {
 class Bare {
  public:
   explicit Bare(const std::string& url) : db_(PQconnectdb(url.c_str())) {
-    prepare("o", "UPDATE clusters SET next_order = next_order + 1 WHERE id = $1 RETURNING next_order");
-    prepare("d", "INSERT INTO deployments (id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, created_by, created_at, updated_at, version) "
-                 "VALUES ($1, $2, $3, $4, 'low', 'queued', 1, 500, 268435456, 0, $5, $2, 1, 1, 1)");
-    prepare("e", "WITH t AS (UPDATE event_counter SET value = value + 1 RETURNING value) INSERT INTO events (seq, at, org_id, cluster_id, deployment_id, kind, actor, "
-                 "actor_name, request_id, data) SELECT value, 1, $2, $3, $1, 'deployment.queued', 'usr', 'ada', 'req', $4 FROM t");
+    prepare("o",
+            "UPDATE clusters SET next_order = next_order + 1 WHERE id = $1 RETURNING next_order");
+    prepare("d",
+            "INSERT INTO deployments (id, org_id, cluster_id, name, priority, state, ord, cpu, "
+            "memory, gpu, spec, created_by, created_at, updated_at, version) "
+            "VALUES ($1, $2, $3, $4, 'low', 'queued', 1, 500, 268435456, 0, $5, $2, 1, 1, 1)");
+    prepare("e",
+            "WITH t AS (UPDATE event_counter SET value = value + 1 RETURNING value) INSERT INTO "
+            "events (seq, at, org_id, cluster_id, deployment_id, kind, actor, "
+            "actor_name, request_id, data) SELECT value, 1, $2, $3, $1, 'deployment.queued', "
+            "'usr', 'ada', 'req', $4 FROM t");
   }
   ~Bare() { PQfinish(db_); }
   Bare(const Bare&) = delete;
@@ -95,11 +107,17 @@ class Bare {
     command("BEGIN", pipelined);
     for (int i = 0; i < kUnits; ++i) {
       const auto d = world.fresh();
-      const auto view = [](const auto& id) { return std::string_view(reinterpret_cast<const char*>(id.bytes().data()), 16); };
-      static const std::string spec = R"({"command":["python3","serve.py","--model","digits"],"env":{"LOG_LEVEL":"info"}})";
+      const auto view = [](const auto& id) {
+        return std::string_view(reinterpret_cast<const char*>(id.bytes().data()), 16);
+      };
+      static const std::string spec =
+          R"({"command":["python3","serve.py","--model","digits"],"env":{"LOG_LEVEL":"info"}})";
       send("o", {view(world.cluster.id)}, pipelined);
       send("d", {view(d.id), view(world.org.id), view(world.cluster.id), d.name, spec}, pipelined);
-      send("e", {view(d.id), view(world.org.id), view(world.cluster.id), R"({"priority":"low","order":17})"}, pipelined);
+      send("e",
+           {view(d.id), view(world.org.id), view(world.cluster.id),
+            R"({"priority":"low","order":17})"},
+           pipelined);
     }
     command("COMMIT", pipelined);
     if (!pipelined) return;
@@ -107,7 +125,9 @@ class Bare {
     for (;;) {
       PGresult* r = PQgetResult(db_);
       const auto status = PQresultStatus(r);
-      if (r != nullptr && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_PIPELINE_SYNC) throw std::runtime_error(PQerrorMessage(db_));
+      if (r != nullptr && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK &&
+          status != PGRES_PIPELINE_SYNC)
+        throw std::runtime_error(PQerrorMessage(db_));
       PQclear(r);
       if (status == PGRES_PIPELINE_SYNC) break;
     }
@@ -118,7 +138,8 @@ class Bare {
   void check(PGresult* r) {
     const auto status = PQresultStatus(r);
     PQclear(r);
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) throw std::runtime_error(PQerrorMessage(db_));
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+      throw std::runtime_error(PQerrorMessage(db_));
   }
   void prepare(const char* name, const char* sql) { check(PQprepare(db_, name, sql, 0, nullptr)); }
   void command(const char* sql, bool pipelined) {
@@ -131,7 +152,8 @@ class Bare {
   void send(const char* name, const std::vector<std::string_view>& values, bool pipelined) {
     std::array<const char*, 8> data{};
     std::array<int, 8> sizes{}, formats{};
-    for (std::size_t i = 0; i < values.size(); ++i) data[i] = values[i].data(), sizes[i] = static_cast<int>(values[i].size()), formats[i] = 1;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      data[i] = values[i].data(), sizes[i] = static_cast<int>(values[i].size()), formats[i] = 1;
     const int count = static_cast<int>(values.size());
     if (pipelined) {
       PQsendQueryPrepared(db_, name, count, data.data(), sizes.data(), formats.data(), 1);
@@ -157,21 +179,24 @@ int run(const std::string& url, const std::string& scratch, int rounds) {
     std::function<void()> once;
     std::vector<double> rates;
   };
-  std::vector<Way> ways{{"PostgreSQL through the store", [&] { through_the_store(postgres_store, world); }, {}},
-                        {"bare libpq, a round trip each", [&] { bare.transaction(world, false); }, {}},
-                        {"bare libpq, one pipeline", [&] { bare.transaction(world, true); }, {}},
-                        {"SQLite through the store", [&] { through_the_store(sqlite_store, world); }, {}}};
+  std::vector<Way> ways{
+      {"PostgreSQL through the store", [&] { through_the_store(postgres_store, world); }, {}},
+      {"bare libpq, a round trip each", [&] { bare.transaction(world, false); }, {}},
+      {"bare libpq, one pipeline", [&] { bare.transaction(world, true); }, {}},
+      {"SQLite through the store", [&] { through_the_store(sqlite_store, world); }, {}}};
   constexpr int kTransactions = 20;
   for (int round = 0; round < rounds; ++round) {
     for (auto& way : ways) {  // in turns, so that all see the same machine
       const auto began = SteadyClock::now();
       for (int i = 0; i < kTransactions; ++i) way.once();
-      way.rates.push_back(kTransactions * kUnits / std::chrono::duration<double>(SteadyClock::now() - began).count());
+      way.rates.push_back(kTransactions * kUnits /
+                          std::chrono::duration<double>(SteadyClock::now() - began).count());
     }
   }
   for (auto& way : ways) {
     std::ranges::sort(way.rates);
-    fmt::print("{:<32} {:>8.0f} units/s (median of {}; {:.0f} to {:.0f})\n", way.name, way.rates[way.rates.size() / 2], rounds, way.rates.front(), way.rates.back());
+    fmt::print("{:<32} {:>8.0f} units/s (median of {}; {:.0f} to {:.0f})\n", way.name,
+               way.rates[way.rates.size() / 2], rounds, way.rates.front(), way.rates.back());
   }
   return 0;
 }

@@ -51,7 +51,8 @@ struct Target {
 struct Filled : Source {
   Filled() {
     ada = {UserId::make(kThen, random), "ada", "ada@example.org", "hash", true, false, kThen, 3};
-    const User eve{UserId::make(kThen, random), "Eve", "eve@example.org", "hash", false, true, kThen, 1};
+    const User eve{
+        UserId::make(kThen, random), "Eve", "eve@example.org", "hash", false, true, kThen, 1};
     lab = {OrganizationId::make(kThen, random), "lab", kThen, 2};
     pool.id = ClusterId::make(kThen, random);
     pool.organization = lab.id;
@@ -65,13 +66,17 @@ struct Filled : Source {
     auto tx = must(store->begin());
     must(tx->insert(ada));
     must(tx->insert(eve));
-    must(tx->insert(berth::Session{SessionId::make(kThen, random), ada.id, sha256("a"), kThen, sha256("r"), kThen, sha256("p"), kThen}));
-    must(tx->insert(berth::Session{SessionId::make(kThen, random), eve.id, sha256("b"), kThen, sha256("s"), kThen, std::nullopt, kThen}));
-    must(tx->insert(ApiKey{ApiKeyId::make(kThen, random), ada.id, "ci", "berth_key_", sha256("k"), kThen, std::nullopt}));
+    must(tx->insert(berth::Session{SessionId::make(kThen, random), ada.id, sha256("a"), kThen,
+                                   sha256("r"), kThen, sha256("p"), kThen}));
+    must(tx->insert(berth::Session{SessionId::make(kThen, random), eve.id, sha256("b"), kThen,
+                                   sha256("s"), kThen, std::nullopt, kThen}));
+    must(tx->insert(ApiKey{ApiKeyId::make(kThen, random), ada.id, "ci", "berth_key_", sha256("k"),
+                           kThen, std::nullopt}));
     must(tx->put_setup_token(SetupToken{sha256("t"), kThen}));
     must(tx->insert(lab));
     must(tx->insert(Member{lab.id, ada.id, "", "", Role::owner, kThen, 1}));
-    must(tx->insert(Invite{InviteId::make(kThen, random), lab.id, sha256("i"), "berth_inv_", Role::viewer, kThen, ada.id, kThen, 3, 0, std::nullopt}));
+    must(tx->insert(Invite{InviteId::make(kThen, random), lab.id, sha256("i"), "berth_inv_",
+                           Role::viewer, kThen, ada.id, kThen, 3, 0, std::nullopt}));
     must(tx->insert(pool));
     must(tx->take_order(pool.id));
     must(tx->insert(waiting));
@@ -87,7 +92,8 @@ struct Filled : Source {
     must(tx->keep_alive("s1", "127.0.0.1:1", std::chrono::hours(1)));
     must(tx->take_lease(pool.id, "s1"));
     must(tx->advance_relay(0, 2));
-    for (const auto* kind : {"one", "two", "three"}) tx->append(Event{0, kThen, lab.id, pool.id, std::nullopt, kind, "a", "A", "r", "{}"});
+    for (const auto* kind : {"one", "two", "three"})
+      tx->append(Event{0, kThen, lab.id, pool.id, std::nullopt, kind, "a", "A", "r", "{}"});
     must(tx->commit());
   }
   Deployment fresh(const std::string& name) {
@@ -116,10 +122,23 @@ TEST(Move, EverythingArrivesAndTheInstallationGoesOnFromThere) {
   const auto report = must(move::move_all(from.file(), to.url));
   std::map<std::string, std::int64_t> rows;
   for (const auto& table : report.tables) rows[table.name] = table.rows;
-  EXPECT_EQ(rows, (std::map<std::string, std::int64_t>{
-                      {"users", 2}, {"sessions", 2}, {"api_keys", 1}, {"setup_token", 1}, {"organizations", 1}, {"members", 1},
-                      {"invites", 1}, {"clusters", 1}, {"nodes", 2}, {"gpus", 2}, {"deployments", 2}, {"reservations", 1},
-                      {"events", 3}, {"replies", 1}, {"schedulers", 1}, {"leases", 1}, {"installation", 1}}));
+  EXPECT_EQ(rows, (std::map<std::string, std::int64_t>{{"users", 2},
+                                                       {"sessions", 2},
+                                                       {"api_keys", 1},
+                                                       {"setup_token", 1},
+                                                       {"organizations", 1},
+                                                       {"members", 1},
+                                                       {"invites", 1},
+                                                       {"clusters", 1},
+                                                       {"nodes", 2},
+                                                       {"gpus", 2},
+                                                       {"deployments", 2},
+                                                       {"reservations", 1},
+                                                       {"events", 3},
+                                                       {"replies", 1},
+                                                       {"schedulers", 1},
+                                                       {"leases", 1},
+                                                       {"installation", 1}}));
   EXPECT_EQ(report.repaired_texts, 0);
 
   postgres::PostgresStore store(postgres::Options{to.url});
@@ -183,7 +202,9 @@ TEST(Move, TextsThatPostgresDoesNotTakeAreRepairedAndCounted) {
   const Target to;
   const auto report = must(move::move_all(from.file(), to.url));
   EXPECT_EQ(report.repaired_texts, 1);
-  EXPECT_EQ(to.sql("SELECT message FROM deployments WHERE name = 'waiting'"), "A\xEF\xBF\xBD" "B");
+  EXPECT_EQ(to.sql("SELECT message FROM deployments WHERE name = 'waiting'"),
+            "A\xEF\xBF\xBD"
+            "B");
 }
 
 TEST(Move, ADifferenceAfterCopyingUndoesAll) {
@@ -191,8 +212,10 @@ TEST(Move, ADifferenceAfterCopyingUndoesAll) {
   const Target to;
   must(postgres::migrate(to.url));
   // A stranger's trigger that changes what is written: such a database must not be trusted.
-  to.sql("CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.kind = upper(new.kind); RETURN new; END $$; "
-         "CREATE TRIGGER louder BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION louder()");
+  to.sql(
+      "CREATE FUNCTION louder() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.kind = "
+      "upper(new.kind); RETURN new; END $$; "
+      "CREATE TRIGGER louder BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION louder()");
   const auto moved = move::move_all(from.file(), to.url);
   ASSERT_FALSE(moved);
   EXPECT_EQ(moved.error().reason, "move_differs");

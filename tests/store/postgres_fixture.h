@@ -17,7 +17,8 @@ inline const std::string& migrated_database() {
   static const std::string name = [] {
     auto& server = postgres_server();
     std::string made = server.create_database();
-    if (auto done = postgres::migrate(server.url_of(made)); !done) throw std::runtime_error(done.error().message);
+    if (auto done = postgres::migrate(server.url_of(made)); !done)
+      throw std::runtime_error(done.error().message);
     return made;
   }();
   return name;
@@ -41,7 +42,9 @@ struct PostgresFixture {
   }
   [[nodiscard]] std::string url() const { return postgres_server().url_of(database); }
   Store& store() { return *open; }
-  std::string sql(const std::string& script) const { return postgres_server().run(script, database); }
+  std::string sql(const std::string& script) const {
+    return postgres_server().run(script, database);
+  }
 
   std::string database;
   std::unique_ptr<postgres::PostgresStore> open;

@@ -14,7 +14,8 @@ using namespace std::string_literals;
 
 // A database without any table of ours.
 struct EmptyDatabase {
-  EmptyDatabase() : name(postgres_server().create_database()), url(postgres_server().url_of(name)) {}
+  EmptyDatabase()
+      : name(postgres_server().create_database()), url(postgres_server().url_of(name)) {}
   ~EmptyDatabase() { postgres_server().drop_database(name); }
   EmptyDatabase(const EmptyDatabase&) = delete;
   EmptyDatabase& operator=(const EmptyDatabase&) = delete;
@@ -36,11 +37,17 @@ TEST(PostgresMigrations, AnEmptyDatabaseIsRefusedUntilItIsMigrated) {
   ASSERT_FALSE(states.empty());
   EXPECT_EQ(states[0].name, "0001_initial");
   EXPECT_FALSE(states[0].applied_at);
-  EXPECT_EQ(empty.refusal(), "the database's schema lacks 0001_initial; run `berth admin migrate up` once, then start again");
-  EXPECT_EQ(empty.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"), "0") << "looking changes nothing";
+  EXPECT_EQ(empty.refusal(),
+            "the database's schema lacks 0001_initial; run `berth admin migrate up` once, then "
+            "start again");
+  EXPECT_EQ(
+      empty.sql("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'"),
+      "0")
+      << "looking changes nothing";
   must(postgres::migrate(empty.url));
   must(postgres::migrate(empty.url));  // nothing left to do
-  for (const auto& state : must(postgres::migration_status(empty.url))) EXPECT_TRUE(state.applied_at) << state.name;
+  for (const auto& state : must(postgres::migration_status(empty.url)))
+    EXPECT_TRUE(state.applied_at) << state.name;
   EXPECT_EQ(empty.refusal(), "");
 }
 
@@ -65,10 +72,15 @@ TEST(PostgresMigrations, ANewerOrDifferentSchemaIsLeftAlone) {
   const EmptyDatabase empty;
   must(postgres::migrate(empty.url));
   empty.sql("INSERT INTO schema_migrations VALUES ('9999_future', '\\x00', 1)");
-  EXPECT_EQ(empty.refusal(), "the database was written by a newer version of Berth (it has 9999_future); use that version");
+  EXPECT_EQ(empty.refusal(),
+            "the database was written by a newer version of Berth (it has 9999_future); use that "
+            "version");
   EXPECT_EQ(postgres::migrate(empty.url).error().reason, "schema_unknown");
-  empty.sql("DELETE FROM schema_migrations WHERE name = '9999_future'; UPDATE schema_migrations SET digest = '\\x00'");
-  EXPECT_TRUE(empty.refusal().starts_with("the database's schema 0001_initial differs")) << empty.refusal();
+  empty.sql(
+      "DELETE FROM schema_migrations WHERE name = '9999_future'; UPDATE schema_migrations SET "
+      "digest = '\\x00'");
+  EXPECT_TRUE(empty.refusal().starts_with("the database's schema 0001_initial differs"))
+      << empty.refusal();
   EXPECT_EQ(postgres::migrate(empty.url).error().reason, "schema_unknown");
 }
 
@@ -77,8 +89,11 @@ TEST(PostgresMigrations, AMigrationThatFailsLeavesNothingBehind) {
   empty.sql("CREATE TABLE installation (x int)");  // in the way of the last statements
   const auto done = postgres::migrate(empty.url);
   ASSERT_FALSE(done);
-  EXPECT_TRUE(done.error().message.starts_with("migration 0001_initial failed: ")) << done.error().message;
-  EXPECT_EQ(empty.sql("SELECT count(*) FROM information_schema.tables WHERE table_name = 'users' AND table_schema = 'public'"), "0");
+  EXPECT_TRUE(done.error().message.starts_with("migration 0001_initial failed: "))
+      << done.error().message;
+  EXPECT_EQ(empty.sql("SELECT count(*) FROM information_schema.tables WHERE table_name = 'users' "
+                      "AND table_schema = 'public'"),
+            "0");
   empty.sql("DROP TABLE installation");
   must(postgres::migrate(empty.url));
 }
@@ -92,10 +107,15 @@ TEST(PostgresMigrations, ADatabaseThatCannotServeIsRefusedWithASentence) {
       return std::string(e.what());
     }
   };
-  EXPECT_TRUE(refusal("postgresql://berth@/berth?host=/nonexistent").starts_with("the database cannot be reached: "));
-  EXPECT_TRUE(refusal(postgres_server().url_of("no_such_database")).find("no_such_database") != std::string::npos);
-  postgres_server().run("CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'", "postgres");
-  EXPECT_EQ(refusal(postgres_server().url_of("ascii")), "the database's encoding is SQL_ASCII, but Berth needs UTF8");
+  EXPECT_TRUE(refusal("postgresql://berth@/berth?host=/nonexistent")
+                  .starts_with("the database cannot be reached: "));
+  EXPECT_TRUE(refusal(postgres_server().url_of("no_such_database")).find("no_such_database") !=
+              std::string::npos);
+  postgres_server().run(
+      "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'",
+      "postgres");
+  EXPECT_EQ(refusal(postgres_server().url_of("ascii")),
+            "the database's encoding is SQL_ASCII, but Berth needs UTF8");
 }
 
 TEST(PostgresMigrations, AServerThatAnswersBeforeItIsDurableIsToldNotTo) {
@@ -114,11 +134,18 @@ TEST(PostgresSchema, TheDatabaseItselfRefusesWhatMayNeverBe) {
       return true;
     }
   };
-  const std::string org = "'\\x00000000000000000000000000000001'", cluster = "'\\x00000000000000000000000000000002'";
-  world.sql("INSERT INTO organizations VALUES (" + org + ", 'o', 1, 1); INSERT INTO clusters (id, org_id, name, runtime, policy, created_at, version) "
-            "VALUES (" + cluster + ", " + org + ", 'c', 'process', 'strict', 1, 1); "
-            "INSERT INTO nodes VALUES (" + cluster + ", 'n', 0, '', 10, 10, 1, 10, 10); INSERT INTO gpus VALUES (" + cluster + ", 'n', 0, 1000); "
-            "UPDATE leases SET epoch = 5");
+  const std::string org = "'\\x00000000000000000000000000000001'",
+                    cluster = "'\\x00000000000000000000000000000002'";
+  world.sql(
+      "INSERT INTO organizations VALUES (" + org +
+      ", 'o', 1, 1); INSERT INTO clusters (id, org_id, name, runtime, policy, created_at, version) "
+      "VALUES (" +
+      cluster + ", " + org +
+      ", 'c', 'process', 'strict', 1, 1); "
+      "INSERT INTO nodes VALUES (" +
+      cluster + ", 'n', 0, '', 10, 10, 1, 10, 10); INSERT INTO gpus VALUES (" + cluster +
+      ", 'n', 0, 1000); "
+      "UPDATE leases SET epoch = 5");
   EXPECT_TRUE(refused("UPDATE leases SET epoch = 4")) << "an epoch never shrinks";
   EXPECT_FALSE(refused("UPDATE leases SET epoch = 6"));
   EXPECT_TRUE(refused("UPDATE nodes SET free_cpu = free_cpu - 11"));
@@ -126,16 +153,21 @@ TEST(PostgresSchema, TheDatabaseItselfRefusesWhatMayNeverBe) {
   EXPECT_TRUE(refused("UPDATE gpus SET free = free - 1001"));
   EXPECT_TRUE(refused("UPDATE gpus SET free = 1001"));
   EXPECT_TRUE(refused("INSERT INTO organizations VALUES ('\\x01', 'short id', 1, 1)"));
-  EXPECT_TRUE(refused("INSERT INTO organizations VALUES ('\\x00000000000000000000000000000003', 'O', 1, 1)")) << "in any case";
+  EXPECT_TRUE(refused(
+      "INSERT INTO organizations VALUES ('\\x00000000000000000000000000000003', 'O', 1, 1)"))
+      << "in any case";
 }
 
 TEST(PostgresEncoding, WrongBytesOfTextsAreReplacedAndNothingElse) {
   const std::string fine = "plain \xC3\xA9 \xE2\x98\x83 \xF0\x9F\x98\x80";
   EXPECT_TRUE(postgres::is_clean(fine));
   EXPECT_EQ(postgres::cleaned(fine), fine);
-  EXPECT_EQ(postgres::cleaned("a\0b"s), "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(postgres::cleaned("a\0b"s),
+            "a\xEF\xBF\xBD"
+            "b");
   EXPECT_EQ(postgres::cleaned("\xC0\xAF"), "\xEF\xBF\xBD\xEF\xBF\xBD") << "overlong";
-  EXPECT_EQ(postgres::cleaned("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD") << "half a surrogate pair";
+  EXPECT_EQ(postgres::cleaned("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD")
+      << "half a surrogate pair";
   EXPECT_EQ(postgres::cleaned("x\xE2\x98"), "x\xEF\xBF\xBD\xEF\xBF\xBD") << "cut short";
   EXPECT_EQ(postgres::cleaned("\xF4\x90\x80\x80").size(), 12u) << "beyond the last character";
 }

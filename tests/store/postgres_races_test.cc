@@ -54,7 +54,9 @@ struct World : PostgresFixture {
     d.created_at = d.updated_at = kThen;
     return d;
   }
-  Event note(std::string kind) const { return {0, kThen, lab.id, pool.id, std::nullopt, std::move(kind), "a", "A", "r", "{}"}; }
+  Event note(std::string kind) const {
+    return {0, kThen, lab.id, pool.id, std::nullopt, std::move(kind), "a", "A", "r", "{}"};
+  }
   std::vector<Event> history(ReadView& view, std::int64_t after) const {
     EventFilter filter;
     filter.organizations = {lab.id};
@@ -63,8 +65,9 @@ struct World : PostgresFixture {
     return must(view.events(filter));
   }
   std::int64_t backend_of_the_writer() {
-    return std::stoll(sql("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND "
-                          "state = 'idle in transaction'"));
+    return std::stoll(
+        sql("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND "
+            "state = 'idle in transaction'"));
   }
 
   SeededRandom random{7};
@@ -94,13 +97,15 @@ void in_parallel(int count, const std::function<void(int)>& work) {
 void poll_until(const std::function<bool()>& condition, const char* what) {
   const auto deadline = steady_clock::now() + std::chrono::seconds(20);
   while (!condition()) {
-    if (steady_clock::now() > deadline) throw std::runtime_error(std::string(what) + " did not happen");
+    if (steady_clock::now() > deadline)
+      throw std::runtime_error(std::string(what) + " did not happen");
     std::this_thread::yield();
   }
 }
 
 bool is_unavailable(const Error& error) {
-  return error.code == Code::unavailable && error.reason == "storage_unavailable" && error.retry_after == std::chrono::seconds(1);
+  return error.code == Code::unavailable && error.reason == "storage_unavailable" &&
+         error.retry_after == std::chrono::seconds(1);
 }
 
 TEST(PostgresRaces, TheLastGpuIsGivenToExactlyOneOfFour) {
@@ -221,7 +226,8 @@ TEST(PostgresRaces, OrdersAreGivenOnceToManyProcesses) {
 
 TEST(PostgresRaces, NobodyTakesALeaseWhileItsHolderCommitsUnderIt) {
   World world;
-  World::commit(world.store(), [&](Transaction& tx) { EXPECT_EQ(must(tx.take_lease(world.pool.id, "s1")), 1); });
+  World::commit(world.store(),
+                [&](Transaction& tx) { EXPECT_EQ(must(tx.take_lease(world.pool.id, "s1")), 1); });
   auto other = world.another();
   auto tx = must(world.store().begin());
   ASSERT_TRUE(must(tx->fence(world.pool.id, "s1", 1)));
@@ -234,7 +240,8 @@ TEST(PostgresRaces, NobodyTakesALeaseWhileItsHolderCommitsUnderIt) {
       taken = true;
     });
   });
-  poll_until([&] { return world.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0"; }, "waiting for the lease");
+  poll_until([&] { return world.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0"; },
+             "waiting for the lease");
   EXPECT_FALSE(taken) << "the row is held until our commit";
   tx->append(world.note("decided"));
   EXPECT_EQ(must(tx->commit()), 1);
@@ -255,12 +262,15 @@ TEST(PostgresRaces, AFenceThatCameTooLateFindsTheLeaseGone) {
   auto other = world.another();
   auto taking = must(other->begin());
   EXPECT_EQ(must(taking->take_lease(world.pool.id, "s2")), 2);
-  World::commit(world.store(), [&](Transaction& tx) { must(tx.keep_alive("s1", "", hours(1))); });  // it wakes up
+  World::commit(world.store(),
+                [&](Transaction& tx) { must(tx.keep_alive("s1", "", hours(1))); });  // it wakes up
   std::jthread late([&] {
     auto store = world.another();
-    World::commit(*store, [&](Transaction& tx) { EXPECT_FALSE(must(tx.fence(world.pool.id, "s1", 1))); });
+    World::commit(*store,
+                  [&](Transaction& tx) { EXPECT_FALSE(must(tx.fence(world.pool.id, "s1", 1))); });
   });
-  poll_until([&] { return world.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0"; }, "waiting for the lease");
+  poll_until([&] { return world.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0"; },
+             "waiting for the lease");
   must(taking->commit());
 }
 
@@ -272,9 +282,11 @@ TEST(PostgresRaces, ATakerThatWaitedSeesThatTheNewHolderLives) {
   EXPECT_EQ(must(first->take_lease(world.pool.id, "s3")), 1);
   std::optional<std::int64_t> second = 0;
   std::jthread taker([&] {
-    World::commit(*other, [&](Transaction& tx) { second = must(tx.take_lease(world.pool.id, "s2")); });
+    World::commit(*other,
+                  [&](Transaction& tx) { second = must(tx.take_lease(world.pool.id, "s2")); });
   });
-  poll_until([&] { return world.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0"; }, "waiting for the lease");
+  poll_until([&] { return world.sql("SELECT count(*) FROM pg_locks WHERE NOT granted") != "0"; },
+             "waiting for the lease");
   must(first->commit());
   taker.join();
   EXPECT_EQ(second, std::nullopt);
@@ -302,9 +314,11 @@ TEST(PostgresFailures, ATransactionWhoseBackendIsKilledFailsAndTheNextOneWorks) 
   {
     auto tx = must(world.store().begin());
     must(tx->insert(d));
-    world.sql("SELECT pg_terminate_backend(" + std::to_string(world.backend_of_the_writer()) + ", 10000)");
+    world.sql("SELECT pg_terminate_backend(" + std::to_string(world.backend_of_the_writer()) +
+              ", 10000)");
     EXPECT_TRUE(is_unavailable(tx->count_users().error()));
-    EXPECT_TRUE(is_unavailable(tx->insert(world.waiting(random, "after")).error())) << "never quietly on a new connection";
+    EXPECT_TRUE(is_unavailable(tx->insert(world.waiting(random, "after")).error()))
+        << "never quietly on a new connection";
     const auto committed = tx->commit();
     ASSERT_FALSE(committed) << "half a transaction is no transaction";
     EXPECT_TRUE(is_unavailable(committed.error())) << committed.error().message;
@@ -315,7 +329,9 @@ TEST(PostgresFailures, ATransactionWhoseBackendIsKilledFailsAndTheNextOneWorks) 
     tx.append(world.note("kept"));
   });
   EXPECT_TRUE(must(view->deployment(d.id)));
-  world.sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+  world.sql(
+      "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = "
+      "current_database() AND pid <> pg_backend_pid()");
   EXPECT_EQ(must(view->last_event()), 1) << "a view finds its way back by itself";
 }
 
@@ -323,7 +339,9 @@ TEST(PostgresFailures, ATransactionThatAskedNothingYetDoesNotMindAKilledBackend)
   World world;
   auto tx = must(world.store().begin());
   must(tx->mark());
-  world.sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+  world.sql(
+      "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = "
+      "current_database() AND pid <> pg_backend_pid()");
   EXPECT_EQ(must(tx->take_order(world.pool.id)), 1u);
   must(tx->keep());
   must(tx->commit());
@@ -336,7 +354,8 @@ TEST(PostgresFailures, ACommitOnAKilledBackendIsNoSuccess) {
   auto tx = must(world.store().begin());
   must(tx->take_order(world.pool.id));
   tx->append(world.note("never"));
-  world.sql("SELECT pg_terminate_backend(" + std::to_string(world.backend_of_the_writer()) + ", 10000)");
+  world.sql("SELECT pg_terminate_backend(" + std::to_string(world.backend_of_the_writer()) +
+            ", 10000)");
   const auto committed = tx->commit();
   ASSERT_FALSE(committed);
   EXPECT_TRUE(is_unavailable(committed.error())) << committed.error().message;
@@ -437,9 +456,11 @@ TEST(PostgresFailures, NothingThatWasAcknowledgedIsLostWhenTheServerCrashes) {
     auto tx = store.begin();
     if (!tx) return std::unexpected(tx.error());
     const std::string name = "u" + std::to_string(i);
-    const User user{UserId::make(kThen, random), name, name + "@example.org", "h", false, false, kThen, 1};
+    const User user{
+        UserId::make(kThen, random), name, name + "@example.org", "h", false, false, kThen, 1};
     if (auto made = (*tx)->insert(user); !made) return std::unexpected(made.error());
-    (*tx)->append(Event{0, kThen, std::nullopt, std::nullopt, std::nullopt, name, "a", "A", "r", "{}"});
+    (*tx)->append(
+        Event{0, kThen, std::nullopt, std::nullopt, std::nullopt, name, "a", "A", "r", "{}"});
     return (*tx)->commit();
   };
   std::int64_t acknowledged = 0;
@@ -447,7 +468,8 @@ TEST(PostgresFailures, NothingThatWasAcknowledgedIsLostWhenTheServerCrashes) {
     for (int i = 0; i < 20; ++i) EXPECT_EQ(must(add(round * 20 + i)), ++acknowledged);
     {
       auto half = must(store.begin());
-      must(half->insert(User{UserId::make(kThen, random), "half", "half@example.org", "h", false, false, kThen, 1}));
+      must(half->insert(User{UserId::make(kThen, random), "half", "half@example.org", "h", false,
+                             false, kThen, 1}));
       server.crash();
       const auto committed = half->commit();
       ASSERT_FALSE(committed);
@@ -472,7 +494,9 @@ TEST(PostgresFailures, ASnapshotWhoseServerWentAwayDoesNotGoOnWithAnotherState) 
   World world;
   auto snapshot = must(world.store().open_snapshot());
   EXPECT_EQ(must(snapshot->last_event()), 0);
-  world.sql("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+  world.sql(
+      "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = "
+      "current_database() AND pid <> pg_backend_pid()");
   World::commit(world.store(), [&](Transaction& tx) { tx.append(world.note("later")); });
   const auto after = snapshot->last_event();
   ASSERT_FALSE(after);

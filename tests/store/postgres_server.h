@@ -58,7 +58,9 @@ class PostgresServer {
     run("CREATE DATABASE " + name + " TEMPLATE " + copied_from, "postgres");
     return name;
   }
-  void drop_database(const std::string& name) const { run("DROP DATABASE " + name + " WITH (FORCE)", "postgres"); }
+  void drop_database(const std::string& name) const {
+    run("DROP DATABASE " + name + " WITH (FORCE)", "postgres");
+  }
 
  private:
   static std::string call(const std::string& arguments) {

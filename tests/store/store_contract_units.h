@@ -5,8 +5,10 @@
 namespace berth::test {
 
 TYPED_TEST_P(StoreContract, AMarkIsUndoneAloneAndItsEventsWithIt) {
-  const auto first = this->waiting("first"), second = this->waiting("second"), third = this->waiting("third");
-  Event event{0, kThen, this->lab.id, this->pool.id, std::nullopt, "test.noted", "a", "A", "r", "{}"};
+  const auto first = this->waiting("first"), second = this->waiting("second"),
+             third = this->waiting("third");
+  Event event{0,   kThen, this->lab.id, this->pool.id, std::nullopt, "test.noted",
+              "a", "A",   "r",          "{}"};
   const auto first_seq = this->commit([&](Transaction& tx) {
     must(tx.mark());
     must(tx.insert(first));
@@ -36,7 +38,8 @@ TYPED_TEST_P(StoreContract, AMarkIsUndoneAloneAndItsEventsWithIt) {
 }
 
 TYPED_TEST_P(StoreContract, ARefusedStatementIsUndoneToTheMarkAndTheRestGoesOn) {
-  const auto first = this->waiting("same"), twin = this->waiting("same"), third = this->waiting("third");
+  const auto first = this->waiting("same"), twin = this->waiting("same"),
+             third = this->waiting("third");
   this->commit([&](Transaction& tx) {
     must(tx.mark());
     must(tx.insert(first));
@@ -56,7 +59,8 @@ TYPED_TEST_P(StoreContract, ARefusedStatementIsUndoneToTheMarkAndTheRestGoesOn) 
   EXPECT_TRUE(must(this->view()->deployment(first.id)));
   EXPECT_FALSE(must(this->view()->deployment(twin.id)));
   EXPECT_TRUE(must(this->view()->deployment(third.id)));
-  EXPECT_EQ(must(this->view()->cluster(this->pool.id))->next_order, 1u) << "the undone unit had taken an order";
+  EXPECT_EQ(must(this->view()->cluster(this->pool.id))->next_order, 1u)
+      << "the undone unit had taken an order";
 }
 
 TYPED_TEST_P(StoreContract, ASnapshotIsOfTheMomentItWasOpenedAt) {
@@ -75,7 +79,8 @@ TYPED_TEST_P(StoreContract, ASnapshotIsOfTheMomentItWasOpenedAt) {
   });
   EXPECT_EQ(must(snapshot->last_event()), first);
   std::vector<DeploymentId> waiting;
-  must(snapshot->for_each_waiting(this->pool.id, [&](const WaitingRow& row) { waiting.push_back(row.id); }));
+  must(snapshot->for_each_waiting(this->pool.id,
+                                  [&](const WaitingRow& row) { waiting.push_back(row.id); }));
   EXPECT_EQ(waiting, std::vector<DeploymentId>{early.id});
   EXPECT_FALSE(must(snapshot->deployment(late.id)));
   EXPECT_EQ(must(this->view()->last_event()), first + 1) << "another view sees it";
@@ -128,14 +133,28 @@ TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
   d.ended_at = later(5);
   write(State::running, State::stopped);
 
-  ApiKey key{ApiKeyId::make(kThen, this->random), this->ada.id, "ci", "berth_key_", sha256("k"), kThen, later(9)};
-  ApiKey endless{ApiKeyId::make(later(1), this->random), this->ada.id, "ever", "berth_key_", sha256("e"), kThen, std::nullopt};
+  ApiKey key{ApiKeyId::make(kThen, this->random),
+             this->ada.id,
+             "ci",
+             "berth_key_",
+             sha256("k"),
+             kThen,
+             later(9)};
+  ApiKey endless{ApiKeyId::make(later(1), this->random),
+                 this->ada.id,
+                 "ever",
+                 "berth_key_",
+                 sha256("e"),
+                 kThen,
+                 std::nullopt};
   this->commit([&](Transaction& tx) {
     must(tx.insert(key));
     must(tx.insert(endless));
     must(tx.put_setup_token(SetupToken{sha256("s"), later(7)}));
-    tx.append(Event{0, later(8), std::nullopt, this->pool.id, d.id, "k", "a", "A", "", "{\"x\":1}"});
-    tx.append(Event{0, later(9), this->lab.id, std::nullopt, std::nullopt, "k", "a", "", "r", "{}"});
+    tx.append(
+        Event{0, later(8), std::nullopt, this->pool.id, d.id, "k", "a", "A", "", "{\"x\":1}"});
+    tx.append(
+        Event{0, later(9), this->lab.id, std::nullopt, std::nullopt, "k", "a", "", "r", "{}"});
   });
   EXPECT_EQ(must(this->view()->api_key_by_secret(sha256("k")))->expires_at, later(9));
   ASSERT_EQ(must(this->view()->api_keys(this->ada.id)).size(), 2u);
@@ -155,7 +174,8 @@ TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
   EXPECT_TRUE(must(this->view()->cluster(this->pool.id))->paused);
   EXPECT_EQ(must(this->view()->cluster_by_name(this->lab.id, "BASIN"))->version, 2);
   EXPECT_FALSE(must(this->view()->cluster_by_name(this->lab.id, "pool")));
-  this->abandon([&](Transaction& tx) { EXPECT_EQ(tx.update(changed).error().code, Code::aborted); });
+  this->abandon(
+      [&](Transaction& tx) { EXPECT_EQ(tx.update(changed).error().code, Code::aborted); });
 }
 
 TYPED_TEST_P(StoreContract, TextsThatAreNoUtf8AreNoReasonToFail) {
@@ -167,7 +187,8 @@ TYPED_TEST_P(StoreContract, TextsThatAreNoUtf8AreNoReasonToFail) {
     d.version += 1;
     d.message = "broken \xff\xc3( and \0 zero"s;
     must(tx.update(d, State::queued));
-    tx.append(Event{0, kThen, this->lab.id, std::nullopt, std::nullopt, "k", "a", "A\xed\xa0\x80\0"s, "r", "{}"});
+    tx.append(Event{0, kThen, this->lab.id, std::nullopt, std::nullopt, "k", "a",
+                    "A\xed\xa0\x80\0"s, "r", "{}"});
   });
   EXPECT_TRUE(must(this->view()->deployment(d.id))->message.starts_with("broken "));
   EXPECT_FALSE(must(this->view()->user_by_name("\xff\0"s)));
@@ -178,8 +199,11 @@ TYPED_TEST_P(StoreContract, AClusterIsRemovedWithAllThatIsOfIt) {
   EXPECT_FALSE(must(this->view()->cluster(this->pool.id)));
   EXPECT_FALSE(must(this->view()->lease(this->pool.id)));
   EXPECT_TRUE(must(this->view()->audit_ledger()).empty());
-  this->abandon([&](Transaction& tx) { EXPECT_EQ(tx.take_order(this->pool.id).error().code, Code::not_found); });
-  this->abandon([&](Transaction& tx) { EXPECT_EQ(must(tx.take_lease(this->pool.id, "s")), std::nullopt); });
+  this->abandon([&](Transaction& tx) {
+    EXPECT_EQ(tx.take_order(this->pool.id).error().code, Code::not_found);
+  });
+  this->abandon(
+      [&](Transaction& tx) { EXPECT_EQ(must(tx.take_lease(this->pool.id, "s")), std::nullopt); });
 }
 
 TYPED_TEST_P(StoreContract, AnIntactDatabaseIsFoundIntact) {

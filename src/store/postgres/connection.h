@@ -94,7 +94,7 @@ class Connection final : public sql::Connection {
   // The next answer; its end is read, too.
   Result<ResultPtr> answer();
   Result<ResultPtr> next_streamed();
-  Result<void> finish_stream();
+  void finish_stream();
   Statement& write_events_statement(std::span<const Event> events);
   [[nodiscard]] std::chrono::milliseconds patience() const;
   Error drop();

@@ -110,7 +110,7 @@ Result<std::int64_t> Statement::run() {
 }
 
 void Statement::reset() {
-  if (streamed_ && executed_) (void)connection_.finish_stream();
+  if (streamed_ && executed_) connection_.finish_stream();
   result_.reset();
   executed_ = streamed_ = false;
 }

@@ -55,6 +55,7 @@ Result<std::optional<Cluster>> Session::cluster(const ClusterId& id) {
     if (!row || !*row) return row;
     found = std::move(*row);
   }
+  if (!found) return found;
   if (auto loaded = load_nodes(*found); !loaded) return std::unexpected(std::move(loaded.error()));
   return found;
 }

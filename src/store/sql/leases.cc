@@ -53,10 +53,10 @@ Result<std::int64_t> Session::relayed() { return scalar("SELECT relayed FROM ins
 
 Result<std::string> Session::installation_secret() {
   auto q = db_->query("SELECT secret FROM installation");
-  auto secret = one<std::string>(q, [](Query& row) { return row.text(); });
-  if (!secret) return std::unexpected(std::move(secret.error()));
-  if (!*secret) return fail(Code::internal, "no_secret", "The database has no installation row.");
-  return std::move(**secret);
+  const auto row = q.step();
+  if (!row) return std::unexpected(row.error());
+  if (!*row) return fail(Code::internal, "no_secret", "The database has no installation row.");
+  return q.text();
 }
 
 Result<void> Session::keep_alive(const std::string& scheduler, const std::string& address,

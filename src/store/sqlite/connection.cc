@@ -166,7 +166,10 @@ sql::Statement& Connection::statement(const char* sql) {
 }
 
 Result<void> Connection::begin() { return sql::done(query("BEGIN IMMEDIATE").run()); }
-void Connection::rollback() { (void)execute("ROLLBACK"); }
+void Connection::rollback() {
+  // Refused only where there is nothing to undo.
+  [[maybe_unused]] const auto undone = execute("ROLLBACK");
+}
 Result<void> Connection::mark() { return sql::done(query("SAVEPOINT unit").run()); }
 Result<void> Connection::undo() {
   if (auto back = sql::done(query("ROLLBACK TO unit").run()); !back) return back;
