@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <barrier>
+#include <fstream>
 #include <functional>
 #include <mutex>
 #include <set>
@@ -488,6 +489,38 @@ TEST(PostgresFailures, NothingThatWasAcknowledgedIsLostWhenTheServerCrashes) {
   }
   EXPECT_TRUE(must(view->audit_ledger()).empty());
   EXPECT_TRUE(must(view->check_integrity()).empty());
+}
+
+TEST(PostgresFailures, DamageIsFoundAndNamed) {
+  PostgresServer server;  // its own: it is damaged
+  must(postgres::migrate(server.url()));
+  postgres::PostgresStore store(postgres::Options{server.url()});
+  World::commit(store, [&](Transaction& tx) {
+    SeededRandom random(1);
+    must(tx.insert(
+        User{UserId::make(kThen, random), "u", "u@example.org", "h", false, false, kThen, 1}));
+    tx.append(Event{0, kThen, std::nullopt, std::nullopt, std::nullopt, "k", "a", "A", "r", "{}"});
+  });
+  auto view = must(store.open_view());
+  EXPECT_EQ(must(view->check_integrity()), std::vector<std::string>{});
+  server.run("UPDATE event_counter SET value = 0");
+  EXPECT_EQ(must(view->check_integrity()),
+            std::vector<std::string>{"The event counter, 0, is behind the history."});
+  const std::string file =
+      server.folder() + "/data/" + server.run("SELECT pg_relation_filepath('users')");
+  server.stop();
+  {
+    std::fstream page(file, std::ios::in | std::ios::out | std::ios::binary);
+    page << std::string(64, 'x');  // over the header of the first page
+    ASSERT_TRUE(page.flush());
+  }
+  server.start();
+  const auto found = must(view->check_integrity());
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_TRUE(found[0].starts_with("Table users: The database failed: invalid page in block 0"))
+      << found[0];
+  const auto read = view->user_by_name("u");
+  EXPECT_TRUE(!read || *read) << "never quietly somebody who is not there";
 }
 
 TEST(PostgresFailures, ASnapshotWhoseServerWentAwayDoesNotGoOnWithAnotherState) {

@@ -41,6 +41,9 @@ class PostgresServer {
   // As a power cut would, as far as one process can: nobody is told, nothing is written any more.
   void crash() { (void)call("stop " + folder_ + " immediate"); }
 
+  void stop() { (void)call("stop " + folder_); }
+  [[nodiscard]] std::string folder() const { return folder_; }
+
   [[nodiscard]] std::string url() const { return url_; }  // of the database that is there at first
   [[nodiscard]] std::string url_of(const std::string& database) const {
     return "postgresql://berth@/" + database + "?host=" + folder_;
