@@ -158,6 +158,34 @@ TEST(PostgresSchema, TheDatabaseItselfRefusesWhatMayNeverBe) {
       << "in any case";
 }
 
+TEST(PostgresSchema, EveryRefusalOfTheServerKeepsItsMeaning) {
+  PostgresFixture world;
+  world.sql(
+      "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+      "RAISE EXCEPTION 'refused' USING ERRCODE = new.username; END $$; "
+      "CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()");
+  SeededRandom random(1);
+  const auto told = [&](const std::string& state) {
+    auto tx = must(world.store().begin());
+    const auto made = tx->insert(
+        User{UserId::make(kThen, random), state, state + "@x", "h", false, false, kThen, 1});
+    return made ? "accepted"s : made.error().reason;
+  };
+  EXPECT_EQ(told("53100"), "storage_full");         // disk_full
+  EXPECT_EQ(told("53300"), "storage_unavailable");  // too_many_connections
+  EXPECT_EQ(told("40001"), "storage_unavailable");  // serialization_failure
+  EXPECT_EQ(told("40P01"), "storage_unavailable");  // deadlock_detected
+  EXPECT_EQ(told("55P03"), "storage_unavailable");  // lock_not_available
+  EXPECT_EQ(told("57014"), "storage_unavailable");  // query_canceled
+  EXPECT_EQ(told("57P01"), "storage_unavailable");  // admin_shutdown
+  EXPECT_EQ(told("25006"), "storage_unavailable");  // read_only_sql_transaction
+  EXPECT_EQ(told("58030"), "storage_failed");       // io_error
+  EXPECT_EQ(told("XX001"), "storage_failed");       // data_corrupted
+  EXPECT_EQ(told("23514"), "ledger_refused");       // check_violation
+  EXPECT_EQ(told("23503"), "constraint");           // foreign_key_violation
+  EXPECT_EQ(told("42P01"), "storage_error");        // undefined_table
+}
+
 TEST(PostgresEncoding, WrongBytesOfTextsAreReplacedAndNothingElse) {
   const std::string fine = "plain \xC3\xA9 \xE2\x98\x83 \xF0\x9F\x98\x80";
   EXPECT_TRUE(postgres::is_clean(fine));
