@@ -1,6 +1,7 @@
 // Headers that nearly every translation unit needs; instantiation costs more than parsing, so only
 // what is widely used belongs here.
 #pragma once
+#include <fmt/format.h>
 #include <algorithm>
 #include <array>
 #include <boost/asio/awaitable.hpp>
@@ -13,7 +14,6 @@
 #include <compare>
 #include <cstdint>
 #include <expected>
-#include <fmt/format.h>
 #include <functional>
 #include <map>
 #include <memory>

@@ -24,7 +24,8 @@ int connect_to(std::uint16_t port) {
   to.sin_family = AF_INET;
   to.sin_port = htons(port);
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) throw std::runtime_error("cannot connect");
+  if (fd < 0 || connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0)
+    throw std::runtime_error("cannot connect");
   const int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   return fd;
@@ -36,7 +37,8 @@ std::size_t answer_length(std::string_view bytes) {
   if (head == std::string_view::npos) return 0;
   const auto at = bytes.substr(0, head).find("Content-Length: ");
   std::size_t length = 0;
-  if (at != std::string_view::npos) std::from_chars(bytes.data() + at + 16, bytes.data() + head, length);
+  if (at != std::string_view::npos)
+    std::from_chars(bytes.data() + at + 16, bytes.data() + head, length);
   return head + 4 + length;
 }
 
@@ -68,10 +70,12 @@ double LoadResult::quantile_ms(double q) const {
   return latency_ms[std::clamp<std::size_t>(rank, 1, latency_ms.size()) - 1];
 }
 
-std::string http_request(const std::string& method, const std::string& path, const std::string& token, const std::string& body) {
+std::string http_request(const std::string& method, const std::string& path,
+                         const std::string& token, const std::string& body) {
   std::string out = fmt::format("{} {} HTTP/1.1\r\nHost: localhost\r\n", method, path);
   if (!token.empty()) out += fmt::format("Authorization: Bearer {}\r\n", token);
-  if (!body.empty()) out += fmt::format("Content-Type: application/json\r\nContent-Length: {}\r\n", body.size());
+  if (!body.empty())
+    out += fmt::format("Content-Type: application/json\r\nContent-Length: {}\r\n", body.size());
   if (body.empty() && method != "GET") out += "Content-Length: 0\r\n";
   return out + "\r\n" + body;
 }
@@ -83,7 +87,9 @@ LoadResult run_load(const LoadPlan& plan) {
   std::uint64_t sent = 0;
   const auto began = Clock::now();
   const auto until = plan.duration.count() > 0 ? began + plan.duration : Clock::time_point::max();
-  const auto go_on = [&] { return plan.requests == 0 ? Clock::now() < until : sent < plan.requests; };
+  const auto go_on = [&] {
+    return plan.requests == 0 ? Clock::now() < until : sent < plan.requests;
+  };
   std::size_t in_flight = 0;
   const auto fire = [&](Lane& lane) {
     lane.sent = Clock::now();
@@ -109,7 +115,8 @@ LoadResult run_load(const LoadPlan& plan) {
       lane.in.append(buffer.data(), static_cast<std::size_t>(got));
       const auto length = answer_length(lane.in);
       if (length == 0 || lane.in.size() < length) continue;
-      out.latency_ms.push_back(std::chrono::duration<float, std::milli>(Clock::now() - lane.sent).count());
+      out.latency_ms.push_back(
+          std::chrono::duration<float, std::milli>(Clock::now() - lane.sent).count());
       ++out.answered;
       if (status_of(lane.in) >= 400) ++out.refused;
       if (plan.body) plan.body(std::string_view(lane.in).substr(lane.in.find("\r\n\r\n") + 4));
@@ -148,7 +155,8 @@ std::pair<int, std::string> Wire::call(const std::string& request) {
     if (piece.empty()) throw std::runtime_error("no answer");
     in += piece;
     const auto length = answer_length(in);
-    if (length > 0 && in.size() >= length) return {status_of(in), in.substr(in.find("\r\n\r\n") + 4)};
+    if (length > 0 && in.size() >= length)
+      return {status_of(in), in.substr(in.find("\r\n\r\n") + 4)};
   }
 }
 

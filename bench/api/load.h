@@ -1,4 +1,5 @@
-// A closed-loop HTTP load generator on one thread: N kept connections, each with one request in flight.
+// A closed-loop HTTP load generator on one thread: N kept connections, each with one request in
+// flight.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -13,7 +14,9 @@ struct LoadResult {
   std::uint64_t answered = 0;
   std::uint64_t refused = 0;      // status 400 or more
   std::vector<float> latency_ms;  // sorted
-  [[nodiscard]] double rate() const { return seconds > 0 ? static_cast<double>(answered) / seconds : 0; }
+  [[nodiscard]] double rate() const {
+    return seconds > 0 ? static_cast<double>(answered) / seconds : 0;
+  }
   [[nodiscard]] double quantile_ms(double q) const;
 };
 
@@ -31,10 +34,11 @@ struct LoadPlan {
 // Throws std::runtime_error when a connection breaks.
 LoadResult run_load(const LoadPlan& plan);
 
-[[nodiscard]] std::string http_request(const std::string& method, const std::string& path, const std::string& token,
-                                       const std::string& body = "");
+[[nodiscard]] std::string http_request(const std::string& method, const std::string& path,
+                                       const std::string& token, const std::string& body = "");
 
-// A blocking connection for one request at a time, without anything that costs more than a system call.
+// A blocking connection for one request at a time, without anything that costs more than a system
+// call.
 class Wire {
  public:
   explicit Wire(std::uint16_t port);

@@ -30,7 +30,8 @@ std::uint16_t free_port() {
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof at;
-  if (bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 || getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) != 0) {
+  if (bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 ||
+      getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size) != 0) {
     throw std::runtime_error("no free port");
   }
   close(fd);
@@ -48,8 +49,9 @@ bool ready(std::uint16_t port) {
 }  // namespace
 
 ServerProcess::ServerProcess(std::string program, std::string data_dir) : port_(free_port()) {
-  std::vector<std::string> words{std::move(program), "serve", "--listen", fmt::format("127.0.0.1:{}", port_),
-                                 "--data-dir", data_dir, "--rate-limit", "off"};
+  std::vector<std::string> words{
+      std::move(program), "serve",  "--listen",     fmt::format("127.0.0.1:{}", port_),
+      "--data-dir",       data_dir, "--rate-limit", "off"};
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -57,14 +59,18 @@ ServerProcess::ServerProcess(std::string program, std::string data_dir) : port_(
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
   const auto began = std::chrono::steady_clock::now();
-  if (posix_spawn(&pid_, argv[0], &files, nullptr, argv.data(), environ) != 0) throw std::runtime_error("cannot start " + words[0]);
+  if (posix_spawn(&pid_, argv[0], &files, nullptr, argv.data(), environ) != 0)
+    throw std::runtime_error("cannot start " + words[0]);
   posix_spawn_file_actions_destroy(&files);
   while (!ready(port_)) {
-    if (std::chrono::steady_clock::now() - began > std::chrono::seconds(60)) throw std::runtime_error("the server did not get ready");
-    if (waitpid(pid_, nullptr, WNOHANG) == pid_) throw std::runtime_error("the server ended at once");
+    if (std::chrono::steady_clock::now() - began > std::chrono::seconds(60))
+      throw std::runtime_error("the server did not get ready");
+    if (waitpid(pid_, nullptr, WNOHANG) == pid_)
+      throw std::runtime_error("the server ended at once");
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  ready_after_ = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
+  ready_after_ = std::chrono::duration_cast<std::chrono::microseconds>(
+      std::chrono::steady_clock::now() - began);
 }
 
 ServerProcess::~ServerProcess() {
@@ -82,7 +88,8 @@ std::int64_t ServerProcess::resident_bytes() const {
 
 TemporaryDirectory::TemporaryDirectory(const std::string& parent) {
   std::string name = parent + "/berth-bench-XXXXXX";
-  if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make a directory in " + parent);
+  if (mkdtemp(name.data()) == nullptr)
+    throw std::runtime_error("cannot make a directory in " + parent);
   path_ = name;
 }
 TemporaryDirectory::~TemporaryDirectory() {

@@ -13,27 +13,42 @@ namespace {
 
 constexpr std::string_view kServe = "/serve/";
 
-std::string_view bearer_of(const net::Request& request) {
-  const auto header = net::find_header(request.headers, "Authorization");
-  constexpr std::string_view kScheme = "bearer ";
-  if (header.size() <= kScheme.size()) return {};
-  for (std::size_t i = 0; i < kScheme.size(); ++i) {
-    const char c = header[i];
-    if ((c >= 'A' && c <= 'Z' ? c + 32 : c) != kScheme[i]) return {};
+// The stable word for what was refused before there was a request.
+std::string_view reason_of(int status) {
+  switch (status) {
+    case 408:
+      return "request_timeout";
+    case 413:
+      return "content_too_large";
+    case 414:
+      return "uri_too_long";
+    case 431:
+      return "headers_too_large";
+    case 500:
+      return "internal";
+    case 503:
+      return "overloaded";
+    case 505:
+      return "http_version_not_supported";
+    default:
+      return "malformed_request";
   }
-  return header.substr(kScheme.size());
 }
 
 bool is_request_id(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
   });
 }
 
 }  // namespace
 
 Api::Api(Services services, ApiOptions options)
-    : services_(services), options_(std::move(options)), limiter_(options_.rate), metrics_(BERTH_VERSION) {
+    : services_(services),
+      options_(std::move(options)),
+      limiter_(options_.rate),
+      metrics_(BERTH_VERSION) {
   std::array<std::uint8_t, 8> seed{};
   services_.random.fill(seed);
   std::uint64_t first = 0;
@@ -60,10 +75,11 @@ net::BodyPolicy Api::body_policy(const net::Request& head) {
 }
 
 net::Response Api::refuse(int status, std::string_view why) {
-  net::Response out = problem(status, status == 500 ? "internal" : "bad_request", std::string(why), "", "");
-  Context none;
-  none.request_id = "none";
-  finish(out, none);
+  Context context;
+  context.request_id = request_id_of(context.request);
+  net::Response out =
+      problem(status, std::string(reason_of(status)), std::string(why), "", context.request_id);
+  finish(out, context);
   return out;
 }
 
@@ -82,11 +98,12 @@ std::string Api::request_id_of(const net::Request& request) {
 }
 
 Result<std::optional<Caller>> Api::caller_of(const Context& context) {
-  const auto token = bearer_of(context.request);
+  const auto token = context.bearer();
   if (token.empty()) return std::optional<Caller>{};
   auto principal = services_.accounts.authenticate(token);
   if (!principal) {
-    if (principal.error().code == Code::unauthenticated) metrics_.auth_failure(principal.error().reason);
+    if (principal.error().code == Code::unauthenticated)
+      metrics_.auth_failure(principal.error().reason);
     return std::unexpected(std::move(principal.error()));
   }
   return Caller{std::move(*principal), context.request_id, context.request.peer};
@@ -99,8 +116,10 @@ Result<void> Api::check_query(Context& context, const Route& route) {
   context.query = std::move(*parsed);
   for (std::size_t i = 0; i < context.query.size(); ++i) {
     const auto& name = context.query[i].first;
-    const bool known = std::any_of(route.query.begin(), route.query.end(), [&](const auto& p) { return p.name == name; });
-    if (!known) return fail_field(name, "unknown_parameter", "This route has no such query parameter.");
+    const bool known = std::any_of(route.query.begin(), route.query.end(),
+                                   [&](const auto& p) { return p.name == name; });
+    if (!known)
+      return fail_field(name, "unknown_parameter", "This route has no such query parameter.");
     for (std::size_t j = 0; j < i; ++j) {
       if (context.query[j].first == name) return fail_field(name, "duplicate", "Give it once.");
     }
@@ -114,9 +133,12 @@ Task<net::Response> Api::answer(Context& context, std::size_t& index) {
   auto match = router_->find(context.request.method, path);
   if (!match.route) {
     if (!match.path_known) {
-      co_return problem(404, "no_such_route", "There is nothing here; /openapi.json lists every route.", path, context.request_id);
+      co_return problem(404, "no_such_route",
+                        "There is nothing here; /openapi.json lists every route.", path,
+                        context.request_id);
     }
-    auto refused = problem(405, "method_not_allowed", "This path takes: " + match.allow + ".", path, context.request_id);
+    auto refused = problem(405, "method_not_allowed", "This path takes: " + match.allow + ".", path,
+                           context.request_id);
     refused.headers.push_back({"Allow", match.allow});
     co_return refused;
   }
@@ -137,20 +159,40 @@ Task<net::Response> Api::answer(Context& context, std::size_t& index) {
   }
   const auto key = context.caller ? std::hash<UserId>{}(context.caller->principal.user)
                                   : std::hash<std::string>{}(context.request.peer);
-  const auto verdict = limiter_.take(key, std::chrono::steady_clock::now());
+  // Whoever watches over the server is never turned away.
+  const bool limited = route.operation != Operation::health_read || path.starts_with("/api/");
+  const auto verdict =
+      limited ? limiter_.take(key, std::chrono::steady_clock::now()) : RateLimiter::Verdict{};
+  if (limited && limiter_.rules().per_second > 0) {
+    context.rate_policy = fmt::format("\"default\";q={};w=1", limiter_.rules().per_second);
+    context.rate_left =
+        fmt::format("\"default\";r={};t={}", verdict.remaining, verdict.reset.count());
+  }
   if (!verdict.allowed) {
     metrics_.rate_limited();
-    Error error{Code::resource_exhausted, "quota_exceeded", "Too many requests; slow down.", {}, std::chrono::seconds(1)};
+    Error error{Code::resource_exhausted,
+                "quota_exceeded",
+                "Too many requests; slow down.",
+                {},
+                std::chrono::seconds(1)};
     co_return problem(error, path, context.request_id);
   }
-  if (auto fine = check_query(context, route); !fine) co_return problem(fine.error(), path, context.request_id);
-  if (!route.has_body && !context.request.body.empty() && context.request.method != "GET" && context.request.body != "{}") {
-    co_return problem(400, "unexpected_body", "This route takes no body.", path, context.request_id);
+  if (auto fine = check_query(context, route); !fine)
+    co_return problem(fine.error(), path, context.request_id);
+  if (!route.has_body && !context.request.body.empty() && context.request.method != "GET" &&
+      context.request.body != "{}") {
+    co_return problem(400, "unexpected_body", "This route takes no body.", path,
+                      context.request_id);
   }
   auto response = co_await route.handle(context);
-  if (limiter_.rules().per_second > 0) {
-    response.headers.push_back({"RateLimit-Policy", fmt::format("\"default\";q={};w=1", limiter_.rules().per_second)});
-    response.headers.push_back({"RateLimit", fmt::format("\"default\";r={};t={}", verdict.remaining, verdict.reset.count())});
+  const auto etag = net::find_header(response.headers, "ETag");
+  const auto known = net::find_header(context.request.headers, "If-None-Match");
+  if (route.method == "GET" && response.status == 200 && !etag.empty() && !known.empty() &&
+      matches_any(known, etag)) {
+    net::Response unchanged;
+    unchanged.status = 304;
+    unchanged.headers.push_back({"ETag", std::string(etag)});
+    co_return unchanged;
   }
   co_return response;
 }
@@ -158,9 +200,15 @@ Task<net::Response> Api::answer(Context& context, std::size_t& index) {
 void Api::finish(net::Response& response, const Context& context) const {
   auto& headers = response.headers;
   headers.push_back({"X-Request-Id", context.request_id});
-  if (context.request.path().starts_with(kServe) && response.status < 500) return;  // the model's own answer
+  if (!context.rate_policy.empty()) {
+    headers.push_back({"RateLimit-Policy", context.rate_policy});
+    headers.push_back({"RateLimit", context.rate_left});
+  }
+  if (context.forwarded) return;
   headers.push_back({"X-Content-Type-Options", "nosniff"});
   headers.push_back({"Referrer-Policy", "no-referrer"});
+  headers.push_back({"Cross-Origin-Opener-Policy", "same-origin"});
+  headers.push_back({"Cross-Origin-Resource-Policy", "same-origin"});
   if (!net::has_header(headers, "Cache-Control")) headers.push_back({"Cache-Control", "no-store"});
   if (!net::has_header(headers, "Content-Security-Policy")) {
     headers.push_back({"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"});
@@ -177,8 +225,9 @@ Task<net::Response> Api::handle(net::Request request) {
   finish(response, context);
   metrics_.observe(route, response.status, std::chrono::steady_clock::now() - began);
   if (response.status >= 500 && response.status != 503) {
-    log_error("request failed", fmt::format("{} {} {} {}", context.request_id, context.request.method,
-                                            context.request.path(), response.status));
+    log_error("request failed",
+              fmt::format("{} {} {} {}", context.request_id, context.request.method,
+                          context.request.path(), response.status));
   }
   co_return response;
 }

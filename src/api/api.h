@@ -76,7 +76,8 @@ void add_account_routes(std::vector<Route>& table, const Services& services);
 void add_organization_routes(std::vector<Route>& table, const Services& services);
 void add_cluster_routes(std::vector<Route>& table, const Services& services);
 void add_deployment_routes(std::vector<Route>& table, const Services& services);
-void add_watch_routes(std::vector<Route>& table, const Services& services, std::chrono::milliseconds bookmark);
+void add_watch_routes(std::vector<Route>& table, const Services& services,
+                      std::chrono::milliseconds bookmark);
 
 void add_operation_routes(std::vector<Route>& table, const Services& services, Metrics& metrics,
                           const std::atomic<bool>& draining, const std::string& openapi);

@@ -1,3 +1,8 @@
+#include <fmt/format.h>
+
+#include <cinttypes>
+#include <cstdio>
+
 #include "api/api.h"
 #include "api/page.h"
 #include "api/schemas.h"
@@ -14,7 +19,8 @@ Reply<ClusterView> cluster_reply(const Cluster& c, int status) {
 
 Result<ClusterWish> wish_of(CreateClusterRequest body) {
   if (body.resources && body.nodes) {
-    return fail_field("/nodes", "conflict", "Give either 'resources' (one node) or 'nodes', not both.");
+    return fail_field("/nodes", "conflict",
+                      "Give either 'resources' (one node) or 'nodes', not both.");
   }
   ClusterWish wish;
   wish.organization = body.organization_id;
@@ -25,9 +31,22 @@ Result<ClusterWish> wish_of(CreateClusterRequest body) {
   if (body.nodes) wish.nodes = from_body(*body.nodes);
   const bool nothing = !body.resources && !body.nodes;
   if (nothing && body.runtime.kind == RuntimeKind::simulated) {
-    return fail_field("/resources", "required", "A simulated cluster needs 'resources' or 'nodes'.");
+    return fail_field("/resources", "required",
+                      "A simulated cluster needs 'resources' or 'nodes'.");
   }
   return wish;
+}
+
+// A place in the queue is named by what stands there, not by its number, which changes while one
+// reads.
+Result<std::optional<QueuePlace>> queue_place(const Context& c) {
+  auto text = c.cursor();
+  if (!text) return std::unexpected(std::move(text.error()));
+  if (!*text) return std::optional<QueuePlace>{};
+  QueuePlace place;
+  if (std::sscanf((*text)->c_str(), "queue %d %" SCNu64, &place.band, &place.order) != 2)
+    return Context::bad_cursor();
+  return std::optional(place);
 }
 
 using ClusterAnswer = Task<Result<Reply<ClusterView>>>;
@@ -36,32 +55,35 @@ void add_reading(std::vector<Route>& table, Clusters& clusters) {
   auto params = kPageParams;
   params.push_back({"organization_id", "Only of this organization."});
   table.push_back(typed<NoBody, Page<ClusterView>>(
-      {"GET", "/api/v1/clusters", Operation::cluster_list, "listClusters", "Clusters", "List clusters", params},
+      {"GET", "/api/v1/clusters", Operation::cluster_list, "listClusters", "Clusters",
+       "List clusters", params},
       [&clusters](Context& c) -> Task<Result<Reply<Page<ClusterView>>>> {
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
         auto org = c.query_id<OrganizationId>("organization_id");
         if (!org) co_return std::unexpected(std::move(org.error()));
-        auto after = c.query_id<ClusterId>("cursor");
+        auto after = c.cursor_id<ClusterId>();
         if (!after) co_return std::unexpected(std::move(after.error()));
         auto rows = clusters.list(c.who(), *org, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
-        co_return reply(page_of<ClusterView>(*rows, *limit, [](const Cluster& row) { return row.id.str(); }));
+        co_return reply(
+            page_of<ClusterView>(*rows, *limit, [](const Cluster& row) { return row.id.str(); }));
       }));
 
-  table.push_back(typed<NoBody, ClusterView>(
-      {"GET", "/api/v1/clusters/{cluster_id}", Operation::cluster_read, "getCluster", "Clusters", "Get a cluster"},
-      [&clusters](Context& c) -> ClusterAnswer {
-        auto id = c.id<ClusterId>("cluster_id", "cluster");
-        if (!id) co_return std::unexpected(std::move(id.error()));
-        auto found = clusters.get(c.who(), *id, Operation::cluster_read);
-        if (!found) co_return std::unexpected(std::move(found.error()));
-        co_return cluster_reply(**found, 200);
-      }));
+  table.push_back(
+      typed<NoBody, ClusterView>({"GET", "/api/v1/clusters/{cluster_id}", Operation::cluster_read,
+                                  "getCluster", "Clusters", "Get a cluster"},
+                                 [&clusters](Context& c) -> ClusterAnswer {
+                                   auto id = c.id<ClusterId>("cluster_id", "cluster");
+                                   if (!id) co_return std::unexpected(std::move(id.error()));
+                                   auto found = clusters.get(c.who(), *id, Operation::cluster_read);
+                                   if (!found) co_return std::unexpected(std::move(found.error()));
+                                   co_return cluster_reply(**found, 200);
+                                 }));
 
   table.push_back(typed<NoBody, ClusterStatusView>(
-      {"GET", "/api/v1/clusters/{cluster_id}/status", Operation::cluster_status, "getClusterStatus", "Clusters",
-       "Capacity, reservations, queue lengths and runtime health"},
+      {"GET", "/api/v1/clusters/{cluster_id}/status", Operation::cluster_status, "getClusterStatus",
+       "Clusters", "Capacity, reservations, queue lengths and runtime health"},
       [&clusters](Context& c) -> Task<Result<Reply<ClusterStatusView>>> {
         auto id = c.id<ClusterId>("cluster_id", "cluster");
         if (!id) co_return std::unexpected(std::move(id.error()));
@@ -71,52 +93,65 @@ void add_reading(std::vector<Route>& table, Clusters& clusters) {
       }));
 
   const std::vector<QueryParam> queue_params{
-      {"limit", "Entries on a page.", R"({"type":"integer","minimum":1,"maximum":1000,"default":50})"},
-      {"cursor", "'next' of the page before: the position to go on from."}};
+      {"limit", "Entries on a page.",
+       R"({"type":"integer","minimum":1,"maximum":1000,"default":50})"},
+      {"cursor", "'next' of the page before."}};
   table.push_back(typed<NoBody, Page<QueueItemView>>(
-      {"GET", "/api/v1/clusters/{cluster_id}/queue", Operation::cluster_queue, "getClusterQueue", "Clusters",
-       "Who waits, in the order of consideration, and why", queue_params},
+      {"GET", "/api/v1/clusters/{cluster_id}/queue", Operation::cluster_queue, "getClusterQueue",
+       "Clusters", "Who waits, in the order of consideration, and why", queue_params},
       [&clusters](Context& c) -> Task<Result<Reply<Page<QueueItemView>>>> {
         auto id = c.id<ClusterId>("cluster_id", "cluster");
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit(1000);
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto from = c.query_int("cursor", 1, INT64_MAX);
-        if (!from) co_return std::unexpected(std::move(from.error()));
-        const auto position = static_cast<std::size_t>(from->value_or(1));
-        auto rows = co_await clusters.queue(c.who(), *id, position, *limit + 1);
+        auto after = queue_place(c);
+        if (!after) co_return std::unexpected(std::move(after.error()));
+        auto rows = co_await clusters.queue(c.who(), *id, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
-        co_return reply(page_of<QueueItemView>(*rows, *limit, [&](const QueueItem&) {
-          return std::to_string(position + *limit);
+        co_return reply(page_of<QueueItemView>(*rows, *limit, [](const QueueItem& item) {
+          const QueuePlace place = place_of(item.entry);
+          return fmt::format("queue {} {}", place.band, place.order);
         }));
       }));
 }
 
 void add_changing(std::vector<Route>& table, Clusters& clusters) {
   table.push_back(typed<CreateClusterRequest, ClusterView>(
-      {"POST", "/api/v1/clusters", Operation::cluster_create, "createCluster", "Clusters", "Create a cluster", {}, 201},
+      {"POST",
+       "/api/v1/clusters",
+       Operation::cluster_create,
+       "createCluster",
+       "Clusters",
+       "Create a cluster",
+       {},
+       201},
       [&clusters](Context& c, CreateClusterRequest body) -> ClusterAnswer {
         auto wish = wish_of(std::move(body));
         if (!wish) co_return std::unexpected(std::move(wish.error()));
         auto key = c.idempotency();
         if (!key) co_return std::unexpected(std::move(key.error()));
-        std::function<StoredReply(const Cluster&)> render = [](const Cluster& made) { return stored(cluster_reply(made, 201)); };
-        auto made = co_await clusters.create(c.who(), std::move(*wish), std::move(*key), std::move(render));
+        std::function<StoredReply(const Cluster&)> render = [](const Cluster& made) {
+          return stored(cluster_reply(made, 201));
+        };
+        auto made =
+            co_await clusters.create(c.who(), std::move(*wish), std::move(*key), std::move(render));
         if (!made) co_return std::unexpected(std::move(made.error()));
-        if (auto* replay = std::get_if<StoredReply>(&*made)) co_return Reply<ClusterView>{std::move(*replay)};
+        if (auto* replay = std::get_if<StoredReply>(&*made))
+          co_return Reply<ClusterView>{std::move(*replay)};
         co_return cluster_reply(std::get<Cluster>(*made), 201);
       }));
 
   table.push_back(typed<UpdateClusterRequest, ClusterView>(
-      {"PATCH", "/api/v1/clusters/{cluster_id}", Operation::cluster_update, "updateCluster", "Clusters",
-       "Rename a cluster or change its capacity"},
+      {"PATCH", "/api/v1/clusters/{cluster_id}", Operation::cluster_update, "updateCluster",
+       "Clusters", "Rename a cluster or change its capacity"},
       [&clusters](Context& c, UpdateClusterRequest body) -> ClusterAnswer {
         auto id = c.id<ClusterId>("cluster_id", "cluster");
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto version = c.if_match();
         if (!version) co_return std::unexpected(std::move(version.error()));
         if (body.resources && body.nodes) {
-          co_return fail_field("/nodes", "conflict", "Give either 'resources' (one node) or 'nodes', not both.");
+          co_return fail_field("/nodes", "conflict",
+                               "Give either 'resources' (one node) or 'nodes', not both.");
         }
         ClusterPatch patch;
         patch.name = body.name;
@@ -130,7 +165,8 @@ void add_changing(std::vector<Route>& table, Clusters& clusters) {
 
   for (const bool paused : {true, false}) {
     table.push_back(typed<NoBody, ClusterView>(
-        {"POST", paused ? "/api/v1/clusters/{cluster_id}/pause" : "/api/v1/clusters/{cluster_id}/resume",
+        {"POST",
+         paused ? "/api/v1/clusters/{cluster_id}/pause" : "/api/v1/clusters/{cluster_id}/resume",
          Operation::cluster_pause, paused ? "pauseCluster" : "resumeCluster", "Clusters",
          paused ? "Let nothing start; what runs goes on" : "Let deployments start again"},
         [&clusters, paused](Context& c) -> ClusterAnswer {
@@ -143,8 +179,8 @@ void add_changing(std::vector<Route>& table, Clusters& clusters) {
   }
 
   table.push_back(typed<NoBody, NoContent>(
-      {"DELETE", "/api/v1/clusters/{cluster_id}", Operation::cluster_delete, "deleteCluster", "Clusters",
-       "Delete a cluster on which nothing waits or runs"},
+      {"DELETE", "/api/v1/clusters/{cluster_id}", Operation::cluster_delete, "deleteCluster",
+       "Clusters", "Delete a cluster on which nothing waits or runs"},
       [&clusters](Context& c) -> Task<Result<Reply<NoContent>>> {
         auto id = c.id<ClusterId>("cluster_id", "cluster");
         if (!id) co_return std::unexpected(std::move(id.error()));

@@ -17,6 +17,13 @@ Resources taken(const Resources& capacity, const Resources& free) {
   return minus(capacity, free).value_or(Resources{});
 }
 
+ForecastView forecast_of(const std::optional<Timestamp>& latest) {
+  ForecastView out;
+  if (latest) out.method = "from_runtime_limits";
+  out.latest = latest;
+  return out;
+}
+
 NodeStatusView view(const NodeState& n) {
   NodeStatusView out;
   out.name = n.node.name;
@@ -25,7 +32,8 @@ NodeStatusView view(const NodeState& n) {
   out.reserved = to_body(taken(n.node.capacity, n.free));
   out.available = to_body(n.free);
   for (std::size_t i = 0; i < n.gpu_free_milli.size(); ++i) {
-    out.gpus.push_back({static_cast<std::int32_t>(i), Gpu{kGpuDevice - n.gpu_free_milli[i]}, Gpu{n.gpu_free_milli[i]}});
+    out.gpus.push_back({static_cast<std::int32_t>(i), Gpu{kGpuDevice - n.gpu_free_milli[i]},
+                        Gpu{n.gpu_free_milli[i]}});
   }
   out.running = n.active;
   return out;
@@ -47,18 +55,22 @@ UserView view(const User& u) { return {u.id, u.username, u.email, u.is_admin, u.
 TokenView view(const Login& l) {
   return {l.access_token, "Bearer", l.expires_in.count(), l.refresh_token, view(l.user)};
 }
-KeyView view(const ApiKey& k) { return {k.id, k.name, k.prefix, std::nullopt, k.created_at, k.expires_at}; }
+KeyView view(const ApiKey& k) {
+  return {k.id, k.name, k.prefix, std::nullopt, k.created_at, k.expires_at};
+}
 KeyView view(const NewKey& k) {
   KeyView out = view(k.key);
   out.key = k.secret;
   return out;
 }
 OrganizationBody view(const OrganizationView& o) {
-  return {o.organization.id, o.organization.name, o.role, o.organization.created_at, o.organization.version};
+  return {o.organization.id, o.organization.name, o.role, o.organization.created_at,
+          o.organization.version};
 }
 MemberView view(const Member& m) { return {m.user, m.username, m.email, m.role, m.joined_at}; }
 InviteView view(const Invite& i) {
-  return {i.id, std::nullopt, i.prefix, i.role, i.max_uses, i.uses, i.created_at, i.expires_at, i.revoked_at};
+  return {i.id,   std::nullopt, i.prefix,     i.role,      i.max_uses,
+          i.uses, i.created_at, i.expires_at, i.revoked_at};
 }
 InviteView view(const NewInvite& i) {
   InviteView out = view(i.invite);
@@ -112,6 +124,7 @@ QueueItemView view(const QueueItem& i) {
   out.needs_action = needs_action(i.entry.reason);
   out.queued_at = i.queued_at;
   out.retry_at = i.retry_at;
+  out.forecast = forecast_of(i.latest_start);
   return out;
 }
 
@@ -140,7 +153,8 @@ DeploymentView view(const Deployment& d) {
   if (d.spec.max_run_time) out.max_run_time = seconds_of(*d.spec.max_run_time);
   out.access = d.spec.access;
   if (d.spec.simulation) {
-    out.simulate = SimulateBody{seconds_of(d.spec.simulation->duration), d.spec.simulation->exit_code};
+    out.simulate =
+        SimulateBody{seconds_of(d.spec.simulation->duration), d.spec.simulation->exit_code};
   }
   out.labels = d.spec.labels;
   out.attempt = d.attempt;
@@ -165,8 +179,8 @@ DeploymentView view(const Deployment& d) {
 }
 
 EventView view(const Event& e) {
-  return {e.seq,   e.at,         e.kind,       e.organization,       e.cluster, e.deployment,
-          e.actor, e.actor_name, e.request_id, json::RawJson{e.data}};
+  return {e.seq,        e.at,    e.kind,       e.organization, e.cluster,
+          e.deployment, e.actor, e.actor_name, e.request_id,   json::RawJson{e.data}};
 }
 
 ExplanationView view(const WaitExplanation& w) {
@@ -178,10 +192,13 @@ ExplanationView view(const WaitExplanation& w) {
   const Explanation& e = *w.detail;
   out.reason = e.reason;
   out.needs_action = needs_action(e.reason);
+  out.forecast = forecast_of(w.latest_start);
   out.all_reasons = e.all;
-  out.position = e.position;
-  out.ahead_high = e.ahead_high;
-  out.ahead_low = e.ahead_low;
+  if (e.position > 0) {  // in back-off it stands in no line
+    out.position = e.position;
+    out.ahead_high = e.ahead_high;
+    out.ahead_low = e.ahead_low;
+  }
   if (!e.nearest_node.empty()) {
     out.nearest_node = e.nearest_node;
     out.missing = to_body(e.missing);
@@ -189,7 +206,8 @@ ExplanationView view(const WaitExplanation& w) {
   out.free_total = to_body(e.free_total);
   out.largest_hole = to_body(e.largest_hole);
   if (e.would_fit) out.would_start_now = to_body(*e.would_fit);
-  if (e.too_large) out.largest_possible = TooLargeView{to_body(e.too_large->largest), e.too_large->node};
+  if (e.too_large)
+    out.largest_possible = TooLargeView{to_body(e.too_large->largest), e.too_large->node};
   return out;
 }
 
@@ -208,7 +226,8 @@ DeploymentWish wish_of(CreateDeploymentRequest r) {
   if (r.readiness) {
     s.readiness.path = r.readiness->path.value_or("");
     if (r.readiness->timeout) {
-      s.readiness.timeout = std::chrono::ceil<std::chrono::seconds>(millis_of(*r.readiness->timeout));
+      s.readiness.timeout =
+          std::chrono::ceil<std::chrono::seconds>(millis_of(*r.readiness->timeout));
     }
   }
   const RestartBody restart = r.restart.value_or(RestartBody{});
@@ -219,8 +238,9 @@ DeploymentWish wish_of(CreateDeploymentRequest r) {
   if (r.max_run_time) s.max_run_time = millis_of(*r.max_run_time);
   s.access = r.access;
   if (r.simulate) {
-    s.simulation = Simulation{r.simulate->duration ? millis_of(*r.simulate->duration) : milliseconds(0),
-                              r.simulate->exit_code};
+    s.simulation =
+        Simulation{r.simulate->duration ? millis_of(*r.simulate->duration) : milliseconds(0),
+                   r.simulate->exit_code};
   }
   s.labels = std::move(r.labels);
   return wish;

@@ -1,4 +1,5 @@
-// /serve/{organization}/{deployment}/...: forwards to the instance that is ready, streaming both ways.
+// /serve/{organization}/{deployment}/...: forwards to the instance that is ready, streaming both
+// ways.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,16 +16,28 @@ constexpr std::string_view kPrefix = "/serve/";
 
 bool same(std::string_view a, std::string_view b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-    const auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    return low(x) == low(y);
-  });
+           const auto low = [](char c) {
+             return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+           };
+           return low(x) == low(y);
+         });
 }
 
 // Headers about one connection, and our own credentials: none of the model's business.
 bool forwarded(std::string_view name, std::string_view connection) {
-  static constexpr std::array kDropped{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
-                                       "te", "trailer", "transfer-encoding", "upgrade", "proxy-connection",
-                                       "authorization", "cookie", "host", "expect"};
+  static constexpr std::array kDropped{"connection",
+                                       "keep-alive",
+                                       "proxy-authenticate",
+                                       "proxy-authorization",
+                                       "te",
+                                       "trailer",
+                                       "transfer-encoding",
+                                       "upgrade",
+                                       "proxy-connection",
+                                       "authorization",
+                                       "cookie",
+                                       "host",
+                                       "expect"};
   for (const auto* dropped : kDropped) {
     if (same(name, dropped)) return false;
   }
@@ -68,8 +81,11 @@ Result<std::optional<Target>> target_of(std::string_view target) {
 // While there is nobody to forward to: why, and when to ask again.
 net::Response not_ready(const Deployment& d, const Context& c, std::string_view why) {
   const bool over = is_terminal(d.state);
-  Error error{over ? Code::failed_precondition : Code::unavailable, over ? "not_running" : "not_ready",
-              fmt::format("{} is {}. {}", d.name, to_text(d.state), why), {}, std::chrono::seconds(2)};
+  Error error{over ? Code::failed_precondition : Code::unavailable,
+              over ? "not_running" : "not_ready",
+              fmt::format("{} is {}. {}", d.name, to_text(d.state), why),
+              {},
+              std::chrono::seconds(2)};
   if (d.state == State::starting) error.retry_after = std::chrono::seconds(1);
   auto out = problem(error, c.request.path(), c.request_id);
   return out;
@@ -98,7 +114,8 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
   if (!found) co_return refused(found.error());
   const Deployment& d = **found;
   if (!d.spec.port) {
-    co_return problem(404, "no_endpoint", fmt::format("{} serves nothing: it was submitted without a 'port'.", d.name),
+    co_return problem(404, "no_endpoint",
+                      fmt::format("{} serves nothing: it was submitted without a 'port'.", d.name),
                       c.request.path(), c.request_id);
   }
   if (d.state != State::running || d.endpoint.empty()) {
@@ -121,8 +138,11 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
   request.headers.push_back({"Host", d.endpoint});
   request.headers.push_back({"X-Forwarded-For", c.request.peer});
   request.headers.push_back({"X-Forwarded-Proto", "http"});
-  request.headers.push_back({"X-Forwarded-Host", std::string(net::find_header(c.request.headers, "Host"))});
-  request.headers.push_back({"X-Forwarded-Prefix", fmt::format("{}{}/{}", kPrefix, (*target)->organization, (*target)->deployment)});
+  request.headers.push_back(
+      {"X-Forwarded-Host", std::string(net::find_header(c.request.headers, "Host"))});
+  request.headers.push_back(
+      {"X-Forwarded-Prefix",
+       fmt::format("{}{}/{}", kPrefix, (*target)->organization, (*target)->deployment)});
   request.headers.push_back({"X-Request-Id", c.request_id});
   request.body = c.request.body;
   request.stream = c.request.stream.get();
@@ -130,14 +150,17 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
   if (!upstream) {
     const bool slow = upstream.error().code == Code::resource_exhausted;
     co_return problem(slow ? 504 : 502, slow ? "endpoint_timeout" : "endpoint_failed",
-                      fmt::format("{} did not answer: {}", d.name, upstream.error().message), c.request.path(), c.request_id);
+                      fmt::format("{} did not answer: {}", d.name, upstream.error().message),
+                      c.request.path(), c.request_id);
   }
+  c.forwarded = true;
   std::shared_ptr<net::UpstreamResponse> shared = std::move(*upstream);
   net::Response out;
   out.status = shared->status();
   const auto upstream_connection = net::find_header(shared->headers(), "Connection");
   for (const auto& header : shared->headers()) {
-    if (forwarded(header.name, upstream_connection) && !same(header.name, "Date") && !same(header.name, "Set-Cookie")) {
+    if (forwarded(header.name, upstream_connection) && !same(header.name, "Date") &&
+        !same(header.name, "Set-Cookie")) {
       out.headers.push_back(header);
     }
   }

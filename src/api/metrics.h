@@ -1,5 +1,5 @@
-// Prometheus metrics. Labels are bounded: route ids, methods, status classes, clusters by id, never
-// users or deployments.
+// Prometheus metrics. Labels are bounded: route ids, status classes and, for administrators of the
+// installation alone, clusters by name; never users, deployments or any id.
 #pragma once
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -28,12 +28,19 @@ class Metrics {
   // What the auditor found; must be 0.
   void set_drift(double findings) { drift_->Set(findings); }
 
-  void set_cluster(const Cluster& cluster, const EngineStatus& status);
-  void set_committer(const CommitterStats& stats, std::size_t waiting);
-  void set_runner(const RunnerStats& stats);
-  void set_watchers(std::size_t n) { watchers_->Set(static_cast<double>(n)); }
-
-  [[nodiscard]] std::string render();
+  struct ClusterFigures {
+    std::string name;  // "organization/cluster"
+    EngineStatus status;
+  };
+  // What is counted elsewhere and read when somebody asks.
+  struct Now {
+    std::vector<ClusterFigures> clusters;
+    CommitterStats committer;
+    std::size_t units_waiting = 0;
+    const RunnerStats* runner = nullptr;
+    std::size_t watchers = 0;
+  };
+  [[nodiscard]] std::string render(const Now& now, bool by_cluster) const;
 
  private:
   struct RouteSlots {
@@ -44,14 +51,8 @@ class Metrics {
   prometheus::Family<prometheus::Counter>* requests_;
   prometheus::Family<prometheus::Histogram>* seconds_;
   prometheus::Family<prometheus::Counter>* auth_failures_;
-  prometheus::Family<prometheus::Gauge>* capacity_;
-  prometheus::Family<prometheus::Gauge>* reserved_;
-  prometheus::Family<prometheus::Gauge>* waiting_;
-  prometheus::Family<prometheus::Gauge>* active_;
-  prometheus::Family<prometheus::Gauge>* totals_;
   prometheus::Counter* limited_;
   prometheus::Gauge* drift_;
-  prometheus::Gauge* watchers_;
   std::vector<RouteSlots> routes_;
 };
 

@@ -8,7 +8,8 @@
 namespace berth::api {
 namespace {
 
-net::Response page(std::string_view type, std::string_view bytes, std::string_view policy, bool cache) {
+net::Response page(std::string_view type, std::string_view bytes, std::string_view policy,
+                   bool cache) {
   net::Response out;
   out.headers.push_back({"Content-Type", std::string(type)});
   out.headers.push_back({"Content-Security-Policy", std::string(policy)});
@@ -19,51 +20,72 @@ net::Response page(std::string_view type, std::string_view bytes, std::string_vi
 
 // Scripts and styles come from this server alone; nothing inline.
 constexpr std::string_view kPagePolicy =
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' "
+    "data:; "
     "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 void add_health(std::vector<Route>& table, const Services& s, const std::atomic<bool>& draining) {
   for (const auto* path : {"/healthz", "/livez"}) {
     table.push_back(typed<NoBody, HealthView>(
-        {"GET", path, Operation::health_read, path == std::string_view("/healthz") ? "getHealth" : "getLiveness",
-         "Operate", "The process answers"},
+        {"GET", path, Operation::health_read,
+         path == std::string_view("/healthz") ? "getHealth" : "getLiveness", "Operate",
+         "The process answers"},
         [](Context&) -> Task<Result<Reply<HealthView>>> { co_return reply(HealthView{}); }));
   }
   table.push_back(typed<NoBody, ReadyView>(
-      {"GET", "/readyz", Operation::health_read, "getReadiness", "Operate", "The server can do its work"},
+      {"GET", "/readyz", Operation::health_read, "getReadiness", "Operate",
+       "The server can do its work"},
       [s, &draining](Context&) -> Task<Result<Reply<ReadyView>>> {
         ReadyView ready;
         auto view = s.reads.view();
         Result<std::int64_t> users = view ? (*view)->count_users() : std::unexpected(view.error());
         ready.checks.push_back({"database", users.has_value(), users ? "" : users.error().message});
         ready.checks.push_back({"accepting", !draining, draining ? "The server is stopping." : ""});
-        const bool ok = users.has_value() && !draining;
-        ready.status = ok ? "ok" : "unavailable";
-        co_return reply(std::move(ready), ok ? 200 : 503);
+        if (users && !draining) co_return reply(std::move(ready));
+        std::string why = "This server cannot work now.";
+        for (const auto& check : ready.checks)
+          why += check.ok ? "" : " " + check.name + ": " + check.message;
+        co_return fail(Code::unavailable, "not_ready", std::move(why));
       }));
-  table.push_back(typed<NoBody, VersionView>(
-      {"GET", "/api/v1/version", Operation::health_read, "getVersion", "Operate", "Which Berth this is"},
-      [](Context&) -> Task<Result<Reply<VersionView>>> { co_return reply(VersionView{BERTH_VERSION}); }));
+  table.push_back(typed<NoBody, VersionView>({"GET", "/api/v1/version", Operation::health_read,
+                                              "getVersion", "Operate", "Which Berth this is"},
+                                             [](Context&) -> Task<Result<Reply<VersionView>>> {
+                                               co_return reply(VersionView{BERTH_VERSION});
+                                             }));
 }
 
-Task<void> collect(const Services s, Metrics& metrics) {
-  std::vector<Cluster> clusters;
-  {
-    auto view = s.reads.view();
-    if (!view) co_return;
-    auto rows = (*view)->all_clusters();
-    if (!rows) co_return;
-    clusters = std::move(*rows);
-  }
-  // Only the bounded first: a metric a cluster must not become a metric a deployment.
+// Names are for people: "organization/cluster".
+Result<std::vector<std::pair<ClusterId, std::string>>> named_clusters(const Services& s) {
+  // Only the bounded first: the answer stays small whatever the installation holds.
   constexpr std::size_t kClusters = 1000;
-  for (std::size_t i = 0; i < clusters.size() && i < kClusters; ++i) {
-    auto status = co_await s.clusters.measure(clusters[i].id);
-    if (status) metrics.set_cluster(clusters[i], *status);
+  auto view = s.reads.view();
+  if (!view) return std::unexpected(std::move(view.error()));
+  auto rows = (*view)->all_clusters();
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  std::vector<std::pair<ClusterId, std::string>> out;
+  for (const auto& c : *rows) {
+    if (out.size() == kClusters) break;
+    auto org = (*view)->organization(c.organization);
+    if (!org) return std::unexpected(std::move(org.error()));
+    if (*org) out.emplace_back(c.id, fmt::format("{}/{}", (*org)->name, c.name));
   }
-  metrics.set_committer(s.committer.stats(), s.committer.waiting());
-  metrics.set_runner(s.runner.stats());
-  metrics.set_watchers(s.hub.subscribers());
+  return out;
+}
+
+Task<Metrics::Now> collect(const Services s) {
+  Metrics::Now now;
+  auto clusters = named_clusters(s);
+  if (clusters) {
+    for (auto& [id, name] : *clusters) {
+      auto status = co_await s.clusters.measure(id);
+      if (status) now.clusters.push_back({std::move(name), std::move(*status)});
+    }
+  }
+  now.committer = s.committer.stats();
+  now.units_waiting = s.committer.waiting();
+  now.runner = &s.runner.stats();
+  now.watchers = s.hub.subscribers();
+  co_return now;
 }
 
 }  // namespace
@@ -72,25 +94,30 @@ void add_operation_routes(std::vector<Route>& table, const Services& s, Metrics&
                           const std::atomic<bool>& draining, const std::string& openapi) {
   add_health(table, s, draining);
 
-  Route scrape{"GET", "/metrics", Operation::metrics_read, "getMetrics", "Operate", "Prometheus metrics"};
+  Route scrape{"GET",        "/metrics", Operation::metrics_read,
+               "getMetrics", "Operate",  "Prometheus metrics"};
   scrape.response_type = "text/plain";
-  table.push_back(raw(std::move(scrape), [s, &metrics](Context&) -> Task<net::Response> {
-    co_await collect(s, metrics);
+  table.push_back(raw(std::move(scrape), [s, &metrics](Context& c) -> Task<net::Response> {
+    const auto now = co_await collect(s);
     net::Response out;
     out.headers.push_back({"Content-Type", "text/plain; version=0.0.4; charset=utf-8"});
-    out.body = metrics.render();
+    // Which clusters there are is for the administrator of the installation alone.
+    out.body = metrics.render(now, c.caller && c.who().principal.is_admin);
     co_return out;
   }));
 
-  Route describe{"GET", "/openapi.json", Operation::api_describe, "getOpenApi", "Operate", "This description"};
+  Route describe{"GET",        "/openapi.json", Operation::api_describe,
+                 "getOpenApi", "Operate",       "This description"};
   describe.response_type = "application/json";
   table.push_back(raw(std::move(describe), [&openapi](Context&) -> Task<net::Response> {
-    net::Response out = page("application/json", openapi, "default-src 'none'", false);
+    net::Response out =
+        page("application/json", openapi, "default-src 'none'; frame-ancestors 'none'", false);
     co_return out;
   }));
 
   for (const auto& asset : assets()) {
-    Route route{"GET", asset.path, Operation::api_describe, "", "", ""};  // no id: not part of the API
+    Route route{"GET", asset.path, Operation::api_describe,
+                "",    "",         ""};  // no id: not part of the API
     table.push_back(raw(std::move(route), [asset](Context&) -> Task<net::Response> {
       co_return page(asset.type, asset.bytes, kPagePolicy, asset.cache);
     }));

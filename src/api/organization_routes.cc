@@ -19,23 +19,32 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
   auto& organizations = s.organizations;
 
   table.push_back(typed<CreateOrganizationRequest, OrganizationBody>(
-      {"POST", "/api/v1/organizations", Operation::organization_create, "createOrganization",
-       "Organizations", "Create an organization", {}, 201},
-      [&organizations](Context& c, CreateOrganizationRequest body) -> Task<Result<Reply<OrganizationBody>>> {
+      {"POST",
+       "/api/v1/organizations",
+       Operation::organization_create,
+       "createOrganization",
+       "Organizations",
+       "Create an organization",
+       {},
+       201},
+      [&organizations](Context& c,
+                       CreateOrganizationRequest body) -> Task<Result<Reply<OrganizationBody>>> {
         auto key = c.idempotency();
         if (!key) co_return std::unexpected(std::move(key.error()));
         std::function<StoredReply(const OrganizationView&)> render = [](const OrganizationView& o) {
           return stored(organization_reply(o, 201));
         };
-        auto made = co_await organizations.create(c.who(), body.name, std::move(*key), std::move(render));
+        auto made =
+            co_await organizations.create(c.who(), body.name, std::move(*key), std::move(render));
         if (!made) co_return std::unexpected(std::move(made.error()));
-        if (auto* replay = std::get_if<StoredReply>(&*made)) co_return Reply<OrganizationBody>{std::move(*replay)};
+        if (auto* replay = std::get_if<StoredReply>(&*made))
+          co_return Reply<OrganizationBody>{std::move(*replay)};
         co_return organization_reply(std::get<OrganizationView>(*made), 201);
       }));
 
   table.push_back(typed<NoBody, Page<OrganizationBody>>(
-      {"GET", "/api/v1/organizations", Operation::organization_list, "listOrganizations", "Organizations",
-       "List your organizations"},
+      {"GET", "/api/v1/organizations", Operation::organization_list, "listOrganizations",
+       "Organizations", "List your organizations"},
       [&organizations](Context& c) -> Task<Result<Reply<Page<OrganizationBody>>>> {
         auto mine = organizations.list(c.who());
         if (!mine) co_return std::unexpected(std::move(mine.error()));
@@ -45,8 +54,8 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
       }));
 
   table.push_back(typed<JoinRequest, OrganizationBody>(
-      {"POST", "/api/v1/organizations/join", Operation::invite_redeem, "joinOrganization", "Organizations",
-       "Join an organization by an invite code"},
+      {"POST", "/api/v1/organizations/join", Operation::invite_redeem, "joinOrganization",
+       "Organizations", "Join an organization by an invite code"},
       [&organizations](Context& c, JoinRequest body) -> Task<Result<Reply<OrganizationBody>>> {
         auto joined = co_await organizations.redeem(c.who(), body.invite_code);
         if (!joined) co_return std::unexpected(std::move(joined.error()));
@@ -63,8 +72,8 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
       }));
 
   table.push_back(typed<NoBody, OrganizationBody>(
-      {"GET", "/api/v1/organizations/{organization_id}", Operation::organization_read, "getOrganization",
-       "Organizations", "Get an organization"},
+      {"GET", "/api/v1/organizations/{organization_id}", Operation::organization_read,
+       "getOrganization", "Organizations", "Get an organization"},
       [&organizations](Context& c) -> Task<Result<Reply<OrganizationBody>>> {
         auto id = c.id<OrganizationId>("organization_id", "organization");
         if (!id) co_return std::unexpected(std::move(id.error()));
@@ -76,7 +85,8 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
   table.push_back(typed<CreateOrganizationRequest, OrganizationBody>(
       {"PATCH", "/api/v1/organizations/{organization_id}", Operation::organization_update,
        "updateOrganization", "Organizations", "Rename an organization"},
-      [&organizations](Context& c, CreateOrganizationRequest body) -> Task<Result<Reply<OrganizationBody>>> {
+      [&organizations](Context& c,
+                       CreateOrganizationRequest body) -> Task<Result<Reply<OrganizationBody>>> {
         auto id = c.id<OrganizationId>("organization_id", "organization");
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto version = c.if_match();
@@ -87,24 +97,24 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
       }));
 
   table.push_back(typed<NoBody, Page<MemberView>>(
-      {"GET", "/api/v1/organizations/{organization_id}/members", Operation::member_list, "listMembers",
-       "Organizations", "List the members", kPageParams},
+      {"GET", "/api/v1/organizations/{organization_id}/members", Operation::member_list,
+       "listMembers", "Organizations", "List the members", kPageParams},
       [&organizations](Context& c) -> Task<Result<Reply<Page<MemberView>>>> {
         auto id = c.id<OrganizationId>("organization_id", "organization");
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto after = c.query_id<UserId>("cursor");
+        auto after = c.cursor_id<UserId>();
         if (!after) co_return std::unexpected(std::move(after.error()));
         auto rows = organizations.members(c.who(), *id, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
-        co_return reply(page_of<MemberView>(*rows, *limit,
-                                                    [](const Member& m) { return m.user.str(); }));
+        co_return reply(
+            page_of<MemberView>(*rows, *limit, [](const Member& m) { return m.user.str(); }));
       }));
 
   table.push_back(typed<SetRoleRequest, MemberView>(
-      {"PATCH", "/api/v1/organizations/{organization_id}/members", Operation::member_update, "setMemberRole",
-       "Organizations", "Give a member another role"},
+      {"PATCH", "/api/v1/organizations/{organization_id}/members", Operation::member_update,
+       "setMemberRole", "Organizations", "Give a member another role"},
       [&organizations](Context& c, SetRoleRequest body) -> Task<Result<Reply<MemberView>>> {
         auto id = c.id<OrganizationId>("organization_id", "organization");
         if (!id) co_return std::unexpected(std::move(id.error()));
@@ -114,8 +124,8 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
       }));
 
   table.push_back(typed<NoBody, NoContent>(
-      {"DELETE", "/api/v1/organizations/{organization_id}/members/{user_id}", Operation::member_remove,
-       "removeMember", "Organizations", "Remove a member, or leave"},
+      {"DELETE", "/api/v1/organizations/{organization_id}/members/{user_id}",
+       Operation::member_remove, "removeMember", "Organizations", "Remove a member, or leave"},
       [&organizations](Context& c) -> Task<Result<Reply<NoContent>>> {
         auto id = c.id<OrganizationId>("organization_id", "organization");
         if (!id) co_return std::unexpected(std::move(id.error()));
@@ -127,8 +137,14 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
       }));
 
   table.push_back(typed<CreateInviteRequest, InviteView>(
-      {"POST", "/api/v1/organizations/{organization_id}/invites", Operation::invite_create, "createInvite",
-       "Organizations", "Make an invite code", {}, 201},
+      {"POST",
+       "/api/v1/organizations/{organization_id}/invites",
+       Operation::invite_create,
+       "createInvite",
+       "Organizations",
+       "Make an invite code",
+       {},
+       201},
       [&organizations](Context& c, CreateInviteRequest body) -> Task<Result<Reply<InviteView>>> {
         auto id = c.id<OrganizationId>("organization_id", "organization");
         if (!id) co_return std::unexpected(std::move(id.error()));
@@ -138,34 +154,39 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
         wish.role = body.role;
         wish.max_uses = body.max_uses;
         if (body.expires_in) {
-          wish.lifetime = std::chrono::ceil<std::chrono::seconds>(std::chrono::microseconds(body.expires_in->micros));
+          wish.lifetime = std::chrono::ceil<std::chrono::seconds>(
+              std::chrono::microseconds(body.expires_in->micros));
         }
-        std::function<StoredReply(const NewInvite&)> render = [](const NewInvite& i) { return stored(reply(view(i), 201)); };
-        auto made = co_await organizations.invite(c.who(), *id, wish, std::move(*key), std::move(render));
+        std::function<StoredReply(const NewInvite&)> render = [](const NewInvite& i) {
+          return stored(reply(view(i), 201));
+        };
+        auto made =
+            co_await organizations.invite(c.who(), *id, wish, std::move(*key), std::move(render));
         if (!made) co_return std::unexpected(std::move(made.error()));
-        if (auto* replay = std::get_if<StoredReply>(&*made)) co_return Reply<InviteView>{std::move(*replay)};
+        if (auto* replay = std::get_if<StoredReply>(&*made))
+          co_return Reply<InviteView>{std::move(*replay)};
         co_return reply(view(std::get<NewInvite>(*made)), 201);
       }));
 
   table.push_back(typed<NoBody, Page<InviteView>>(
-      {"GET", "/api/v1/organizations/{organization_id}/invites", Operation::invite_list, "listInvites",
-       "Organizations", "List the invites", kPageParams},
+      {"GET", "/api/v1/organizations/{organization_id}/invites", Operation::invite_list,
+       "listInvites", "Organizations", "List the invites", kPageParams},
       [&organizations](Context& c) -> Task<Result<Reply<Page<InviteView>>>> {
         auto id = c.id<OrganizationId>("organization_id", "organization");
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto after = c.query_id<InviteId>("cursor");
+        auto after = c.cursor_id<InviteId>();
         if (!after) co_return std::unexpected(std::move(after.error()));
         auto rows = organizations.invites(c.who(), *id, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
-        co_return reply(page_of<InviteView>(*rows, *limit,
-                                                    [](const Invite& i) { return i.id.str(); }));
+        co_return reply(
+            page_of<InviteView>(*rows, *limit, [](const Invite& i) { return i.id.str(); }));
       }));
 
   table.push_back(typed<NoBody, NoContent>(
-      {"DELETE", "/api/v1/organizations/{organization_id}/invites/{invite_id}", Operation::invite_revoke,
-       "revokeInvite", "Organizations", "Take an invite back"},
+      {"DELETE", "/api/v1/organizations/{organization_id}/invites/{invite_id}",
+       Operation::invite_revoke, "revokeInvite", "Organizations", "Take an invite back"},
       [&organizations](Context& c) -> Task<Result<Reply<NoContent>>> {
         auto id = c.id<OrganizationId>("organization_id", "organization");
         if (!id) co_return std::unexpected(std::move(id.error()));
@@ -186,12 +207,13 @@ void add_organization_routes(std::vector<Route>& table, const Services& s) {
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit();
         if (!limit) co_return std::unexpected(std::move(limit.error()));
-        auto before = c.query_int("cursor", 1, INT64_MAX);
+        auto before = c.cursor_seq();
         if (!before) co_return std::unexpected(std::move(before.error()));
-        auto rows = organizations.audit(c.who(), *id, c.query_text("kind").value_or(""), *before, *limit + 1);
+        auto rows = organizations.audit(c.who(), *id, c.query_text("kind").value_or(""), *before,
+                                        *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
         co_return reply(page_of<EventView>(*rows, *limit,
-                                                  [](const Event& e) { return std::to_string(e.seq); }));
+                                           [](const Event& e) { return std::to_string(e.seq); }));
       }));
 }
 

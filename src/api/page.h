@@ -1,10 +1,12 @@
-// Cursor pages: lists are asked for one entry more than shown, so it is known whether there is a next.
+// Cursor pages: lists are asked for one entry more than shown, so it is known whether there is a
+// next.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "api/context.h"
 #include "api/convert.h"
+#include "api/cursor.h"
 
 namespace berth::api {
 
@@ -16,7 +18,7 @@ template <class View, class Row, class CursorOf>
 Page<View> page_of(const std::vector<Row>& rows, std::size_t limit, CursorOf cursor) {
   Page<View> page;
   for (std::size_t i = 0; i < rows.size() && i < limit; ++i) page.items.push_back(view(rows[i]));
-  if (rows.size() > limit) page.next = cursor(rows[limit - 1]);
+  if (rows.size() > limit) page.next = seal_cursor(cursor(rows[limit - 1]));
   return page;
 }
 

@@ -1,4 +1,5 @@
-// Errors on the wire: RFC 9457 problem replies. The one place that knows which code is which status.
+// Errors on the wire: RFC 9457 problem replies. The one place that knows which code is which
+// status.
 #pragma once
 #include "base/result.h"
 #include "net/http.h"

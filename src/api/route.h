@@ -10,8 +10,8 @@
 #include "api/context.h"
 #include "api/problem.h"
 #include "core/permission.h"
-#include "json/reader.h"
 #include "json/describe.h"
+#include "json/reader.h"
 #include "json/writer.h"
 
 namespace berth::api {
@@ -35,7 +35,7 @@ struct Route {
   std::string_view method;
   std::string_view pattern;  // "/api/v1/clusters/{cluster_id}"
   Operation operation;
-  std::string_view id;       // operationId
+  std::string_view id;  // operationId
   std::string_view tag;
   std::string_view summary;
   std::vector<QueryParam> query = {};
@@ -84,6 +84,9 @@ StoredReply stored(const Reply<T>& answer) {
   return out;
 }
 
+// "application/json" in any case of letters, with or without parameters.
+[[nodiscard]] bool is_json(std::string_view content_type);
+
 template <class Body>
 Result<Body> decode(const Context& context, bool optional) {
   const auto& request = context.request;
@@ -91,8 +94,7 @@ Result<Body> decode(const Context& context, bool optional) {
     return json::read_text<Body>("{}");
   }
   const auto type = net::find_header(request.headers, "Content-Type");
-  const auto media = type.substr(0, std::min(type.find(';'), type.size()));
-  if (media != "application/json") {
+  if (!is_json(type)) {
     Error error{Code::invalid_argument, "unsupported_media_type",
                 "Send the body as JSON with 'Content-Type: application/json'."};
     return std::unexpected(std::move(error));

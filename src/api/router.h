@@ -14,9 +14,9 @@ class Router {
   explicit Router(const std::vector<Route>& routes);
 
   struct Match {
-    bool path_known = false;             // the path exists, perhaps with other methods
-    std::optional<std::size_t> route;    // index into the table
-    std::string allow;                   // methods of the path, for a 405
+    bool path_known = false;           // the path exists, perhaps with other methods
+    std::optional<std::size_t> route;  // index into the table
+    std::string allow;                 // methods of the path, for a 405
     std::vector<std::pair<std::string_view, std::string_view>> params;  // name, raw value
   };
   [[nodiscard]] Match find(std::string_view method, std::string_view path) const;

@@ -50,6 +50,7 @@ struct SetupRequest {
   std::string email;
   std::string password;
   std::string organization;
+  bool take_this_machine = false;
 };
 struct UserView {
   UserId id;

@@ -1,5 +1,5 @@
-// Server-sent events: the history from a given entry on, then what happens, with bookmarks so that idle
-// readers move on too. 410 when the history does not reach back that far.
+// Server-sent events: the history from a given entry on, then what happens, with bookmarks so that
+// idle readers move on too. 410 when the history does not reach back that far.
 #include <fmt/format.h>
 
 #include <charconv>
@@ -26,8 +26,13 @@ std::string frame(const Event& e) {
 
 class Watcher {
  public:
-  Watcher(const Services& services, Caller caller, WatchQuery query, std::chrono::milliseconds bookmark)
-      : s_(services), caller_(std::move(caller)), query_(query), bookmark_(bookmark) {}
+  Watcher(const Services& services, Caller caller, std::string token, WatchQuery query,
+          std::chrono::milliseconds bookmark)
+      : s_(services),
+        caller_(std::move(caller)),
+        token_(std::move(token)),
+        query_(query),
+        bookmark_(bookmark) {}
 
   Task<void> run(net::BodySink& sink) {
     // Subscribed first, read second: nothing can fall between history and present.
@@ -38,12 +43,14 @@ class Watcher {
       if (event) {
         if (event->seq <= query_.after) continue;
         query_.after = event->seq;
+        if (!still_allowed()) co_return;
         if (!wanted(*event)) continue;
         sent = co_await sink.write(frame(*event));
       } else {
         if (subscription->dropped()) co_return;  // the reader resumes from where it was
         if (!still_allowed()) co_return;
-        sent = co_await sink.write(fmt::format("id: {}\nevent: bookmark\ndata: {{\"seq\":{}}}\n\n", query_.after, query_.after));
+        sent = co_await sink.write(fmt::format("id: {}\nevent: bookmark\ndata: {{\"seq\":{}}}\n\n",
+                                               query_.after, query_.after));
       }
     }
   }
@@ -60,10 +67,14 @@ class Watcher {
   }
   // What only administrators may list, only they may watch.
   static bool allows_kind(Role role, std::string_view kind) {
-    return kind.starts_with("deployment.") || kind.starts_with("cluster.") || allows(Operation::audit_read, role);
+    return kind.starts_with("deployment.") || kind.starts_with("cluster.") ||
+           allows(Operation::audit_read, role);
   }
+  // A stream must not outlive its credential.
   bool still_allowed() {
-    return !query_.organization || s_.reads.role(*query_.organization, caller_.principal.user).value_or(std::nullopt);
+    if (!s_.accounts.authenticate(token_)) return false;
+    return !query_.organization ||
+           s_.reads.role(*query_.organization, caller_.principal.user).value_or(std::nullopt);
   }
 
   Task<Result<void>> catch_up(net::BodySink& sink) {
@@ -95,6 +106,7 @@ class Watcher {
 
   Services s_;
   Caller caller_;
+  std::string token_;
   WatchQuery query_;
   std::chrono::milliseconds bookmark_;
 };
@@ -111,8 +123,17 @@ Result<WatchQuery> query_of(Context& c, const Services& s) {
   q.cluster = *cluster;
   q.deployment = *deployment;
   if (q.organization) {
-    auto role = authorize(s.reads, c.who(), *q.organization, Operation::organization_read, "organization");
+    auto role =
+        authorize(s.reads, c.who(), *q.organization, Operation::organization_read, "organization");
     if (!role) return std::unexpected(std::move(role.error()));
+  }
+  if (q.cluster) {
+    auto seen = s.clusters.get(c.who(), *q.cluster, Operation::cluster_read);
+    if (!seen) return std::unexpected(std::move(seen.error()));
+  }
+  if (q.deployment) {
+    auto seen = s.deployments.get(c.who(), *q.deployment, Operation::deployment_read);
+    if (!seen) return std::unexpected(std::move(seen.error()));
   }
   auto after = c.query_int("after", 0, INT64_MAX);
   if (!after) return std::unexpected(std::move(after.error()));
@@ -122,7 +143,8 @@ Result<WatchQuery> query_of(Context& c, const Services& s) {
     std::int64_t seq = 0;
     const auto [end, ec] = std::from_chars(last.data(), last.data() + last.size(), seq);
     if (ec != std::errc{} || end != last.data() + last.size() || seq < 0) {
-      return fail_field("Last-Event-ID", "invalid_format", "The 'id' of the last event that you saw.");
+      return fail_field("Last-Event-ID", "invalid_format",
+                        "The 'id' of the last event that you saw.");
     }
     from = seq;
   }
@@ -134,17 +156,24 @@ Result<WatchQuery> query_of(Context& c, const Services& s) {
   if (!first) return std::unexpected(first.error());
   if (q.after + 1 < *first) {
     return fail(Code::not_found, "history_gone",
-                fmt::format("The history begins at {}; list what there is, then watch from now on.", *first));
+                fmt::format("The history begins at {}; list what there is, then watch from now on.",
+                            *first));
   }
   return q;
 }
 
 }  // namespace
 
-void add_watch_routes(std::vector<Route>& table, const Services& s, std::chrono::milliseconds bookmark) {
-  Route route{"GET", "/api/v1/events", Operation::event_watch, "watchEvents", "Watch",
+void add_watch_routes(std::vector<Route>& table, const Services& s,
+                      std::chrono::milliseconds bookmark) {
+  Route route{"GET",
+              "/api/v1/events",
+              Operation::event_watch,
+              "watchEvents",
+              "Watch",
               "Events as they happen (server-sent events); resumes by Last-Event-ID",
-              {{"after", "Begin after this sequence number; from now on when absent.", R"({"type":"integer","minimum":0})"},
+              {{"after", "Begin after this sequence number; from now on when absent.",
+                R"({"type":"integer","minimum":0})"},
                {"organization_id", "Only of this organization."},
                {"cluster_id", "Only of this cluster."},
                {"deployment_id", "Only of this deployment."}}};
@@ -154,13 +183,14 @@ void add_watch_routes(std::vector<Route>& table, const Services& s, std::chrono:
     if (!query) {
       auto refused = problem(query.error(), c.request.path(), c.request_id);
       if (query.error().reason == "history_gone") {
-        refused = problem(410, query.error().reason, query.error().message, c.request.path(), c.request_id);
+        refused = problem(410, query.error().reason, query.error().message, c.request.path(),
+                          c.request_id);
       }
       co_return refused;
     }
     net::Response out;
     out.headers.push_back({"Content-Type", "text/event-stream"});
-    auto watcher = std::make_shared<Watcher>(s, c.who(), *query, bookmark);
+    auto watcher = std::make_shared<Watcher>(s, c.who(), std::string(c.bearer()), *query, bookmark);
     out.stream = [watcher](net::BodySink& sink) { return watcher->run(sink); };
     co_return out;
   }));

@@ -22,6 +22,9 @@ struct ServeConfig {
   bool process_runtime = true;
   bool separate_users = geteuid() == 0;  // workloads get a user of their own; needs root
   std::chrono::days keep_events{90};
+  std::chrono::seconds access_lifetime{3600};        // of an access token
+  int free_failures = 5;                             // wrong passwords before the pauses begin
+  std::chrono::milliseconds bookmark_every{15'000};  // on an event stream where nothing happens
 };
 
 // "127.0.0.1:8000", ":8000", "8000", "[::1]:8000".

@@ -18,10 +18,11 @@ std::unexpected<Error> system_error(const std::string& what) {
   return fail(code, "data_dir", fmt::format("{}: {}.", what, std::strerror(error)));
 }
 
-// The folder may be open to passers-by, so each file must be closed by itself. What SQLite makes beside
-// the database gets the database's permissions.
+// The folder may be open to passers-by, so each file must be closed by itself. What SQLite makes
+// beside the database gets the database's permissions.
 bool close_database(const std::filesystem::path& folder) {
-  const int fd = ::open((folder / "berth.db").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  const int fd =
+      ::open((folder / "berth.db").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
   const bool closed = fchmod(fd, 0600) == 0;
   ::close(fd);

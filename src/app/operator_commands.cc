@@ -75,8 +75,10 @@ void add_server_flags(CLI::App* command, const SharedFlags& f) {
       ->check(CLI::IsMember({"auto", "separate", "same"}))
       ->capture_default_str();
   command->add_option("--threads", f->threads, "For requests; 0: one for each core, at most four")
+      ->envname("BERTH_THREADS")
       ->check(CLI::Range(0, 64));
   command->add_option("--keep-events", f->keep_events_days, "Days that the history is kept")
+      ->envname("BERTH_KEEP_EVENTS")
       ->check(CLI::Range(1, 36500))
       ->capture_default_str();
 }

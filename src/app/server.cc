@@ -50,12 +50,18 @@ ClusterRules cluster_rules(const ServeConfig& config) {
 api::ApiOptions api_options(const ServeConfig& config) {
   api::ApiOptions options;
   options.rate = {config.rate_per_second, config.rate_per_second * 2};
+  options.bookmark_every = config.bookmark_every;
   return options;
 }
 
-AccountRules account_rules(const ServeConfig& config) {
+std::string setup_token_of(const DataDir& dir) { return (dir.path() / "setup-token").string(); }
+
+AccountRules account_rules(const ServeConfig& config, const DataDir& dir) {
   AccountRules rules;
   rules.open_registration = config.open_registration;
+  rules.when_set_up = [file = setup_token_of(dir)] { ::unlink(file.c_str()); };
+  rules.access_lifetime = config.access_lifetime;
+  rules.free_failures = config.free_failures;
   return rules;
 }
 
@@ -73,8 +79,8 @@ struct Server::Parts {
         committer(store, clock, scheduling,
                   [this](std::vector<Event> events) { hub.publish(std::move(events)); }),
         passwords(std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2)),
-        accounts(reads, committer, passwords, clock, random, account_rules(config)),
-        organizations(reads, committer, random),
+        accounts(reads, committer, passwords, clock, random, account_rules(config, dir)),
+        organizations(reads, committer, random, config.free_failures),
         clusters(reads, committer, scheduling, runner, random, cluster_rules(config)),
         deployments(reads, committer, scheduling, runner, clock, random),
         api(api::Services{reads, committer, accounts, organizations, clusters, deployments, runner,
@@ -184,12 +190,11 @@ Result<User> Server::put_admin(const Registration& wish) {
 }
 
 std::uint16_t Server::port() const { return parts_->http.port(); }
+const std::vector<api::Route>& Server::routes() const { return parts_->api.routes(); }
 const ServeConfig& Server::config() const { return parts_->config; }
 std::string Server::data_dir() const { return parts_->dir.path().string(); }
 const std::string& Server::setup_token() const { return parts_->setup_token; }
-std::string Server::setup_token_file() const {
-  return (parts_->dir.path() / "setup-token").string();
-}
+std::string Server::setup_token_file() const { return setup_token_of(parts_->dir); }
 
 namespace {
 

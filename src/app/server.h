@@ -3,10 +3,15 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "app/config.h"
 #include "base/result.h"
 #include "service/accounts.h"
+
+namespace berth::api {
+struct Route;
+}
 
 namespace berth::app {
 
@@ -24,6 +29,8 @@ class Server {
   [[nodiscard]] Result<User> put_admin(const Registration& wish);
 
   [[nodiscard]] std::uint16_t port() const;
+  // Every route that it answers.
+  [[nodiscard]] const std::vector<api::Route>& routes() const;
   [[nodiscard]] const ServeConfig& config() const;
   [[nodiscard]] std::string data_dir() const;
   // Empty once somebody has set it up.

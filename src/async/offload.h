@@ -23,8 +23,8 @@ Task<T> suspend_for(Start start) {
         auto executor = asio::get_associated_executor(handler);
         // Outstanding work keeps the waiting thread's io_context alive until the answer is there.
         auto work = asio::prefer(executor, asio::execution::outstanding_work.tracked);
-        start(Completion<T>(
-            [handler = std::move(handler), work = std::move(work)](T value) mutable {
+        start(
+            Completion<T>([handler = std::move(handler), work = std::move(work)](T value) mutable {
               asio::post(work, [handler = std::move(handler), value = std::move(value)]() mutable {
                 std::move(handler)(std::move(value));
               });

@@ -1,5 +1,5 @@
-// A broken invariant of ours stops the process, in release builds too: better no answer than a wrong
-// one, and starting is recovering. Never used on input.
+// A broken invariant of ours stops the process, in release builds too: better no answer than a
+// wrong one, and starting is recovering. Never used on input.
 #pragma once
 #include <source_location>
 

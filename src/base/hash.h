@@ -1,5 +1,5 @@
-// SHA-256 for stored tokens and request fingerprints, and a comparison whose time does not depend on
-// where the inputs differ.
+// SHA-256 for stored tokens and request fingerprints, and a comparison whose time does not depend
+// on where the inputs differ.
 #pragma once
 #include <array>
 #include <cstdint>

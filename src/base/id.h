@@ -1,5 +1,5 @@
-// Identifiers: 16 bytes of UUIDv7 (RFC 9562, section 5.7), so they sort by creation time, with a type
-// per kind of thing. As text: a prefix and 26 letters of Crockford's base 32, for example
+// Identifiers: 16 bytes of UUIDv7 (RFC 9562, section 5.7), so they sort by creation time, with a
+// type per kind of thing. As text: a prefix and 26 letters of Crockford's base 32, for example
 // dep_01jd4qz3kfe8mv0c9x7r2t5w6y; text order equals byte order.
 #pragma once
 #include <array>

@@ -34,7 +34,8 @@ std::string_view nearest_word(std::string_view word, std::span<const std::string
   std::string_view best;
   std::size_t least = 3;
   for (const std::string_view name : known) {
-    const std::size_t d = std::ranges::equal(word, name, {}, lower, lower) ? 0 : distance(word, name);
+    const std::size_t d =
+        std::ranges::equal(word, name, {}, lower, lower) ? 0 : distance(word, name);
     if (d < least && d * 2 < std::max(word.size(), name.size())) {
       least = d;
       best = name;

@@ -15,6 +15,7 @@ namespace js = boost::json;
 struct Credentials {
   std::string username, email, password_file, invite;
   std::string token_file, organization;
+  bool no_cluster = false;
 };
 
 void keep_login(Client& client, const Value& tokens) {
@@ -67,11 +68,13 @@ int set_up(const Global& global, Credentials c) {
                                               {"username", c.username},
                                               {"email", c.email},
                                               {"password", password},
-                                              {"organization", c.organization}});
+                                              {"organization", c.organization},
+                                              {"take_this_machine", !c.no_cluster}});
   keep_login(client, tokens);
   fmt::print("Set up {}: you are its administrator, and the owner of {}.\n",
              client.context().server, c.organization);
-  hint(global, "Next: berth cluster create local");
+  hint(global, c.no_cluster ? "Next: berth cluster create NAME"
+                            : "This machine is your first cluster: berth cluster status local");
   return kOk;
 }
 
@@ -84,8 +87,11 @@ void add_tokens(CLI::App& app, Global& global, Selected& selected) {
     selected = [&global, name] {
       Client client(global);
       const auto key = client.post("/api/v1/auth/keys", js::object{{"name", *name}});
-      if (global.output != "table")
-        return print_value(global, key, Table({})), static_cast<int>(kOk);
+      if (global.output != "table" && global.output != "wide") {
+        Table table({"NAME", "KEY"});
+        table.add({text_at(key, "name"), text_at(key, "key")});
+        return print_value(global, key, table), static_cast<int>(kOk);
+      }
       fmt::print("{}\n", text_at(key, "key"));
       hint(global, "Keep it: it is shown once. Use it as BERTH_TOKEN, or as a bearer token.");
       return static_cast<int>(kOk);
@@ -130,8 +136,10 @@ void add_contexts(CLI::App& app, Global& global, Selected& selected) {
       std::vector<Value> items;
       for (const auto& [name, c] : contexts->all) {
         table.add({name == contexts->current ? "*" : "", name, c.server, c.username});
-        items.emplace_back(
-            js::object{{"name", name}, {"server", c.server}, {"username", c.username}});
+        items.emplace_back(js::object{{"name", name},
+                                      {"server", c.server},
+                                      {"username", c.username},
+                                      {"current", name == contexts->current}});
       }
       print_list(global, items, table);
       return static_cast<int>(kOk);
@@ -184,6 +192,8 @@ void add_account_commands(CLI::App& app, Global& global, Selected& selected) {
   setup->add_option("--password-file", c->password_file,
                     "File with the password; - for standard input");
   setup->add_option("--org", c->organization, "Name of the first organization");
+  setup->add_flag("--no-cluster", c->no_cluster,
+                  "Do not make the server's machine the first cluster, named local");
   setup->callback(
       [&selected, &global, c] { selected = [&global, c] { return set_up(global, *c); }; });
 

@@ -25,6 +25,9 @@ int exit_code_of(int status) {
     case 413:
     case 415:
       return kRejected;
+    case 429:
+    case 503:
+      return kTryAgain;
     default:
       return kUnexpected;
   }
@@ -44,7 +47,8 @@ Failure failure_of(int status, const std::string& body) {
     for (const auto& e : errors.as_array())
       out.fields.emplace_back(text_at(e, "pointer"), text_at(e, "message"));
   }
-  if (status == 401) out.message += " Run: berth login";
+  if (out.code == "missing_token") out.message = "You are not logged in.";
+  if (status == 401 && out.code != "wrong_credentials") out.message += " Run: berth login";
   const auto id = text_at(*problem, "request_id");
   if (status >= 500) out.message += fmt::format(" (request {})", id);
   return out;

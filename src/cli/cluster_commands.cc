@@ -30,13 +30,22 @@ Value read_document(const std::string& file) {
   return std::move(*value);
 }
 
-void put_capacity(js::object& body, const Args& a) {
+// `whole`: what is not given would be zero.
+void put_capacity(js::object& body, const Args& a, bool whole) {
   if (!a.nodes_file.empty()) {
     const auto document = read_document(a.nodes_file);
     body["nodes"] = document.is_object() ? at(document, "nodes") : document;
     return;
   }
   if (a.cpu.empty() && a.memory.empty() && a.gpu.empty()) return;
+  if (whole && (a.cpu.empty() || a.memory.empty())) {
+    throw Failure{
+        kUsage,
+        "Say both --cpu and --memory (and --gpu, if there are any); without all three the "
+        "cluster has what this server's machine has.",
+        "",
+        {}};
+  }
   js::object r;
   if (!a.cpu.empty()) r["cpu"] = a.cpu;
   if (!a.memory.empty()) r["memory"] = a.memory;
@@ -61,7 +70,7 @@ int create(const Global& global, const Args& a) {
   js::object body{{"organization_id", client.organization_id(a.org)},
                   {"name", a.name},
                   {"runtime", std::move(runtime)}};
-  put_capacity(body, a);
+  put_capacity(body, a, true);
   const auto made = client.post("/api/v1/clusters", std::move(body));
   print_value(global, made, cluster_table({made}));
   hint(global,
@@ -104,7 +113,7 @@ int status(const Global& global, const Args& a) {
 int update(const Global& global, const Args& a) {
   Client client(global);
   js::object body;
-  put_capacity(body, a);
+  put_capacity(body, a, false);
   if (body.empty())
     throw Failure{kUsage, "Say the new capacity: --cpu, --memory, --gpu, or --nodes FILE.", "", {}};
   const auto id = client.cluster_id(a.name);

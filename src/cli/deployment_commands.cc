@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -148,6 +149,33 @@ int exit_of(const Value& d, bool job) {
   return ended(state) ? kFailed : kTimedOut;
 }
 
+struct Progress {
+  std::string key;  // what changed, without what only counts down
+  std::string line;
+};
+
+Progress progress_of(Client& client, const Value& d) {
+  const auto state = text_at(d, "state");
+  if (state != "queued") {
+    const auto message = text_at(d, "message");
+    const auto line = message.empty() ? state : state + ": " + message;
+    return {line, line};
+  }
+  const auto why = client.get("/api/v1/deployments/" + text_at(d, "id") + "/explain");
+  const auto reason = text_at(why, "reason");
+  if (reason.empty()) return {state, state};
+  return {fmt::format("{} {} {}", reason, text_at(why, "position"), text_at(d, "attempt")),
+          fmt::format("queued: {}: {}", reason, text_at(why, "message"))};
+}
+
+// A sentence about how it ended badly, and where to look.
+void tell_failure(const Value& d) {
+  fmt::print(stderr, "It failed: {}\n", safe_text(text_at(d, "message")));
+  if (!text_at(d, "started_at").empty() || !text_at(d, "exit_code").empty()) {
+    fmt::print(stderr, "Its log: berth logs {}\n", safe_text(text_at(d, "name")));
+  }
+}
+
 // Prints each change of state with its reason until it runs (service) or has ended (job).
 int wait_for(const Global& global, Client& client, const std::string& id,
              SteadyClock::time_point deadline) {
@@ -157,32 +185,22 @@ int wait_for(const Global& global, Client& client, const std::string& id,
     const auto d = client.get("/api/v1/deployments/" + id);
     const auto state = text_at(d, "state");
     const bool job = text_at(d, "kind") == "job";
-    std::string line = state;
-    if (state == "queued") {
-      const auto why = client.get("/api/v1/deployments/" + id + "/explain");
-      if (!text_at(why, "reason").empty())
-        line = fmt::format("queued: {}: {}", text_at(why, "reason"), text_at(why, "message"));
-    } else if (!text_at(d, "message").empty()) {
-      line += ": " + text_at(d, "message");
+    const auto name = safe_text(text_at(d, "name"));
+    const auto progress = progress_of(client, d);
+    if (progress.key != last && !global.quiet) {
+      fmt::print(stderr, "{}  {}\n", name, safe_text(progress.line));
     }
-    if (line != last && !global.quiet)
-      fmt::print(stderr, "{}  {}\n", text_at(d, "name"), safe_text(line));
-    last = line;
+    last = progress.key;
     if (ended(state) || (!job && state == "running")) {
-      if (state == "failed") {
-        fmt::print(stderr, "It failed: {}\nIts log: berth logs {}\n",
-                   safe_text(text_at(d, "message")), safe_text(text_at(d, "name")));
-      }
+      if (state == "failed") tell_failure(d);
       return exit_of(d, job);
     }
     if (interrupted) {
-      fmt::print(stderr, "\nDetached; it goes on. To stop it: berth stop {}\n",
-                 safe_text(text_at(d, "name")));
+      fmt::print(stderr, "\nDetached; it goes on. To stop it: berth stop {}\n", name);
       return kInterrupted;
     }
     if (SteadyClock::now() >= deadline) {
-      fmt::print(stderr, "Still {}. It goes on; look again with: berth explain {}\n", state,
-                 safe_text(text_at(d, "name")));
+      fmt::print(stderr, "Still {}. It goes on; look again with: berth explain {}\n", state, name);
       return kTimedOut;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -222,18 +240,30 @@ struct PsArgs {
 
 int ps(const Global& global, const PsArgs& a) {
   Client client(global);
-  std::string query = "?";
-  if (!a.cluster.empty()) query += "cluster_id=" + client.cluster_id(a.cluster) + "&";
-  if (!a.state.empty()) query += "state=" + net::percent_encode(a.state) + "&";
-  if (!a.priority.empty()) query += "priority=" + net::percent_encode(a.priority) + "&";
-  query.pop_back();
-  auto items = client.list("/api/v1/deployments" + query, a.limit);
+  std::string query;
+  if (!a.cluster.empty()) query += "&cluster_id=" + client.cluster_id(a.cluster);
+  if (!a.priority.empty()) query += "&priority=" + net::percent_encode(a.priority);
+  std::vector<std::string> states{a.state};  // empty: any
+  // Asked for by state: however much has ended since, what runs is shown.
   if (!a.all && a.state.empty())
-    std::erase_if(items, [](const Value& d) { return ended(text_at(d, "state")); });
+    states = {"queued", "starting", "running", "stopping", "preempting"};
+  std::vector<Value> items;
+  for (const auto& state : states) {
+    const auto filter = state.empty() ? query : "&state=" + net::percent_encode(state) + query;
+    const auto path = "/api/v1/deployments" + (filter.empty() ? "" : "?" + filter.substr(1));
+    for (auto& d : client.list(path, a.limit)) items.push_back(std::move(d));
+  }
+  std::sort(items.begin(), items.end(), [](const Value& x, const Value& y) {
+    return text_at(x, "id") > text_at(y, "id");  // newest first: ids grow with time
+  });
+  const bool more = items.size() >= a.limit;
+  if (items.size() > a.limit) items.resize(a.limit);
   print_list(global, items, deployment_table(items, global.output == "wide"));
-  if (items.empty())
+  if (items.empty()) {
     hint(global,
          a.all ? "There is no deployment." : "Nothing runs or waits; --all shows what has ended.");
+  }
+  if (more) hint(global, fmt::format("The newest {} are shown; more with --limit.", a.limit));
   return kOk;
 }
 
@@ -256,8 +286,11 @@ int explain(const Global& global, const std::string& name) {
   }
   if (const auto& smaller = at(why, "would_start_now"); smaller.is_object())
     fmt::print("would start now: {}\n", amounts(smaller));
-  fmt::print("{}\n",
-             at(why, "needs_action").as_bool() ? "Somebody has to act." : "It only needs time.");
+  // A pause is up to people, but says so itself.
+  if (reason != "ClusterPaused") {
+    fmt::print("{}\n",
+               at(why, "needs_action").as_bool() ? "Somebody has to act." : "It only needs time.");
+  }
   return kOk;
 }
 
@@ -277,9 +310,10 @@ int logs(const std::string& name, const Global& global, bool follow, int attempt
 
 int stop(const Global& global, const std::vector<std::string>& names, bool yes, bool wait) {
   Client client(global);
-  std::string shown;
-  for (const auto& name : names) shown += (shown.empty() ? "" : ", ") + name;
-  if (!yes && is_terminal(STDIN_FILENO)) confirm(fmt::format("Stop {}?", shown), false);
+  if (!yes && is_terminal(STDIN_FILENO))
+    confirm(fmt::format("Stop {}?", fmt::join(names, ", ")), false);
+  const bool lines = global.output == "table" || global.output == "wide";
+  std::vector<Value> stopped;
   int failures = 0;
   for (const auto& name : names) {
     try {
@@ -289,13 +323,15 @@ int stop(const Global& global, const std::vector<std::string>& names, bool yes, 
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
         d = client.get("/api/v1/deployments/" + id);
       }
-      fmt::print("{}  {}\n", safe_text(text_at(d, "name")), text_at(d, "state"));
+      if (lines) fmt::print("{}  {}\n", safe_text(text_at(d, "name")), text_at(d, "state"));
+      stopped.push_back(std::move(d));
     } catch (const Failure& failure) {
       if (names.size() == 1) throw;
       report(failure);
       ++failures;
     }
   }
+  if (!lines) print_list(global, stopped, deployment_table(stopped, false));
   return failures == 0 ? kOk : kPartial;
 }
 
@@ -304,25 +340,54 @@ std::string event_line(const Value& e) {
                      safe_text(text_at(e, "actor_name")), safe_text(text_at(e, "data")));
 }
 
-int follow_events(const Global& global, Client& client, const std::string& deployment) {
-  const Interrupts guard;
-  std::string pending;
-  const auto path = "/api/v1/events" + (deployment.empty() ? "" : "?deployment_id=" + deployment);
-  client.stream(path, [&](std::string_view piece) {
-    pending += piece;
-    for (auto end = pending.find("\n\n"); end != std::string::npos; end = pending.find("\n\n")) {
-      const std::string frame = pending.substr(0, end);
-      pending.erase(0, end + 2);
+// Frames of the event stream, as they come; remembers how far it got.
+class EventPrinter {
+ public:
+  explicit EventPrinter(const Global& global) : global_(global) {}
+  bool take(std::string_view piece) {
+    pending_ += piece;
+    for (auto end = pending_.find("\n\n"); end != std::string::npos; end = pending_.find("\n\n")) {
+      const std::string frame = pending_.substr(0, end);
+      pending_.erase(0, end + 2);
+      if (const auto id = frame.find("id: "); id != std::string::npos) {
+        last_ = frame.substr(id + 4, frame.find('\n', id) - id - 4);
+      }
       const auto data = frame.find("data: ");
       if (data == std::string::npos || frame.find("event: bookmark") != std::string::npos) continue;
       const std::string text = frame.substr(data + 6);
       const auto event = json::parse(text);
-      fmt::print("{}\n", global.output == "json" || !event ? text : event_line(*event));
+      fmt::print("{}\n", global_.output == "json" || !event ? text : event_line(*event));
       std::fflush(stdout);
     }
     return !interrupted;
-  });
-  return interrupted ? kInterrupted : kOk;
+  }
+  // For the path of the next connection; half a frame of the last one is worth nothing.
+  std::string resume() {
+    pending_.clear();
+    return last_.empty() ? "" : "&after=" + last_;
+  }
+
+ private:
+  const Global& global_;
+  std::string pending_, last_;
+};
+
+int follow_events(const Global& global, Client& client, const std::string& deployment) {
+  const Interrupts guard;
+  hint(global, "Following; Ctrl-C ends it.");
+  EventPrinter printer(global);
+  const auto path = "/api/v1/events?" + (deployment.empty() ? "" : "deployment_id=" + deployment);
+  for (bool first = true; !interrupted; first = false) {
+    try {
+      client.stream(path + printer.resume(),
+                    [&](std::string_view piece) { return printer.take(piece); });
+    } catch (const Failure& failure) {
+      if (first || failure.exit_code != kUnreachable) throw;
+    }
+    // The server restarted, or was too fast for us: it goes on where it was.
+    if (!interrupted) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+  return kInterrupted;
 }
 
 int events(const Global& global, const std::string& name, bool follow) {
@@ -367,8 +432,8 @@ void add_deploy(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--timeout", a->timeout, "For --wait")->capture_default_str();
   c->add_option("command", a->command, "Program and arguments, after --");
   c->footer(
-      "Example: berth deploy web --cpu 1 --memory 256MiB --port 8080 --wait -- python3 -m "
-      "http.server 8080");
+      "Example: berth deploy web --cpu 1 --memory 256MiB --port 8080 --wait -- sh -c "
+      "'exec python3 -m http.server $PORT'");
   c->callback([&selected, &global, a] { selected = [&global, a] { return deploy(global, *a); }; });
 }
 

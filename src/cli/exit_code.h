@@ -16,6 +16,7 @@ enum Exit : int {
   kFailed = 8,    // the deployment ended badly
   kUnreachable = 9,
   kPartial = 10,
+  kTryAgain = 11,  // the server sheds load, or cannot write at the moment
   kInterrupted = 130,
 };
 
@@ -24,6 +25,6 @@ inline constexpr const char* kExitHelp =
     "conflict; "
     "6 rejected (invalid, or can never fit); 7 --wait timed out; 8 the deployment failed; 9 server "
     "unreachable; "
-    "10 partly done; 130 interrupted.";
+    "10 partly done; 11 try again later; 130 interrupted.";
 
 }  // namespace berth::cli

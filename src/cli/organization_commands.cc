@@ -89,7 +89,11 @@ int create_invite(const Global& global, const Args& a) {
   const auto made =
       client.post(org_path(client, a, "/invites"),
                   js::object{{"role", a.role}, {"max_uses", a.uses}, {"expires_in", a.expires}});
-  if (global.output != "table") return print_value(global, made, Table({})), static_cast<int>(kOk);
+  if (global.output != "table" && global.output != "wide") {
+    Table table({"CODE", "ROLE", "EXPIRES"});
+    table.add({text_at(made, "code"), text_at(made, "role"), text_at(made, "expires_at")});
+    return print_value(global, made, table), static_cast<int>(kOk);
+  }
   fmt::print("{}\n", text_at(made, "code"));
   hint(global, fmt::format("It gives the role {} to {} and ends at {}. It is shown once.\nThey "
                            "run: berth invite redeem CODE",

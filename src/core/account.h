@@ -32,8 +32,8 @@ struct User {
   std::int64_t version = 1;
 };
 
-// One login. Tokens are random; only their SHA-256 is stored. A refresh replaces both tokens and
-// remembers the old refresh token: seeing that again means theft and ends the session.
+// One login. Tokens are random; only their SHA-256 is stored. A refresh replaces both tokens; the
+// store remembers the old refresh tokens: seeing one again means theft and ends the session.
 struct Session {
   SessionId id;
   UserId user;
@@ -41,7 +41,6 @@ struct Session {
   Timestamp access_expires_at;
   Digest refresh;
   Timestamp refresh_expires_at;
-  std::optional<Digest> previous_refresh;
   Timestamp created_at;
 };
 

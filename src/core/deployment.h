@@ -56,15 +56,15 @@ struct Names<State> {
 
 // Why a state changes. Together with the present state it decides the next one: transition_table().
 enum class Cause {
-  admitted,         // the scheduler gave it a place
-  ready,            // the runtime says that it runs and answers
-  exited_zero,      // the work ended by itself, status 0
-  exited_nonzero,   // the work ended by itself, otherwise; no attempt left
-  start_failed,     // could not be started; no attempt left
-  retry,            // failed, and an attempt is left: back to the queue after a pause
-  stop_requested,   // a person asked
-  gone,             // the runtime confirmed that nothing runs any more
-  preempt,          // the policy takes its place away
+  admitted,        // the scheduler gave it a place
+  ready,           // the runtime says that it runs and answers
+  exited_zero,     // the work ended by itself, status 0
+  exited_nonzero,  // the work ended by itself, otherwise; no attempt left
+  start_failed,    // could not be started; no attempt left
+  retry,           // failed, and an attempt is left: back to the queue after a pause
+  stop_requested,  // a person asked
+  gone,            // the runtime confirmed that nothing runs any more
+  preempt,         // the policy takes its place away
 };
 template <>
 struct Names<Cause> {
@@ -91,7 +91,8 @@ struct Transition {
 [[nodiscard]] std::optional<State> next_state(State from, Cause cause);
 
 [[nodiscard]] constexpr bool is_terminal(State s) {
-  return s == State::stopped || s == State::succeeded || s == State::failed || s == State::cancelled;
+  return s == State::stopped || s == State::succeeded || s == State::failed ||
+         s == State::cancelled;
 }
 [[nodiscard]] constexpr bool holds_resources(State s) {
   return s == State::starting || s == State::running || s == State::stopping ||
@@ -106,7 +107,7 @@ struct Readiness {
 };
 
 struct Restart {
-  std::int32_t max_attempts = 1;  // including the first
+  std::int32_t max_attempts = 1;            // including the first
   std::chrono::milliseconds backoff{1000};  // doubles with each failure, at most five minutes
   friend bool operator==(const Restart&, const Restart&) = default;
 };
@@ -151,8 +152,8 @@ struct AttemptKey {
 };
 
 struct GpuShare {
-  std::int32_t device = 0;      // index on the node
-  std::int32_t milli = 0;       // 1..1000
+  std::int32_t device = 0;  // index on the node
+  std::int32_t milli = 0;   // 1..1000
   friend bool operator==(const GpuShare&, const GpuShare&) = default;
 };
 

@@ -4,13 +4,27 @@
 
 namespace berth {
 
-struct UserTag { static constexpr std::string_view prefix = "usr"; };
-struct SessionTag { static constexpr std::string_view prefix = "ses"; };
-struct ApiKeyTag { static constexpr std::string_view prefix = "key"; };
-struct OrganizationTag { static constexpr std::string_view prefix = "org"; };
-struct InviteTag { static constexpr std::string_view prefix = "inv"; };
-struct ClusterTag { static constexpr std::string_view prefix = "clu"; };
-struct DeploymentTag { static constexpr std::string_view prefix = "dep"; };
+struct UserTag {
+  static constexpr std::string_view prefix = "usr";
+};
+struct SessionTag {
+  static constexpr std::string_view prefix = "ses";
+};
+struct ApiKeyTag {
+  static constexpr std::string_view prefix = "key";
+};
+struct OrganizationTag {
+  static constexpr std::string_view prefix = "org";
+};
+struct InviteTag {
+  static constexpr std::string_view prefix = "inv";
+};
+struct ClusterTag {
+  static constexpr std::string_view prefix = "clu";
+};
+struct DeploymentTag {
+  static constexpr std::string_view prefix = "dep";
+};
 
 using UserId = Id<UserTag>;
 using SessionId = Id<SessionTag>;

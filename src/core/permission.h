@@ -1,5 +1,5 @@
-// THE authorization table: operation x role. A route names its operation; an operation without a row
-// does not compile, so a route without a row cannot exist.
+// THE authorization table: operation x role. A route names its operation; an operation without a
+// row does not compile, so a route without a row cannot exist.
 #pragma once
 #include <array>
 #include <optional>

@@ -38,9 +38,9 @@ struct Deployment {
   DeploymentSpec spec;
   Priority priority = Priority::low;
   State state = State::queued;
-  std::uint64_t order = 0;    // admission number within the cluster
-  std::int32_t attempt = 0;   // number of the latest attempt; 0 before the first
-  std::int32_t failures = 0;  // in a row
+  std::uint64_t order = 0;            // admission number within the cluster
+  std::int32_t attempt = 0;           // number of the latest attempt; 0 before the first
+  std::int32_t failures = 0;          // in a row
   std::optional<Timestamp> retry_at;  // queued, in back-off until then
   std::optional<Grant> grant;         // while it holds resources
   std::string endpoint;               // host:port while running, if it serves

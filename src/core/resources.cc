@@ -44,13 +44,13 @@ struct MemoryUnit {
 };
 constexpr std::int64_t kKi = 1024;
 constexpr std::array<MemoryUnit, 17> kMemoryUnits{{{"KiB", kKi},
-                                                   {"MiB", kKi * kKi},
-                                                   {"GiB", kKi * kKi * kKi},
-                                                   {"TiB", kKi * kKi * kKi * kKi},
+                                                   {"MiB", kKi* kKi},
+                                                   {"GiB", kKi* kKi* kKi},
+                                                   {"TiB", kKi* kKi* kKi* kKi},
                                                    {"Ki", kKi},
-                                                   {"Mi", kKi * kKi},
-                                                   {"Gi", kKi * kKi * kKi},
-                                                   {"Ti", kKi * kKi * kKi * kKi},
+                                                   {"Mi", kKi* kKi},
+                                                   {"Gi", kKi* kKi* kKi},
+                                                   {"Ti", kKi* kKi* kKi* kKi},
                                                    {"kB", 1000},
                                                    {"MB", 1'000'000},
                                                    {"GB", 1'000'000'000},
@@ -76,8 +76,9 @@ Result<std::int64_t> parse_cpu(std::string_view text) {
   const bool milli = text.ends_with('m');
   const auto value = milli ? scaled(text.substr(0, text.size() - 1), 1) : scaled(text, 1000);
   if (value) return *value;
-  return fail_field("", "invalid_quantity",
-                    "CPU is a number of cores such as 2, 0.5 or \"500m\" (thousandths at the finest).");
+  return fail_field(
+      "", "invalid_quantity",
+      "CPU is a number of cores such as 2, 0.5 or \"500m\" (thousandths at the finest).");
 }
 
 Result<std::int64_t> parse_memory(std::string_view text) {
@@ -89,8 +90,9 @@ Result<std::int64_t> parse_memory(std::string_view text) {
     break;
   }
   if (const auto value = scaled(text, 1)) return *value;
-  return fail_field("", "invalid_quantity",
-                    "Memory is a number of bytes or a quantity such as \"512MiB\", \"16GiB\" or \"2GB\".");
+  return fail_field(
+      "", "invalid_quantity",
+      "Memory is a number of bytes or a quantity such as \"512MiB\", \"16GiB\" or \"2GB\".");
 }
 
 Result<std::int64_t> parse_gpu(std::string_view text) {
@@ -106,7 +108,8 @@ std::string gpu_text(std::int64_t milli) { return milli_text(milli); }
 std::string memory_text(std::int64_t bytes) {
   for (const auto& unit : {kMemoryUnits[3], kMemoryUnits[2], kMemoryUnits[1], kMemoryUnits[0]}) {
     if (bytes >= unit.bytes) {
-      std::string number = fmt::format("{:.2f}", static_cast<double>(bytes) / static_cast<double>(unit.bytes));
+      std::string number =
+          fmt::format("{:.2f}", static_cast<double>(bytes) / static_cast<double>(unit.bytes));
       while (number.ends_with('0')) number.pop_back();
       if (number.ends_with('.')) number.pop_back();
       return number + std::string(unit.suffix);
@@ -115,15 +118,17 @@ std::string memory_text(std::int64_t bytes) {
   return fmt::format("{}B", bytes);
 }
 
-std::string resources_text(const Resources& r) {
+std::string resources_text(const Resources& r) { return resources_text(r, {}); }
+
+std::string resources_text(const Resources& r, const Resources& mention) {
   std::string out;
   const auto add = [&](std::string_view name, const std::string& amount) {
     if (!out.empty()) out += ", ";
     out += fmt::format("{} {}", name, amount);
   };
-  if (r.cpu_milli != 0) add("cpu", cpu_text(r.cpu_milli));
-  if (r.memory_bytes != 0) add("memory", memory_text(r.memory_bytes));
-  if (r.gpu_milli != 0) add("gpu", gpu_text(r.gpu_milli));
+  if (r.cpu_milli != 0 || mention.cpu_milli != 0) add("cpu", cpu_text(r.cpu_milli));
+  if (r.memory_bytes != 0 || mention.memory_bytes != 0) add("memory", memory_text(r.memory_bytes));
+  if (r.gpu_milli != 0 || mention.gpu_milli != 0) add("gpu", gpu_text(r.gpu_milli));
   return out.empty() ? "nothing" : out;
 }
 

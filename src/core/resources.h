@@ -29,7 +29,8 @@ struct Resources {
 };
 
 // Absent when any dimension would go below zero: the caller decides what that means.
-[[nodiscard]] constexpr std::optional<Resources> minus(const Resources& from, const Resources& take) {
+[[nodiscard]] constexpr std::optional<Resources> minus(const Resources& from,
+                                                       const Resources& take) {
   const Resources out{from.cpu_milli - take.cpu_milli, from.memory_bytes - take.memory_bytes,
                       from.gpu_milli - take.gpu_milli};
   if (out.cpu_milli < 0 || out.memory_bytes < 0 || out.gpu_milli < 0) return std::nullopt;
@@ -46,5 +47,7 @@ struct Resources {
 [[nodiscard]] std::string gpu_text(std::int64_t milli);     // "0.25"
 // "cpu 2, memory 16GiB, gpu 1"; zero dimensions are left out, all zero is "nothing".
 [[nodiscard]] std::string resources_text(const Resources& r);
+// The same with the zeros of what `mention` asks for: "cpu 0, memory 16GiB".
+[[nodiscard]] std::string resources_text(const Resources& r, const Resources& mention);
 
 }  // namespace berth

@@ -76,8 +76,9 @@ Result<std::int64_t> parse_duration(std::string_view text) {
       if (const auto micros = scaled_decimal(text.substr(0, digits), unit.micros)) return *micros;
     }
   }
-  return fail_field("", "invalid_quantity",
-                    "A duration is a number and a unit, such as \"90s\", \"5m\", \"250ms\" or \"2h\".");
+  return fail_field(
+      "", "invalid_quantity",
+      "A duration is a number and a unit, such as \"90s\", \"5m\", \"250ms\" or \"2h\".");
 }
 
 std::string duration_text(std::int64_t micros) {
@@ -116,23 +117,35 @@ std::optional<std::int64_t> exact_scaled(double value, std::int64_t scale) {
 namespace detail {
 
 constinit const QuantityKind cpu_kind{
-    1000, kMost * 1000, [](std::string_view t) { return value_of(parse_cpu(t)); }, any,
+    1000,
+    kMost * 1000,
+    [](std::string_view t) { return value_of(parse_cpu(t)); },
+    any,
     "a number of cores such as 2, 0.5 or \"500m\" (thousandths at the finest)",
-    "^([0-9]+(\\.[0-9]{1,3}0*)?|[0-9]+m)$", "500m"};
+    "^([0-9]+(\\.[0-9]{1,3}0*)?|[0-9]+m)$",
+    "500m"};
 constinit const QuantityKind memory_kind{
-    1, INT64_MAX, [](std::string_view t) { return value_of(parse_memory(t)); }, any,
+    1,
+    INT64_MAX,
+    [](std::string_view t) { return value_of(parse_memory(t)); },
+    any,
     "a number of bytes, or text such as \"512MiB\", \"16GiB\" or \"2GB\"",
-    "^[0-9]+(\\.[0-9]+)?([KMGT]iB?|[kMGT]B?|B)?$", "16GiB"};
+    "^[0-9]+(\\.[0-9]+)?([KMGT]iB?|[kMGT]B?|B)?$",
+    "16GiB"};
 constinit const QuantityKind gpu_kind{
-    1000, kMost * 1000, [](std::string_view t) { return value_of(parse_gpu(t)); }, gpu_amount,
+    1000,
+    kMost * 1000,
+    [](std::string_view t) { return value_of(parse_gpu(t)); },
+    gpu_amount,
     "a whole number of devices, or a share of one device such as 0.25",
-    "^[0-9]+(\\.[0-9]{1,3}0*)?$", "0.25"};
-constinit const QuantityKind micros_kind{1'000'000, kMost * 1'000'000, duration_in<1>, any, kDurationExpected, kDurationPattern,
-                               "90s"};
-constinit const QuantityKind millis_kind{1000, kMost * 1000, duration_in<1000>, any, kDurationExpected, kDurationPattern,
-                               "90s"};
-constinit const QuantityKind seconds_kind{1, kMost, duration_in<1'000'000>, any, kDurationExpected, kDurationPattern,
-                                "90s"};
+    "^[0-9]+(\\.[0-9]{1,3}0*)?$",
+    "0.25"};
+constinit const QuantityKind micros_kind{1'000'000,         kMost * 1'000'000, duration_in<1>, any,
+                                         kDurationExpected, kDurationPattern,  "90s"};
+constinit const QuantityKind millis_kind{
+    1000, kMost * 1000, duration_in<1000>, any, kDurationExpected, kDurationPattern, "90s"};
+constinit const QuantityKind seconds_kind{
+    1, kMost, duration_in<1'000'000>, any, kDurationExpected, kDurationPattern, "90s"};
 
 }  // namespace detail
 }  // namespace berth::json

@@ -85,13 +85,17 @@ template <>
 struct QuantityForm<std::chrono::microseconds> {
   static const QuantityKind& kind() { return micros_kind; }
   static std::int64_t get(std::chrono::microseconds q) { return q.count(); }
-  static void set(std::chrono::microseconds& q, std::int64_t v) { q = std::chrono::microseconds(v); }
+  static void set(std::chrono::microseconds& q, std::int64_t v) {
+    q = std::chrono::microseconds(v);
+  }
 };
 template <>
 struct QuantityForm<std::chrono::milliseconds> {
   static const QuantityKind& kind() { return millis_kind; }
   static std::int64_t get(std::chrono::milliseconds q) { return q.count(); }
-  static void set(std::chrono::milliseconds& q, std::int64_t v) { q = std::chrono::milliseconds(v); }
+  static void set(std::chrono::milliseconds& q, std::int64_t v) {
+    q = std::chrono::milliseconds(v);
+  }
 };
 template <>
 struct QuantityForm<std::chrono::seconds> {

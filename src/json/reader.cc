@@ -3,14 +3,14 @@
 #include <boost/json/monotonic_resource.hpp>
 #include <cmath>
 
+#include "base/spelling.h"
 #include "json/pointer.h"
 #include "json/value.h"
-#include "base/spelling.h"
 
 namespace berth::json::detail {
 namespace {
 
-constexpr std::size_t kMaxReported = 64;  // refused fields in one error
+constexpr std::size_t kMaxReported = 64;                 // refused fields in one error
 constexpr double kExactInteger = 9'007'199'254'740'992;  // 2^53
 
 void append_path(std::string& pointer, const Path& at) {
@@ -52,12 +52,18 @@ bool whole(const Value& value, std::int64_t& out) {
 
 std::string_view kind_text(const Value& value) {
   switch (value.kind()) {
-    case boost::json::kind::null: return "null";
-    case boost::json::kind::bool_: return "a boolean";
-    case boost::json::kind::string: return "a string";
-    case boost::json::kind::array: return "an array";
-    case boost::json::kind::object: return "an object";
-    default: return "a number";
+    case boost::json::kind::null:
+      return "null";
+    case boost::json::kind::bool_:
+      return "a boolean";
+    case boost::json::kind::string:
+      return "a string";
+    case boost::json::kind::array:
+      return "an array";
+    case boost::json::kind::object:
+      return "an object";
+    default:
+      return "a number";
   }
 }
 
@@ -116,7 +122,8 @@ void Reading::refuse_type(const Path& at, const Value& found, std::string_view w
 Error Reading::error() && {
   Error out{Code::invalid_argument, "invalid_request", fields_.front().message};
   if (fields_.size() > 1) {
-    out.message = fmt::format("{} fields are not valid. The first: {}", fields_.size(), out.message);
+    out.message =
+        fmt::format("{} fields are not valid. The first: {}", fields_.size(), out.message);
   }
   out.fields = std::move(fields_);
   return out;
@@ -290,11 +297,11 @@ void take_map(Reading& reading, const Value& value, const Path& at, const Rules&
     if (key.find('\0') != std::string_view::npos) {
       reading.refuse(here, "invalid_format", "must not have U+0000 in its name.");
     } else if (rules.key_check != nullptr && !rules.key_check(key)) {
-      reading.refuse(here, "invalid_format",
-                     rules.key_expected.empty()
-                         ? std::string("is not an accepted name.")
-                         : fmt::format("is not an accepted name; it must be {}.",
-                                       rules.key_expected));
+      reading.refuse(
+          here, "invalid_format",
+          rules.key_expected.empty()
+              ? std::string("is not an accepted name.")
+              : fmt::format("is not an accepted name; it must be {}.", rules.key_expected));
     } else {
       each(reading, member.value(), here, inner, out);
     }
@@ -335,8 +342,7 @@ void take_object(Reading& reading, const Value& value, const Path& at, std::span
   }
 }
 
-Result<void> with_document(std::string_view text, void* out,
-                           void (*use)(const Value&, void* out)) {
+Result<void> with_document(std::string_view text, void* out, void (*use)(const Value&, void* out)) {
   unsigned char buffer[8192];
   boost::json::monotonic_resource memory(buffer);
   auto document = parse(text, &memory);

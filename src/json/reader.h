@@ -149,8 +149,7 @@ void take(Reading& reading, const Value& value, const Path& at, const Rules& rul
     if (auto parsed = TextForm<T>::parse(*text)) {
       out = std::move(*parsed);
     } else {
-      reading.refuse(at, "invalid_format",
-                     "must be " + std::string(TextForm<T>::expected) + ".");
+      reading.refuse(at, "invalid_format", "must be " + std::string(TextForm<T>::expected) + ".");
     }
   } else if constexpr (std::same_as<T, RawJson>) {
     take_raw(value, out.text);

@@ -6,8 +6,8 @@
 //     static constexpr std::string_view name = "CreateCluster";
 //     static constexpr std::string_view doc = "A cluster to register.";
 //     static constexpr auto fields = std::tuple{
-//         json::field("name", &CreateCluster::name, {.doc = "Unique.", .min_len = 1, .required = true}),
-//         json::field("nodes", &CreateCluster::nodes, {.doc = "Its machines."})};
+//         json::field("name", &CreateCluster::name, {.doc = "Unique.", .min_len = 1, .required =
+//         true}), json::field("nodes", &CreateCluster::nodes, {.doc = "Its machines."})};
 //   };
 //
 // A member of type std::optional<U> may be absent; it is left out when empty. JSON null is accepted
@@ -44,11 +44,11 @@ struct Rules {
   // Numbers, and the elements of an array or map of numbers; quantities in their base unit.
   std::int64_t min = INT64_MIN;
   std::int64_t max = INT64_MAX;
-  std::size_t min_len = 0;       // strings: bytes; arrays and maps: items
+  std::size_t min_len = 0;  // strings: bytes; arrays and maps: items
   std::size_t max_len = 65'536;
-  std::string_view pattern = {};                   // ECMA expression, for the description ...
-  bool (*check)(std::string_view) = nullptr;       // ... and the predicate that decides
-  bool (*key_check)(std::string_view) = nullptr;   // the same for the keys of a map
+  std::string_view pattern = {};                  // ECMA expression, for the description ...
+  bool (*check)(std::string_view) = nullptr;      // ... and the predicate that decides
+  bool (*key_check)(std::string_view) = nullptr;  // the same for the keys of a map
   std::string_view expected = {};  // completes "must be": "lower-case letters, digits and hyphens"
   bool required = false;           // when reading; otherwise the member keeps its initial value
   bool read_only = false;          // set by us: refused in a request
@@ -104,8 +104,8 @@ struct RawJson {
   friend bool operator==(const RawJson&, const RawJson&) = default;
 };
 
-// A type that travels as a JSON string. Specialise with parse(), text(), expected, format, pattern()
-// and example().
+// A type that travels as a JSON string. Specialise with parse(), text(), expected, format,
+// pattern() and example().
 template <class T>
 struct TextForm;
 

@@ -172,8 +172,8 @@ class Builder {
   bj::value_stack stack_;
   std::array<Frame, kMaxDepth + 1> frames_;
   std::size_t depth_ = 0;
-  std::string letters_;             // the keys of all open objects, one after another
-  std::vector<std::size_t> keys_;   // where each of them ends in letters_
+  std::string letters_;            // the keys of all open objects, one after another
+  std::vector<std::size_t> keys_;  // where each of them ends in letters_
   std::vector<std::string_view> sorted_;
   std::string number_;
   std::optional<FieldError> refusal_;
@@ -181,14 +181,20 @@ class Builder {
 
 std::string_view sentence(const bj::error_code& ec) {
   switch (static_cast<bj::error>(ec.value())) {
-    case bj::error::extra_data: return "there is text after the end of the value";
-    case bj::error::incomplete: return "the text ends too early";
-    case bj::error::too_deep: return "values are nested more than 32 levels deep";
+    case bj::error::extra_data:
+      return "there is text after the end of the value";
+    case bj::error::incomplete:
+      return "the text ends too early";
+    case bj::error::too_deep:
+      return "values are nested more than 32 levels deep";
     case bj::error::illegal_leading_surrogate:
     case bj::error::illegal_trailing_surrogate:
-    case bj::error::expected_utf16_escape: return "a \\u escape is half of a surrogate pair";
-    case bj::error::expected_hex_digit: return "a \\u escape needs four hexadecimal digits";
-    default: return "this is not JSON";
+    case bj::error::expected_utf16_escape:
+      return "a \\u escape is half of a surrogate pair";
+    case bj::error::expected_hex_digit:
+      return "a \\u escape needs four hexadecimal digits";
+    default:
+      return "this is not JSON";
   }
 }
 
@@ -253,12 +259,13 @@ Result<Value> parse(std::string_view text, bj::storage_ptr storage) {
         builder.refuse(ec, "too_long", builder.container(), "has a name longer than 1024 bytes.");
         break;
       case bj::error::exponent_overflow:
-        builder.refuse(ec, "out_of_range", builder.pointer(), "is a number that does not fit in 64 bits.");
+        builder.refuse(ec, "out_of_range", builder.pointer(),
+                       "is a number that does not fit in 64 bits.");
         break;
       default:
-        return fail_field("", "invalid_json",
-                          fmt::format("Invalid JSON at {}: {}.", position_text(text, used),
-                                      sentence(ec)));
+        return fail_field(
+            "", "invalid_json",
+            fmt::format("Invalid JSON at {}: {}.", position_text(text, used), sentence(ec)));
     }
   }
   const FieldError& at = *builder.refusal();
@@ -267,12 +274,24 @@ Result<Value> parse(std::string_view text, bj::storage_ptr storage) {
 
 void write(std::string& out, const Value& value) {
   switch (value.kind()) {
-    case bj::kind::null: out += "null"; return;
-    case bj::kind::bool_: out += value.get_bool() ? "true" : "false"; return;
-    case bj::kind::int64: detail::write_integer(out, value.get_int64()); return;
-    case bj::kind::uint64: detail::write_integer(out, value.get_uint64()); return;
-    case bj::kind::double_: detail::write_double(out, value.get_double()); return;
-    case bj::kind::string: detail::write_string(out, value.get_string()); return;
+    case bj::kind::null:
+      out += "null";
+      return;
+    case bj::kind::bool_:
+      out += value.get_bool() ? "true" : "false";
+      return;
+    case bj::kind::int64:
+      detail::write_integer(out, value.get_int64());
+      return;
+    case bj::kind::uint64:
+      detail::write_integer(out, value.get_uint64());
+      return;
+    case bj::kind::double_:
+      detail::write_double(out, value.get_double());
+      return;
+    case bj::kind::string:
+      detail::write_string(out, value.get_string());
+      return;
     case bj::kind::array: {
       out += '[';
       bool first = true;

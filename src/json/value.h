@@ -12,11 +12,11 @@ namespace berth::json {
 using Value = boost::json::value;
 
 inline constexpr std::size_t kMaxDepth = 32;
-inline constexpr std::size_t kMaxKeys = 1000;        // of one object
-inline constexpr std::size_t kMaxItems = 10'000;     // of one array
-inline constexpr std::size_t kMaxString = 64 * 1024; // bytes
-inline constexpr std::size_t kMaxKey = 1024;         // bytes
-inline constexpr std::size_t kMaxNumber = 1024;      // characters
+inline constexpr std::size_t kMaxKeys = 1000;         // of one object
+inline constexpr std::size_t kMaxItems = 10'000;      // of one array
+inline constexpr std::size_t kMaxString = 64 * 1024;  // bytes
+inline constexpr std::size_t kMaxKey = 1024;          // bytes
+inline constexpr std::size_t kMaxNumber = 1024;       // characters
 
 // RFC 8259 and nothing more: no comments, no trailing commas, UTF-8 and surrogate pairs checked. A
 // number is an int64 where that is exact, a uint64 above it, otherwise the nearest double.

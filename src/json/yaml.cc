@@ -174,9 +174,9 @@ class Builder final : public YAML::EventHandler {
     if (map.value.get_object().contains(text)) {
       std::string at = pointer();
       append_token(at, text);
-      throw Refused{{std::move(at), "duplicate_key",
-                     fmt::format("At {}: the key {} is given more than once.", place(mark),
-                                 quoted(text))}};
+      throw Refused{
+          {std::move(at), "duplicate_key",
+           fmt::format("At {}: the key {} is given more than once.", place(mark), quoted(text))}};
     }
     map.key = text;
     map.has_key = true;
@@ -226,10 +226,10 @@ std::optional<FieldError> check_characters(std::string_view text) {
     const auto c = static_cast<unsigned char>(text[at]);
     const bool control = c < 0x20 && c != '\n' && c != '\r' && c != '\t';
     if (length == 0 || control || (at == 0 && text.starts_with("\xEF\xBB\xBF"))) {
-      return FieldError{"", "invalid_yaml",
-                        fmt::format("Invalid YAML at {}: {}.", position_text(text, at),
-                                    length == 0 ? "this is not UTF-8"
-                                                : "this character is not accepted")};
+      return FieldError{
+          "", "invalid_yaml",
+          fmt::format("Invalid YAML at {}: {}.", position_text(text, at),
+                      length == 0 ? "this is not UTF-8" : "this character is not accepted")};
     }
     at += length;
   }
@@ -245,8 +245,9 @@ bool plain(std::string_view text) {
   const bool letter = (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z');
   if (!letter && first != '/' && first != '_') return false;
   const auto same = [&](std::string_view word) {
-    return std::ranges::equal(text, word, {},
-                              [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    return std::ranges::equal(text, word, {}, [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    });
   };
   constexpr std::array<std::string_view, 9> kWords{"null", "true", "false", "yes", "no",
                                                    "on",   "off",  "y",     "n"};

@@ -8,7 +8,8 @@
 namespace berth::json {
 
 // One document of YAML 1.2, core schema: true, null, 12 and 1.5 without quotes are not strings;
-// everything quoted is. At most 1 MiB, 32 levels and 10,000 nodes. Refused: aliases, tags other than
+// everything quoted is. At most 1 MiB, 32 levels and 10,000 nodes. Refused: aliases, tags other
+// than
 // !!str, keys that are not scalars, duplicate keys, numbers that JSON does not have.
 // Errors: invalid_argument with one field, invalid_yaml or duplicate_key; the message begins with
 // line and column.

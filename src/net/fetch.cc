@@ -1,6 +1,8 @@
 // The blocking client, on libcurl: TLS, proxies and name resolution come with it.
 #include <curl/curl.h>
 
+#include <charconv>
+
 #include <mutex>
 
 #include "net/framing.h"
@@ -32,6 +34,7 @@ CURL* handle_of_thread() {
 struct Exchange {
   const ClientRequest& request;
   ClientResponse response;
+  int status = 0;  // of the head that came last
   bool ended_early = false;
   bool too_large = false;
 };
@@ -41,6 +44,9 @@ std::size_t take_header(char* bytes, std::size_t, std::size_t n, void* self) {
   const std::string_view line(bytes, n);
   if (line.starts_with("HTTP/")) {
     exchange.response.headers.clear();  // an interim response came before this one
+    if (const auto blank = line.find(' '); blank != std::string_view::npos) {
+      std::from_chars(line.data() + blank + 1, line.data() + n, exchange.status);
+    }
   } else if (const auto colon = line.find(':'); colon != std::string_view::npos) {
     auto value = line.substr(colon + 1);
     while (value.ends_with('\n') || value.ends_with('\r')) value.remove_suffix(1);
@@ -52,7 +58,8 @@ std::size_t take_header(char* bytes, std::size_t, std::size_t n, void* self) {
 
 std::size_t take_body(char* bytes, std::size_t, std::size_t n, void* self) {
   auto& exchange = *static_cast<Exchange*>(self);
-  if (exchange.request.on_body) {
+  // A refusal is not what the caller wanted to see piece by piece.
+  if (exchange.request.on_body && exchange.status < 400) {
     if (exchange.request.on_body({bytes, n})) return n;
     exchange.ended_early = true;
     return 0;
@@ -76,7 +83,8 @@ Error describe(CURLcode code, const char* details, const ClientRequest& request)
       return {Code::invalid_argument, "bad_url",
               fmt::format("{} is not an http or https URL: {}.", request.url, why)};
     default:
-      return {Code::unavailable, "unreachable", fmt::format("Cannot reach {}: {}.", request.url, why)};
+      return {Code::unavailable, "unreachable",
+              fmt::format("Cannot reach {}: {}.", request.url, why)};
   }
 }
 
@@ -110,8 +118,8 @@ Result<ClientResponse> fetch(const ClientRequest& request) {
 
   Exchange exchange{request, {}};
   char details[CURL_ERROR_SIZE] = "";
-  const auto timeout_ms =
-      static_cast<long>(std::chrono::duration_cast<std::chrono::milliseconds>(request.timeout).count());
+  const auto timeout_ms = static_cast<long>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(request.timeout).count());
 
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, details);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);  // threads: timeouts must not use SIGALRM

@@ -26,8 +26,8 @@ using Headers = std::vector<Header>;
 [[nodiscard]] bool has_header(const Headers& headers, std::string_view name);
 
 // Where a request body comes from when it is not read whole. One reader at a time. A source may be
-// destroyed while a read waits (whoever forwards it gave up): the read then ends by cancellation and
-// must not touch the source again.
+// destroyed while a read waits (whoever forwards it gave up): the read then ends by cancellation
+// and must not touch the source again.
 class BodySource {
  public:
   virtual ~BodySource() = default;
@@ -36,8 +36,8 @@ class BodySource {
 };
 
 struct Request {
-  std::string method;   // upper case
-  std::string target;   // origin form as received, for example /api/v1/x?y=z
+  std::string method;  // upper case
+  std::string target;  // origin form as received, for example /api/v1/x?y=z
   std::string_view path() const {
     return std::string_view(target).substr(0, std::min(target.find('?'), target.size()));
   }
@@ -46,11 +46,11 @@ struct Request {
     return at == std::string::npos ? std::string_view{} : std::string_view(target).substr(at + 1);
   }
   Headers headers;
-  std::string body;                   // whole body, unless `stream` is set
-  // Only where the handler's policy asked for it and the request has a body. It may be kept until the
-  // response is sent, for example inside Response::stream.
+  std::string body;  // whole body, unless `stream` is set
+  // Only where the handler's policy asked for it and the request has a body. It may be kept until
+  // the response is sent, for example inside Response::stream.
   std::unique_ptr<BodySource> stream;
-  std::string peer;                   // address without port
+  std::string peer;  // address without port
   bool keep_alive = true;
 };
 
@@ -65,8 +65,9 @@ class BodySink {
 
 struct Response {
   int status = 200;
-  // Without Content-Length, Connection, Date, Transfer-Encoding: the server adds them. Content-Length
-  // counts only with `stream`, and for HEAD, where it stands for the body that is not sent.
+  // Without Content-Length, Connection, Date, Transfer-Encoding: the server adds them.
+  // Content-Length counts only with `stream`, and for HEAD, where it stands for the body that is
+  // not sent.
   Headers headers;
   std::string body;
   // Bytes that outlive every request (embedded assets); sent instead of `body` when set.

@@ -172,8 +172,7 @@ struct Exchange : std::enable_shared_from_this<Exchange> {
   void settle() {
     if (over || !parser->is_done()) return;
     if (!pumping && body_sent && buffer.size() == 0 && parser->keep_alive()) {
-      asio::use_service<Pool>(executor.context())
-          .give(request.address, std::move(socket));
+      asio::use_service<Pool>(executor.context()).give(request.address, std::move(socket));
       over = true;
     } else {
       end();
@@ -196,8 +195,8 @@ Error broken(const Exchange& x, std::string_view why) {
 }
 
 bool is_hop_by_hop(std::string_view name) {
-  for (const std::string_view hop : {"connection", "keep-alive", "proxy-connection", "te", "trailer",
-                                     "transfer-encoding", "upgrade"}) {
+  for (const std::string_view hop : {"connection", "keep-alive", "proxy-connection", "te",
+                                     "trailer", "transfer-encoding", "upgrade"}) {
     if (equal_ignoring_case(name, hop)) return true;
   }
   return false;
@@ -255,7 +254,8 @@ Result<std::string> head_text(const UpstreamRequest& request) {
       request.method == "POST" || request.method == "PUT" || request.method == "PATCH";
   if (request.stream) {
     const auto length = given_length(request.headers);
-    out += length ? fmt::format("Content-Length: {}\r\n", *length) : "Transfer-Encoding: chunked\r\n";
+    out +=
+        length ? fmt::format("Content-Length: {}\r\n", *length) : "Transfer-Encoding: chunked\r\n";
   } else if (!request.body.empty() || expects_body) {
     out += fmt::format("Content-Length: {}\r\n", request.body.size());
   }
@@ -351,15 +351,15 @@ Task<void> pump(ExchangePtr x) {
 void start_pump(const ExchangePtr& x) {
   x->pumping = true;
   x->body_sent = false;
-  asio::co_spawn(x->executor, pump(x),
-                 asio::bind_cancellation_slot(
-                     x->pump_signal.slot(), [x](const std::exception_ptr& error) {
-                       x->pumping = false;
-                       if (!error || x->over) return;
-                       x->failure = Error{Code::internal, "body_source_failed",
-                                          "The source of the request's body failed."};
-                       x->abort();
-                     }));
+  asio::co_spawn(
+      x->executor, pump(x),
+      asio::bind_cancellation_slot(x->pump_signal.slot(), [x](const std::exception_ptr& error) {
+        x->pumping = false;
+        if (!error || x->over) return;
+        x->failure =
+            Error{Code::internal, "body_source_failed", "The source of the request's body failed."};
+        x->abort();
+      }));
 }
 
 // Reads and decodes some, at least one byte.

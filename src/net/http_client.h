@@ -1,5 +1,5 @@
-// HTTP/1.1 client over TCP. Two uses: the endpoint proxy (streaming both ways, on an io_context) and
-// the command line (whole bodies, TLS by the URL's scheme, blocking).
+// HTTP/1.1 client over TCP. Two uses: the endpoint proxy (streaming both ways, on an io_context)
+// and the command line (whole bodies, TLS by the URL's scheme, blocking).
 #pragma once
 #include <chrono>
 #include <string>
@@ -16,8 +16,8 @@ class UpstreamResponse {
   [[nodiscard]] virtual int status() const = 0;
   // As received, without the hop-by-hop ones: the body is handed over decoded.
   [[nodiscard]] virtual const Headers& headers() const = 0;
-  // The next piece, empty at the end. Errors: unavailable (the body broke off), or what the request's
-  // stream ended with.
+  // The next piece, empty at the end. Errors: unavailable (the body broke off), or what the
+  // request's stream ended with.
   virtual Task<Result<std::string>> read() = 0;
 };
 
@@ -25,7 +25,7 @@ struct UpstreamRequest {
   std::string address;  // host:port
   std::string method;
   std::string target;
-  Headers headers;      // hop-by-hop headers already removed by the caller
+  Headers headers;  // hop-by-hop headers already removed by the caller
   std::string body;
   // Sent chunked (or with the given Content-Length) instead of body, also after the response has
   // started; must live as long as the response.
@@ -49,7 +49,8 @@ struct ClientRequest {
   std::string body;
   std::chrono::seconds timeout{60};
   std::string ca_file;
-  // When set, the body is handed over piece by piece; return false to end the exchange early, which
+  // When set, the body of a success is handed over piece by piece (a refusal's is collected as
+  // always); return false to end the exchange early, which
   // is no error. `timeout` then bounds silence, not the whole exchange.
   std::function<bool(std::string_view)> on_body;
 };

@@ -38,8 +38,8 @@ using RequestParser = MessageParser<true>;
 
 constexpr std::size_t head_read = 4 << 10;
 constexpr std::size_t body_read = 64 << 10;
-constexpr std::size_t kept_buffer = 16 << 10;    // an idle connection keeps no more
-constexpr std::size_t copied_body = 16 << 10;    // larger bodies are written from where they are
+constexpr std::size_t kept_buffer = 16 << 10;  // an idle connection keeps no more
+constexpr std::size_t copied_body = 16 << 10;  // larger bodies are written from where they are
 constexpr std::size_t chunk_header_max = 4 << 10;
 constexpr std::size_t linger_bytes = 8 << 20;
 constexpr std::chrono::milliseconds linger_time{1000};
@@ -79,9 +79,7 @@ bool may_be_sent(const Header& header) {
 
 bool has_no_body(int status) { return status == 204 || status == 304; }
 
-void log(std::string_view what) {
-  fmt::print(stderr, "http: {}\n", what);
-}
+void log(std::string_view what) { fmt::print(stderr, "http: {}\n", what); }
 
 std::string describe(const std::exception_ptr& error) {
   try {
@@ -177,10 +175,10 @@ class Connection : public std::enable_shared_from_this<Connection>,
   std::optional<RequestParser> parser_;  // of the request at hand
   std::string out_;                      // head of the answer, with the body if small
   std::uint64_t requests_ = 0;
-  bool keep_ = false;             // the connection outlives this request
+  bool keep_ = false;  // the connection outlives this request
   bool http_1_0_ = false;
   bool head_only_ = false;
-  bool owes_continue_ = false;    // the peer waits for 100 before it sends the body
+  bool owes_continue_ = false;  // the peer waits for 100 before it sends the body
   bool streamed_body_ = false;
 };
 
@@ -268,8 +266,9 @@ class Connection::Sink final : public BodySink {
     std::array<char, 24> size_line;
     if (framing_ == Framing::chunked) {
       const auto end = fmt::format_to(size_line.data(), "{:x}\r\n", piece.size());
-      gather.parts = {asio::buffer(size_line.data(), static_cast<std::size_t>(end - size_line.data())),
-                      asio::buffer(piece), asio::buffer("\r\n", 2)};
+      gather.parts = {
+          asio::buffer(size_line.data(), static_cast<std::size_t>(end - size_line.data())),
+          asio::buffer(piece), asio::buffer("\r\n", 2)};
     } else if (framing_ == Framing::counted) {
       if (piece.size() > left_) {
         broken_ = true;
@@ -326,8 +325,8 @@ Task<void> Connection::run() {
     co_return;
   }
   for (;;) {
-    HeadCheck check({worker_.limits.head_bytes, worker_.limits.header_count,
-                     worker_.limits.target_bytes});
+    HeadCheck check(
+        {worker_.limits.head_bytes, worker_.limits.header_count, worker_.limits.target_bytes});
     if (!received().empty() && check.feed(received()) == HeadCheck::State::refused) {
       co_await refuse(check.refusal());
       co_return;
@@ -425,9 +424,13 @@ Task<bool> Connection::read_head(HeadCheck& check) {
       read_due_ = worker_.due_in(worker_.limits.head_timeout);
     }
     switch (check.feed(received())) {
-      case HeadCheck::State::more: break;
-      case HeadCheck::State::done: co_return true;
-      case HeadCheck::State::refused: co_await refuse(check.refusal()); co_return false;
+      case HeadCheck::State::more:
+        break;
+      case HeadCheck::State::done:
+        co_return true;
+      case HeadCheck::State::refused:
+        co_await refuse(check.refusal());
+        co_return false;
     }
   }
 }
@@ -789,20 +792,20 @@ void Worker::admit(Socket socket) {
   auto leave = [this](Connection* c) { forget(*c); };
   std::unique_ptr<Connection, decltype(leave)> member(connection.get(), leave);
   auto& slot_owner = *connection;
-  asio::co_spawn(context_.get_executor(), slot_owner.run(),
-                 asio::bind_cancellation_slot(
-                     slot_owner.signal().slot(),
-                     [connection = std::move(connection),
-                      member = std::move(member)](const std::exception_ptr& error) {
-                       if (!error) return;
-                       try {
-                         std::rethrow_exception(error);
-                       } catch (const system_error& e) {
-                         if (e.code() == asio::error::operation_aborted) return;
-                       } catch (...) {
-                       }
-                       log(fmt::format("a connection failed: {}", describe(error)));
-                     }));
+  asio::co_spawn(
+      context_.get_executor(), slot_owner.run(),
+      asio::bind_cancellation_slot(slot_owner.signal().slot(),
+                                   [connection = std::move(connection),
+                                    member = std::move(member)](const std::exception_ptr& error) {
+                                     if (!error) return;
+                                     try {
+                                       std::rethrow_exception(error);
+                                     } catch (const system_error& e) {
+                                       if (e.code() == asio::error::operation_aborted) return;
+                                     } catch (...) {
+                                     }
+                                     log(fmt::format("a connection failed: {}", describe(error)));
+                                   }));
 }
 
 void Worker::forget(Connection& connection) {

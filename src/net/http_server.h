@@ -1,5 +1,5 @@
-// HTTP/1.1 server: one io_context per thread, each with its own listening socket (SO_REUSEPORT), one
-// sweeper timer per thread for all deadlines, strict framing, bounded everything.
+// HTTP/1.1 server: one io_context per thread, each with its own listening socket (SO_REUSEPORT),
+// one sweeper timer per thread for all deadlines, strict framing, bounded everything.
 #pragma once
 #include <atomic>
 #include <chrono>
@@ -13,16 +13,17 @@
 namespace berth::net {
 
 struct Limits {
-  std::size_t head_bytes = 16 << 10;       // request line and headers: 431 above
-  std::size_t header_count = 100;          // 431 above
-  std::size_t target_bytes = 8 << 10;      // 414 above
-  std::size_t body_bytes = 1 << 20;        // 413 above
-  std::size_t connections = 10'000;        // per server: 503 and close above
-  std::chrono::milliseconds head_timeout{10'000};   // from the first byte (or accept) to a whole head: 408
+  std::size_t head_bytes = 16 << 10;   // request line and headers: 431 above
+  std::size_t header_count = 100;      // 431 above
+  std::size_t target_bytes = 8 << 10;  // 414 above
+  std::size_t body_bytes = 1 << 20;    // 413 above
+  std::size_t connections = 10'000;    // per server: 503 and close above
+  std::chrono::milliseconds head_timeout{
+      10'000};  // from the first byte (or accept) to a whole head: 408
   std::chrono::milliseconds body_timeout{30'000};   // a whole body: 408
   std::chrono::milliseconds write_timeout{30'000};  // no progress in writing for this long: close
   std::chrono::milliseconds idle_timeout{60'000};   // keep-alive between requests: close
-  std::chrono::milliseconds drain{10'000};         // stop(): requests in flight may finish
+  std::chrono::milliseconds drain{10'000};          // stop(): requests in flight may finish
 };
 
 struct ServerOptions {

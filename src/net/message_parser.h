@@ -24,11 +24,11 @@ class MessageParser final : public http::basic_parser<is_request> {
     this->body_limit(boost::none);
   }
 
-  std::string method;   // requests only
-  std::string target;   // requests only
-  int status = 0;       // responses only
+  std::string method;  // requests only
+  std::string target;  // requests only
+  int status = 0;      // responses only
   Headers headers;
-  std::string body;     // bytes decoded and not yet taken
+  std::string body;  // bytes decoded and not yet taken
   std::uint64_t body_total = 0;
   std::uint64_t body_max = UINT64_MAX;
 

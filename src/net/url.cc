@@ -77,9 +77,7 @@ Result<Query> parse_query(std::string_view query) {
 }
 
 Result<std::vector<std::string>> path_segments(std::string_view path) {
-  const auto refuse = [](const char* why) {
-    return fail(Code::invalid_argument, "bad_path", why);
-  };
+  const auto refuse = [](const char* why) { return fail(Code::invalid_argument, "bad_path", why); };
   if (!path.starts_with('/')) return refuse("A path starts with a slash.");
   path.remove_prefix(1);
   std::vector<std::string> out;

@@ -43,7 +43,7 @@ struct Observation {
 };
 
 struct LogQuery {
-  std::int64_t offset = 0;         // byte offset into the attempt's log; negative: last -offset bytes
+  std::int64_t offset = 0;  // byte offset into the attempt's log; negative: last -offset bytes
   std::size_t max_bytes = 64 << 10;
 };
 struct LogChunk {
@@ -61,8 +61,8 @@ struct NodeCapacity {
 
 struct Health {
   bool reachable = true;
-  std::string message;       // a sentence
-  std::string enforcement;   // how limits are enforced: "cgroup v2", "cgroup v1", "rlimits", "none"
+  std::string message;      // a sentence
+  std::string enforcement;  // how limits are enforced: "cgroup v2", "cgroup v1", "rlimits", "none"
 };
 
 struct Capabilities {

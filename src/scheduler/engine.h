@@ -1,5 +1,6 @@
-// The decision engine of one cluster: a pure, deterministic state machine, (state, event) -> starts.
-// No clock, no I/O, no randomness. Production, explain, plan, replay and simulation all call this.
+// The decision engine of one cluster: a pure, deterministic state machine, (state, event) ->
+// starts. No clock, no I/O, no randomness. Production, explain, plan, replay and simulation all
+// call this.
 //
 // Policy `strict`: the high queue is gone through in order, every deployment that fits starts, the
 // others keep their place; the low queue likewise, but only while no feasible deployment waits in
@@ -37,14 +38,27 @@ struct Queued {
   Resources demand;
   bool parked = false;  // in back-off: not considered, and blocks nobody, until Unparked
 };
-struct Unparked { DeploymentId id; };
-struct Withdrawn { DeploymentId id; };  // cancelled while it waited
-struct Reprioritized { DeploymentId id; Priority priority = Priority::low; };
-struct Released { DeploymentId id; };  // the runtime confirmed that its attempt is gone
+struct Unparked {
+  DeploymentId id;
+};
+struct Withdrawn {
+  DeploymentId id;
+};  // cancelled while it waited
+struct Reprioritized {
+  DeploymentId id;
+  Priority priority = Priority::low;
+};
+struct Released {
+  DeploymentId id;
+};  // the runtime confirmed that its attempt is gone
 // The new node list. Nodes are matched by name; a node that holds reservations must stay and must
 // still be large enough (checked by can_resize before).
-struct Resized { std::vector<Node> nodes; };
-struct PauseChanged { bool paused = false; };
+struct Resized {
+  std::vector<Node> nodes;
+};
+struct PauseChanged {
+  bool paused = false;
+};
 
 using EngineEvent =
     std::variant<Queued, Unparked, Withdrawn, Reprioritized, Released, Resized, PauseChanged>;
@@ -60,7 +74,7 @@ struct Start {
 // The refusal of a demand that no node could ever hold (rule 6).
 struct TooLarge {
   Resources asked;
-  Resources largest;      // of the node that comes nearest: the largest size that would fit there
+  Resources largest;  // of the node that comes nearest: the largest size that would fit there
   std::string node;
 };
 
@@ -98,11 +112,11 @@ struct Explanation {
   std::size_t position = 0;    // 1 is next to be considered over both queues; 0 while parked
   std::size_t ahead_high = 0;  // waiting before it, by queue
   std::size_t ahead_low = 0;
-  std::string nearest_node;    // the node that misses least
-  Resources missing;           // on that node, per resource; zero where enough is free
-  Resources free_there;        // free on that node (gpu: what one demand of this kind could get)
-  Resources free_total;        // over all nodes
-  Resources largest_hole;      // fragmented: the most that one node has free, per resource
+  std::string nearest_node;  // the node that misses least
+  Resources missing;         // on that node, per resource; zero where enough is free
+  Resources free_there;      // free on that node (gpu: what one demand of this kind could get)
+  Resources free_total;      // over all nodes
+  Resources largest_hole;    // fragmented: the most that one node has free, per resource
   std::optional<TooLarge> too_large;
   // A smaller size of the same shape that would start at once on the nearest node, if any is > 0.
   std::optional<Resources> would_fit;

@@ -14,10 +14,11 @@ Result<Role> authorize(ReadSide& reads, const Caller& caller, const Organization
   if (!role) return std::unexpected(role.error());
   if (!*role) return not_found(what);
   if (!allows(operation, *role)) {
-    return fail(Code::permission_denied, "role_too_small",
-                fmt::format("This needs the role {} or higher; yours is {}. Ask an owner or admin of the "
-                            "organization.",
-                            to_text(permission_of(operation).at_least), to_text(**role)));
+    return fail(
+        Code::permission_denied, "role_too_small",
+        fmt::format("This needs the role {} or higher; yours is {}. Ask an owner or admin of the "
+                    "organization.",
+                    to_text(permission_of(operation).at_least), to_text(**role)));
   }
   return **role;
 }

@@ -14,8 +14,11 @@ std::unexpected<Error> wrong_credentials() {
 }
 
 Error slow_down(std::chrono::seconds wait) {
-  return {Code::resource_exhausted, "too_many_attempts",
-          fmt::format("Too many attempts; try again in {} seconds.", wait.count()), {}, wait};
+  return {Code::resource_exhausted,
+          "too_many_attempts",
+          fmt::format("Too many attempts; try again in {} seconds.", wait.count()),
+          {},
+          wait};
 }
 
 std::string lower(std::string_view text) {
@@ -29,18 +32,31 @@ std::string lower(std::string_view text) {
 Result<void> check_registration(const Registration& wish) {
   Error error{Code::invalid_argument, "invalid_request", "The registration has mistakes."};
   if (!is_name(wish.username)) {
-    error.fields.push_back({"/username", "invalid_format",
-                            "A username has 1 to 63 letters, digits, '-', '_' or '.', beginning with a "
-                            "letter or digit."});
+    error.fields.push_back(
+        {"/username", "invalid_format",
+         "A username has 1 to 63 letters, digits, '-', '_' or '.', beginning with a "
+         "letter or digit."});
   }
   if (!is_email(wish.email)) {
     error.fields.push_back({"/email", "invalid_format", "This is not an email address."});
   }
-  if (auto complaint = password_complaint(wish.password, lower(wish.username)); !complaint.empty()) {
+  if (auto complaint = password_complaint(wish.password, lower(wish.username));
+      !complaint.empty()) {
     error.fields.push_back({"/password", "weak_password", std::move(complaint)});
   }
   if (error.fields.empty()) return {};
   return std::unexpected(std::move(error));
+}
+
+// Which field of a registration is taken already.
+Result<void> named(Result<void> inserted) {
+  if (inserted) return inserted;
+  Error& error = inserted.error();
+  if (error.reason == "username_taken")
+    error.fields.push_back({"/username", error.reason, error.message});
+  if (error.reason == "email_taken")
+    error.fields.push_back({"/email", error.reason, error.message});
+  return inserted;
 }
 
 User make_user(const Registration& wish, std::string hash, Timestamp now, Random& random) {
@@ -69,7 +85,8 @@ bool is_email(std::string_view text) {
   return text.size() <= 254 && at != std::string_view::npos && at > 0 && at + 1 < text.size() &&
          text.find('@', at + 1) == std::string_view::npos &&
          std::all_of(text.begin(), text.end(), [](char c) {
-           return static_cast<unsigned char>(c) > 0x20 && c != 0x7F && c != '<' && c != '>' && c != '"';
+           return static_cast<unsigned char>(c) > 0x20 && c != 0x7F && c != '<' && c != '>' &&
+                  c != '"';
          });
 }
 
@@ -81,15 +98,16 @@ Accounts::Accounts(ReadSide& reads, Committer& committer, Passwords& passwords, 
       clock_(clock),
       random_(random),
       rules_(rules),
-      login_throttle_(Throttle::Rules{}),
-      address_throttle_(Throttle::Rules{.free_failures = 30}) {}
+      login_throttle_(Throttle::Rules{.free_failures = rules.free_failures}),
+      address_throttle_(Throttle::Rules{.free_failures = rules.free_failures * 6}) {}
 
 Result<Organization> use_invite(Change& change, const UserId& user, std::string_view code,
                                 const Actor& actor) {
   const auto no = [] {
-    return fail(Code::not_found, "invite_not_usable",
-                "This invite code cannot be used: it is unknown, expired, revoked or used up. Ask for a "
-                "new one.");
+    return fail(
+        Code::not_found, "invite_not_usable",
+        "This invite code cannot be used: it is unknown, expired, revoked or used up. Ask for a "
+        "new one.");
   };
   auto invite = change.tx.invite_by_code(sha256(code));
   if (!invite) return std::unexpected(std::move(invite.error()));
@@ -105,9 +123,12 @@ Result<Organization> use_invite(Change& change, const UserId& user, std::string_
   member.user = user;
   member.role = (*invite)->role;
   member.joined_at = change.now;
-  if (auto added = change.tx.insert(member); !added) return std::unexpected(std::move(added.error()));
+  if (auto added = change.tx.insert(member); !added)
+    return std::unexpected(std::move(added.error()));
   JsonText data;
-  data.add("user_id", user.str()).add("role", to_text(member.role)).add("invite_id", (*invite)->id.str());
+  data.add("user_id", user.str())
+      .add("role", to_text(member.role))
+      .add("invite_id", (*invite)->id.str());
   auto noted = change.record(actor, "member.joined", member.organization, std::nullopt, data.str());
   if (!noted) return std::unexpected(std::move(noted.error()));
   return std::move(**organization);
@@ -115,7 +136,8 @@ Result<Organization> use_invite(Change& change, const UserId& user, std::string_
 
 Task<Result<User>> Accounts::register_user(Registration wish, std::string request_id,
                                            std::string address) {
-  if (auto fine = check_registration(wish); !fine) co_return std::unexpected(std::move(fine.error()));
+  if (auto fine = check_registration(wish); !fine)
+    co_return std::unexpected(std::move(fine.error()));
   if (!rules_.open_registration && !wish.invite_code) {
     co_return fail(Code::permission_denied, "registration_closed",
                    "Registration here needs an invite code; ask a colleague for one.");
@@ -129,7 +151,8 @@ Task<Result<User>> Accounts::register_user(Registration wish, std::string reques
   std::move_only_function<Result<User>(Change&)> unit =
       [this, wish, request_id, hash = std::move(*hash)](Change& change) -> Result<User> {
     User user = make_user(wish, hash, change.now, random_);
-    if (auto added = change.tx.insert(user); !added) return std::unexpected(std::move(added.error()));
+    if (auto added = named(change.tx.insert(user)); !added)
+      return std::unexpected(std::move(added.error()));
     const Actor actor{user.id.str(), user.username, request_id};
     auto noted = change.record(actor, "user.registered", std::nullopt, std::nullopt, "{}");
     if (!noted) return std::unexpected(std::move(noted.error()));
@@ -137,7 +160,8 @@ Task<Result<User>> Accounts::register_user(Registration wish, std::string reques
       auto joined = use_invite(change, user.id, *wish.invite_code, actor);
       if (!joined) {
         if (joined.error().code == Code::not_found) {
-          joined.error().fields.push_back({"/invite_code", "invite_not_usable", joined.error().message});
+          joined.error().fields.push_back(
+              {"/invite_code", "invite_not_usable", joined.error().message});
         }
         return std::unexpected(std::move(joined.error()));
       }
@@ -152,7 +176,8 @@ Task<Result<User>> Accounts::register_user(Registration wish, std::string reques
   co_return made;
 }
 
-Result<Login> Accounts::open_session(Change& change, const User& user, const std::string& request_id) {
+Result<Login> Accounts::open_session(Change& change, const User& user,
+                                     const std::string& request_id) {
   const Token access = make_token(kAccessPrefix, random_);
   const Token refresh = make_token(kRefreshPrefix, random_);
   Session session;
@@ -163,7 +188,8 @@ Result<Login> Accounts::open_session(Change& change, const User& user, const std
   session.refresh = refresh.digest;
   session.refresh_expires_at = change.now.plus(rules_.refresh_lifetime);
   session.created_at = change.now;
-  if (auto added = change.tx.insert(session); !added) return std::unexpected(std::move(added.error()));
+  if (auto added = change.tx.insert(session); !added)
+    return std::unexpected(std::move(added.error()));
   auto noted = change.record(Actor{user.id.str(), user.username, request_id}, "session.opened",
                              std::nullopt, std::nullopt, "{}");
   if (!noted) return std::unexpected(std::move(noted.error()));
@@ -195,7 +221,8 @@ Task<Result<Login>> Accounts::login(std::string username, std::string password,
     co_return wrong_credentials();
   }
   login_throttle_.succeeded(account);
-  std::move_only_function<Result<Login>(Change&)> unit = [this, who = *user, request_id](Change& change) {
+  std::move_only_function<Result<Login>(Change&)> unit = [this, who = *user,
+                                                          request_id](Change& change) {
     return open_session(change, who, request_id);
   };
   co_return co_await committer_.write<Login>(std::move(unit));
@@ -204,7 +231,8 @@ Task<Result<Login>> Accounts::login(std::string username, std::string password,
 Task<Result<Login>> Accounts::refresh(std::string refresh_token, std::string request_id) {
   // A reused token is no error of the unit: ending the session must become durable.
   std::move_only_function<Result<std::optional<Login>>(Change&)> unit =
-      [this, digest = sha256(refresh_token), request_id](Change& change) -> Result<std::optional<Login>> {
+      [this, digest = sha256(refresh_token),
+       request_id](Change& change) -> Result<std::optional<Login>> {
     auto found = change.tx.session_by_refresh(digest);
     if (!found) return std::unexpected(std::move(found.error()));
     if (!*found) return std::optional<Login>{};
@@ -225,7 +253,6 @@ Task<Result<Login>> Accounts::refresh(std::string refresh_token, std::string req
     }
     const Token access = make_token(kAccessPrefix, random_);
     const Token next = make_token(kRefreshPrefix, random_);
-    session.previous_refresh = session.refresh;
     session.access = access.digest;
     session.refresh = next.digest;
     session.access_expires_at = change.now.plus(rules_.access_lifetime);
@@ -244,7 +271,8 @@ Task<Result<Login>> Accounts::refresh(std::string refresh_token, std::string req
 }
 
 Task<Result<void>> Accounts::logout(Caller caller, bool everywhere) {
-  std::move_only_function<Result<void>(Change&)> unit = [this, caller, everywhere](Change& change) -> Result<void> {
+  std::move_only_function<Result<void>(Change&)> unit =
+      [this, caller, everywhere](Change& change) -> Result<void> {
     if (everywhere) {
       auto removed = change.tx.remove_sessions(caller.principal.user, std::nullopt);
       if (!removed) return std::unexpected(std::move(removed.error()));
@@ -284,7 +312,8 @@ Task<Result<void>> Accounts::change_password(Caller caller, std::string current,
   }
   auto hash = co_await passwords_.hash(std::move(next));
   if (!hash) co_return std::unexpected(std::move(hash.error()));
-  std::move_only_function<Result<void>(Change&)> unit = [this, caller, hash = *hash](Change& change) -> Result<void> {
+  std::move_only_function<Result<void>(Change&)> unit =
+      [this, caller, hash = *hash](Change& change) -> Result<void> {
     auto row = change.tx.user(caller.principal.user);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("user");
@@ -304,19 +333,32 @@ Task<Result<Once<NewKey>>> Accounts::create_key(Caller caller, std::string name,
                                                 std::optional<Timestamp> expires_at,
                                                 std::optional<IdempotencyKey> key,
                                                 std::function<StoredReply(const NewKey&)> render) {
-  std::move_only_function<Result<NewKey>(Change&)> unit = [this, caller, name, expires_at](Change& change) -> Result<NewKey> {
+  std::move_only_function<Result<NewKey>(Change&)> unit =
+      [this, caller, name, expires_at](Change& change) -> Result<NewKey> {
+    if (expires_at && *expires_at <= change.now) {
+      return fail_field("/expires_at", "in_the_past",
+                        "must be a time to come; leave it out for a key without an end.");
+    }
     auto existing = change.tx.api_keys(caller.principal.user);
     if (!existing) return std::unexpected(std::move(existing.error()));
     if (existing->size() >= 100) {
-      return fail(Code::failed_precondition, "too_many_keys", "An account has at most 100 API keys; revoke one.");
+      return fail(Code::failed_precondition, "too_many_keys",
+                  "An account has at most 100 API keys; revoke one.");
     }
     const Token token = make_token(kKeyPrefix, random_);
-    ApiKey made{ApiKeyId::make(change.now, random_), caller.principal.user, name, token.prefix,
-                token.digest, change.now, expires_at};
-    if (auto added = change.tx.insert(made); !added) return std::unexpected(std::move(added.error()));
+    ApiKey made{ApiKeyId::make(change.now, random_),
+                caller.principal.user,
+                name,
+                token.prefix,
+                token.digest,
+                change.now,
+                expires_at};
+    if (auto added = change.tx.insert(made); !added)
+      return std::unexpected(std::move(added.error()));
     JsonText data;
     data.add("key_id", made.id.str()).add("name", name);
-    auto noted = change.record(caller.actor(), "key.created", std::nullopt, std::nullopt, data.str());
+    auto noted =
+        change.record(caller.actor(), "key.created", std::nullopt, std::nullopt, data.str());
     if (!noted) return std::unexpected(std::move(noted.error()));
     return NewKey{std::move(made), token.text};
   };
@@ -331,7 +373,8 @@ Result<std::vector<ApiKey>> Accounts::keys(const Caller& caller) {
 }
 
 Task<Result<void>> Accounts::revoke_key(Caller caller, ApiKeyId key) {
-  std::move_only_function<Result<void>(Change&)> unit = [this, caller, key](Change& change) -> Result<void> {
+  std::move_only_function<Result<void>(Change&)> unit = [this, caller,
+                                                         key](Change& change) -> Result<void> {
     auto removed = change.tx.remove_api_key(caller.principal.user, key);
     if (!removed) return std::unexpected(std::move(removed.error()));
     if (!*removed) return not_found("API key");
@@ -348,12 +391,14 @@ Result<Principal> Accounts::authenticate(std::string_view bearer) {
     return fail(Code::unauthenticated, "missing_token",
                 "This needs a token: log in, then send 'Authorization: Bearer TOKEN'.");
   }
-  if (bearer.size() > 256) return fail(Code::unauthenticated, "invalid_token", "The token is not valid.");
+  if (bearer.size() > 256)
+    return fail(Code::unauthenticated, "invalid_token", "The token is not valid.");
   const auto found = reads_.credential(sha256(bearer));
   if (!found) return std::unexpected(found.error());
   if (!*found) return fail(Code::unauthenticated, "invalid_token", "The token is not valid.");
   if ((*found)->expires_at <= clock_.now()) {
-    return fail(Code::unauthenticated, "expired_token", "The token has expired; refresh it or log in again.");
+    return fail(Code::unauthenticated, "expired_token",
+                "The token has expired; refresh it or log in again.");
   }
   return (*found)->principal;
 }
@@ -369,7 +414,8 @@ Result<std::string> Accounts::issue_setup_token() {
   if (!needs_setup()) return std::string();
   const Token token = make_token(kSetupPrefix, random_);
   auto written = committer_.write_and_wait([&](Change& change) {
-    return change.tx.put_setup_token(SetupToken{token.digest, change.now.plus(rules_.setup_lifetime)});
+    return change.tx.put_setup_token(
+        SetupToken{token.digest, change.now.plus(rules_.setup_lifetime)});
   });
   if (!written) return std::unexpected(std::move(written.error()));
   return token.text;
@@ -377,7 +423,8 @@ Result<std::string> Accounts::issue_setup_token() {
 
 Task<Result<Login>> Accounts::set_up(std::string token, Registration wish, std::string organization,
                                      std::string request_id) {
-  if (auto fine = check_registration(wish); !fine) co_return std::unexpected(std::move(fine.error()));
+  if (auto fine = check_registration(wish); !fine)
+    co_return std::unexpected(std::move(fine.error()));
   if (!is_name(organization)) {
     co_return fail_field("/organization", "invalid_format",
                          "A name has 1 to 63 letters, digits, '-', '_' or '.'.");
@@ -389,9 +436,10 @@ Task<Result<Login>> Accounts::set_up(std::string token, Registration wish, std::
     auto stored = (*view)->setup_token();
     if (!stored) co_return std::unexpected(std::move(stored.error()));
     if (!*stored || (*stored)->token != sha256(token) || (*stored)->expires_at <= clock_.now()) {
-      co_return fail(Code::not_found, "setup_not_possible",
-                     "This set-up link is not valid (any more). Restart the server for a new one, or use "
-                     "'berth admin create-user'.");
+      co_return fail(
+          Code::not_found, "setup_not_possible",
+          "This set-up link is not valid (any more). Restart the server for a new one, or use "
+          "'berth admin create-user'.");
     }
   }
   auto hash = co_await passwords_.hash(wish.password);
@@ -403,7 +451,8 @@ Task<Result<Login>> Accounts::set_up(std::string token, Registration wish, std::
     auto stored = change.tx.setup_token();
     if (!stored) return std::unexpected(std::move(stored.error()));
     if (*users != 0 || !*stored) {
-      return fail(Code::not_found, "setup_not_possible", "Somebody has set this installation up already.");
+      return fail(Code::not_found, "setup_not_possible",
+                  "Somebody has set this installation up already.");
     }
     User user = make_user(wish, hash, change.now, random_);
     user.is_admin = true;
@@ -414,10 +463,15 @@ Task<Result<Login>> Accounts::set_up(std::string token, Registration wish, std::
     if (step) step = change.tx.insert(org);
     if (step) step = change.tx.insert(member);
     if (step) step = change.tx.put_setup_token(std::nullopt);
-    if (step) step = change.record(actor, "user.registered", std::nullopt, std::nullopt, "{\"setup\":true}");
+    if (step)
+      step =
+          change.record(actor, "user.registered", std::nullopt, std::nullopt, "{\"setup\":true}");
     if (step) step = change.record(actor, "organization.created", org.id, std::nullopt, "{}");
     if (!step) return std::unexpected(std::move(step.error()));
-    change.after([this] { reads_.roles_changed(); });
+    change.after([this] {
+      reads_.roles_changed();
+      rules_.when_set_up();
+    });
     return open_session(change, user, request_id);
   };
   co_return co_await committer_.write<Login>(std::move(unit));
@@ -437,7 +491,8 @@ Result<User> Accounts::put_admin(const Registration& wish) {
     auto step = *existing ? change.tx.update(out) : change.tx.insert(out);
     if (step) step = change.tx.put_setup_token(std::nullopt);
     if (step) {
-      step = change.record(Actor{"setup", "berth admin", ""}, "user.administrator", std::nullopt, std::nullopt, "{}");
+      step = change.record(Actor{"setup", "berth admin", ""}, "user.administrator", std::nullopt,
+                           std::nullopt, "{}");
     }
     return step;
   });

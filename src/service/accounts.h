@@ -14,6 +14,8 @@ struct AccountRules {
   std::chrono::seconds refresh_lifetime{std::chrono::days(30)};
   std::chrono::minutes setup_lifetime{30};
   bool open_registration = true;  // false: only with an invite code
+  std::function<void()> when_set_up = [] {};  // once the first administrator is there
+  int free_failures = 5;  // of one account from one address; an address has six times as many
 };
 
 struct Registration {
@@ -41,7 +43,8 @@ class Accounts {
            Random& random, AccountRules rules);
 
   // Errors: already_exists (username_taken, email_taken), invalid_argument, permission_denied when
-  // registration is closed and no invite is given, not_found for an invite code that cannot be used.
+  // registration is closed and no invite is given, not_found for an invite code that cannot be
+  // used.
   Task<Result<User>> register_user(Registration wish, std::string request_id, std::string address);
   // Errors: unauthenticated (same words and same time for unknown users), resource_exhausted.
   Task<Result<Login>> login(std::string username, std::string password, std::string request_id,
@@ -83,8 +86,8 @@ class Accounts {
   Throttle address_throttle_;
 };
 
-// Rules shared with organizations and clusters: 1 to 63 lower- or upper-case letters, digits, '-', '_'
-// and '.', beginning with a letter or digit.
+// Rules shared with organizations and clusters: 1 to 63 lower- or upper-case letters, digits, '-',
+// '_' and '.', beginning with a letter or digit.
 [[nodiscard]] bool is_name(std::string_view text);
 [[nodiscard]] bool is_email(std::string_view text);
 

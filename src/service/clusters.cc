@@ -6,6 +6,7 @@
 #include <set>
 
 #include "service/accounts.h"
+#include "service/forecast.h"
 #include "service/json_text.h"
 
 namespace berth {
@@ -15,23 +16,28 @@ constexpr std::string_view kOnlyNode = "node-1";
 
 Result<void> check_nodes(const std::vector<Node>& nodes, std::size_t most) {
   Error error{Code::invalid_argument, "invalid_request", "The nodes have mistakes."};
-  if (nodes.empty()) error.fields.push_back({"/nodes", "too_short", "A cluster has at least one node."});
+  if (nodes.empty())
+    error.fields.push_back({"/nodes", "too_short", "A cluster has at least one node."});
   if (nodes.size() > most) {
-    error.fields.push_back({"/nodes", "too_many", fmt::format("A cluster has at most {} nodes.", most)});
+    error.fields.push_back(
+        {"/nodes", "too_many", fmt::format("A cluster has at most {} nodes.", most)});
   }
   std::set<std::string_view> names;
   for (std::size_t i = 0; i < nodes.size() && error.fields.size() < 20; ++i) {
     const auto at = fmt::format("/nodes/{}", i);
     if (!is_name(nodes[i].name)) {
-      error.fields.push_back({at + "/name", "invalid_format", "A node's name has 1 to 63 letters, digits, '-', '_' or '.'."});
+      error.fields.push_back({at + "/name", "invalid_format",
+                              "A node's name has 1 to 63 letters, digits, '-', '_' or '.'."});
     } else if (!names.insert(nodes[i].name).second) {
       error.fields.push_back({at + "/name", "duplicate", "Two nodes have the same name."});
     }
     if (nodes[i].capacity.gpu_milli % kGpuDevice != 0) {
-      error.fields.push_back({at + "/resources/gpu", "invalid_quantity", "A node has a whole number of GPUs."});
+      error.fields.push_back(
+          {at + "/resources/gpu", "invalid_quantity", "A node has a whole number of GPUs."});
     }
     if (nodes[i].capacity == Resources{}) {
-      error.fields.push_back({at + "/resources", "too_small", "A node has something to give: cpu, memory or gpu."});
+      error.fields.push_back(
+          {at + "/resources", "too_small", "A node has something to give: cpu, memory or gpu."});
     }
   }
   if (error.fields.empty()) return {};
@@ -59,14 +65,18 @@ Clusters::Clusters(ReadSide& reads, Committer& committer, Scheduling& scheduling
 Task<Result<Once<Cluster>>> Clusters::create(Caller caller, ClusterWish wish,
                                              std::optional<IdempotencyKey> key,
                                              std::function<StoredReply(const Cluster&)> render) {
-  const auto role = authorize(reads_, caller, wish.organization, Operation::cluster_create, "organization");
+  const auto role =
+      authorize(reads_, caller, wish.organization, Operation::cluster_create, "organization");
   if (!role) co_return std::unexpected(role.error());
   if (!is_name(wish.name)) {
-    co_return fail_field("/name", "invalid_format", "A name has 1 to 63 letters, digits, '-', '_' or '.'.");
+    co_return fail_field("/name", "invalid_format",
+                         "A name has 1 to 63 letters, digits, '-', '_' or '.'.");
   }
-  if (std::find(rules_.runtimes.begin(), rules_.runtimes.end(), wish.runtime.kind) == rules_.runtimes.end()) {
+  if (std::find(rules_.runtimes.begin(), rules_.runtimes.end(), wish.runtime.kind) ==
+      rules_.runtimes.end()) {
     std::string offered;
-    for (const auto kind : rules_.runtimes) offered += fmt::format("{}{}", offered.empty() ? "" : ", ", to_text(kind));
+    for (const auto kind : rules_.runtimes)
+      offered += fmt::format("{}{}", offered.empty() ? "" : ", ", to_text(kind));
     co_return fail_field("/runtime/kind", "not_offered",
                          fmt::format("This server does not offer the runtime {}; it offers: {}.",
                                      to_text(wish.runtime.kind), offered));
@@ -86,14 +96,20 @@ Task<Result<Once<Cluster>>> Clusters::create(Caller caller, ClusterWish wish,
   if (auto fine = check_nodes(cluster.nodes, rules_.nodes); !fine) {
     co_return std::unexpected(std::move(fine.error()));
   }
-  std::move_only_function<Result<Cluster>(Change&)> unit = [this, caller, cluster](Change& change) mutable -> Result<Cluster> {
+  std::move_only_function<Result<Cluster>(Change&)> unit =
+      [this, caller, cluster](Change& change) mutable -> Result<Cluster> {
     cluster.id = ClusterId::make(change.now, random_);
     cluster.created_at = change.now;
     JsonText data;
-    data.add("name", cluster.name).add("runtime", to_text(cluster.runtime.kind)).add("nodes", cluster.nodes.size());
+    data.add("name", cluster.name)
+        .add("runtime", to_text(cluster.runtime.kind))
+        .add("nodes", cluster.nodes.size());
     auto step = change.tx.insert(cluster);
-    if (!step && step.error().reason == "name_taken") step.error().fields.push_back({"/name", "name_taken", step.error().message});
-    if (step) step = change.record(caller.actor(), "cluster.created", cluster.organization, cluster.id, data.str());
+    if (!step && step.error().reason == "name_taken")
+      step.error().fields.push_back({"/name", "name_taken", step.error().message});
+    if (step)
+      step = change.record(caller.actor(), "cluster.created", cluster.organization, cluster.id,
+                           data.str());
     if (!step) return std::unexpected(std::move(step.error()));
     return cluster;
   };
@@ -133,12 +149,18 @@ Result<void> Clusters::apply_patch(Change& change, Cluster& cluster, const Clust
   std::optional<std::vector<Node>> nodes = patch.nodes;
   if (patch.totals) {
     if (cluster.nodes.size() != 1) {
-      return fail_field("/resources", "several_nodes", "This cluster has several nodes; give the list under 'nodes'.");
+      return fail_field("/resources", "several_nodes",
+                        "This cluster has several nodes; give the list under 'nodes'.");
     }
     nodes = cluster.nodes;
     nodes->front().capacity = *patch.totals;
   }
-  if (auto written = change.tx.update(cluster); !written) return written;
+  if (auto written = change.tx.update(cluster); !written) {
+    if (written.error().reason == "name_taken") {
+      written.error().fields.push_back({"/name", "name_taken", written.error().message});
+    }
+    return written;
+  }
   if (!nodes) return {};
   if (auto fine = check_nodes(*nodes, rules_.nodes); !fine) return fine;
   auto engine = scheduling_.engine(change.tx, cluster.id);
@@ -157,23 +179,30 @@ Task<Result<Cluster>> Clusters::update(Caller caller, ClusterId id, ClusterPatch
   auto seen = get(caller, id, Operation::cluster_update);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
   if (patch.name && !is_name(*patch.name)) {
-    co_return fail_field("/name", "invalid_format", "A name has 1 to 63 letters, digits, '-', '_' or '.'.");
+    co_return fail_field("/name", "invalid_format",
+                         "A name has 1 to 63 letters, digits, '-', '_' or '.'.");
   }
-  std::move_only_function<Result<Cluster>(Change&)> unit = [this, caller, id, patch](Change& change) -> Result<Cluster> {
+  std::move_only_function<Result<Cluster>(Change&)> unit =
+      [this, caller, id, patch](Change& change) -> Result<Cluster> {
     auto row = change.tx.cluster(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
     Cluster cluster = std::move(**row);
     if (patch.if_version && *patch.if_version != cluster.version) {
-      return fail(Code::aborted, "version_mismatch", "The cluster was changed meanwhile; read it again.");
+      return fail(Code::aborted, "version_mismatch",
+                  "The cluster was changed meanwhile; read it again.");
     }
     cluster.version += 1;
-    if (auto done = apply_patch(change, cluster, patch); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = apply_patch(change, cluster, patch); !done)
+      return std::unexpected(std::move(done.error()));
     Resources total;
     for (const auto& node : cluster.nodes) total += node.capacity;
     JsonText data;
-    data.add("name", cluster.name).add("nodes", cluster.nodes.size()).add_raw("capacity", resources_json(total));
-    auto noted = change.record(caller.actor(), "cluster.updated", cluster.organization, id, data.str());
+    data.add("name", cluster.name)
+        .add("nodes", cluster.nodes.size())
+        .add_raw("capacity", resources_json(total));
+    auto noted =
+        change.record(caller.actor(), "cluster.updated", cluster.organization, id, data.str());
     if (!noted) return std::unexpected(std::move(noted.error()));
     change.after([this, id] { reads_.changed(id); });
     return cluster;
@@ -184,7 +213,8 @@ Task<Result<Cluster>> Clusters::update(Caller caller, ClusterId id, ClusterPatch
 Task<Result<Cluster>> Clusters::set_paused(Caller caller, ClusterId id, bool paused) {
   auto seen = get(caller, id, Operation::cluster_pause);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
-  std::move_only_function<Result<Cluster>(Change&)> unit = [this, caller, id, paused](Change& change) -> Result<Cluster> {
+  std::move_only_function<Result<Cluster>(Change&)> unit =
+      [this, caller, id, paused](Change& change) -> Result<Cluster> {
     auto row = change.tx.cluster(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
@@ -205,29 +235,35 @@ Task<Result<Cluster>> Clusters::set_paused(Caller caller, ClusterId id, bool pau
   co_return co_await committer_.write<Cluster>(std::move(unit));
 }
 
-Task<Result<void>> Clusters::remove(Caller caller, ClusterId id, std::optional<std::int64_t> if_version) {
+Task<Result<void>> Clusters::remove(Caller caller, ClusterId id,
+                                    std::optional<std::int64_t> if_version) {
   auto seen = get(caller, id, Operation::cluster_delete);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
-  std::move_only_function<Result<void>(Change&)> unit = [this, caller, id, if_version](Change& change) -> Result<void> {
+  std::move_only_function<Result<void>(Change&)> unit =
+      [this, caller, id, if_version](Change& change) -> Result<void> {
     auto row = change.tx.cluster(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
     if (if_version && *if_version != (*row)->version) {
-      return fail(Code::aborted, "version_mismatch", "The cluster was changed meanwhile; read it again.");
+      return fail(Code::aborted, "version_mismatch",
+                  "The cluster was changed meanwhile; read it again.");
     }
     std::vector<DeploymentId> inside;
     auto active = change.tx.active(id);
     if (!active) return std::unexpected(std::move(active.error()));
     for (const auto& d : *active) inside.push_back(d.id);
-    auto waiting = change.tx.for_each_waiting(id, [&](const WaitingRow& w) { inside.push_back(w.id); });
+    auto waiting =
+        change.tx.for_each_waiting(id, [&](const WaitingRow& w) { inside.push_back(w.id); });
     if (!waiting) return waiting;
     if (!inside.empty()) {
       return fail(Code::failed_precondition, "cluster_in_use",
-                  fmt::format("{} deployments wait or run there; stop them first: {}.", inside.size(), ids_text(inside)));
+                  fmt::format("{} deployments wait or run there; stop them first: {}.",
+                              inside.size(), ids_text(inside)));
     }
     JsonText data;
     data.add("name", (*row)->name);
-    auto step = change.record(caller.actor(), "cluster.deleted", (*row)->organization, id, data.str());
+    auto step =
+        change.record(caller.actor(), "cluster.deleted", (*row)->organization, id, data.str());
     if (step) step = change.tx.remove_cluster(id);
     if (!step) return step;
     scheduling_.drop(id);
@@ -260,26 +296,62 @@ Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
   co_return ClusterStatus{**cluster, std::move(*engine), std::move(health)};
 }
 
-Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id, std::size_t position,
+QueuePlace place_of(const QueueEntry& entry) {
+  const bool parked = entry.position == 0;
+  return {(parked ? 2 : 0) + (entry.priority == Priority::low ? 1 : 0), entry.order};
+}
+
+namespace {
+
+// The number, from 1 on, of the first entry behind a place: by halving, since the list is in that
+// order.
+std::size_t first_behind(const ClusterEngine& engine, const QueuePlace& place) {
+  const auto status = engine.status();
+  std::size_t low = 1, high = status.high_waiting + status.low_waiting + status.parked + 1;
+  while (low < high) {
+    const std::size_t middle = low + (high - low) / 2;
+    const auto entry = engine.queue(middle, 1);
+    if (!entry.empty() && place_of(entry.front()) <= place) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+}  // namespace
+
+Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id,
+                                                     std::optional<QueuePlace> after,
                                                      std::size_t limit) {
   auto cluster = get(caller, id, Operation::cluster_queue);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  using Entries = Result<std::vector<QueueEntry>>;
-  std::move_only_function<Entries()> look = [this, id, position, limit]() -> Entries {
+  struct Page {
+    std::vector<QueueEntry> entries;
+    std::map<DeploymentId, Timestamp> starts;
+  };
+  using Entries = Result<Page>;
+  std::move_only_function<Entries()> look = [this, id, after, limit]() -> Entries {
     auto view = reads_.view();
     if (!view) return std::unexpected(std::move(view.error()));
     auto engine = scheduling_.engine(**view, id);
     if (!engine) return std::unexpected(std::move(engine.error()));
-    return (*engine)->queue(position, limit);
+    auto starts = latest_starts(**view, **engine, id);
+    if (!starts) return std::unexpected(std::move(starts.error()));
+    return Page{(*engine)->queue(after ? first_behind(**engine, *after) : 1, limit),
+                std::move(*starts)};
   };
   auto entries = co_await committer_.inspect<Entries>(std::move(look));
   if (!entries) co_return std::unexpected(std::move(entries.error()));
   std::vector<QueueItem> out;
-  for (auto& entry : *entries) {
+  for (auto& entry : entries->entries) {
     auto row = reads_.deployment(entry.id);
     if (!row) co_return std::unexpected(std::move(row.error()));
     if (!*row) continue;  // deleted since
-    out.push_back({entry, (*row)->name, (*row)->created_at, (*row)->retry_at});
+    const auto start = entries->starts.find(entry.id);
+    out.push_back({entry, (*row)->name, (*row)->created_at, (*row)->retry_at,
+                   start == entries->starts.end() ? std::nullopt : std::optional(start->second)});
   }
   co_return out;
 }

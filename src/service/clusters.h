@@ -34,7 +34,17 @@ struct QueueItem {
   std::string name;
   Timestamp queued_at;
   std::optional<Timestamp> retry_at;
+  std::optional<Timestamp> latest_start;  // from declared run times
 };
+
+// Where an entry stands in the queue, whatever comes and goes around it: the band (high, low, then
+// the same for those in back-off) and the admission number.
+struct QueuePlace {
+  int band = 0;
+  std::uint64_t order = 0;
+  friend auto operator<=>(const QueuePlace&, const QueuePlace&) = default;
+};
+[[nodiscard]] QueuePlace place_of(const QueueEntry& entry);
 
 struct ClusterRules {
   std::vector<RuntimeKind> runtimes;  // those that this server offers
@@ -46,7 +56,8 @@ class Clusters {
   Clusters(ReadSide& reads, Committer& committer, Scheduling& scheduling, Runner& runner,
            Random& random, ClusterRules rules);
 
-  Task<Result<Once<Cluster>>> create(Caller caller, ClusterWish wish, std::optional<IdempotencyKey> key,
+  Task<Result<Once<Cluster>>> create(Caller caller, ClusterWish wish,
+                                     std::optional<IdempotencyKey> key,
                                      std::function<StoredReply(const Cluster&)> render);
   Result<std::vector<Cluster>> list(const Caller& caller, std::optional<OrganizationId> org,
                                     std::optional<ClusterId> after, std::size_t limit);
@@ -60,8 +71,8 @@ class Clusters {
   Task<Result<ClusterStatus>> status(Caller caller, ClusterId id);
   // The engine's figures without asking who wants them: for metrics.
   Task<Result<EngineStatus>> measure(ClusterId id);
-  Task<Result<std::vector<QueueItem>>> queue(Caller caller, ClusterId id, std::size_t position,
-                                             std::size_t limit);
+  Task<Result<std::vector<QueueItem>>> queue(Caller caller, ClusterId id,
+                                             std::optional<QueuePlace> after, std::size_t limit);
 
  private:
   Result<void> apply_patch(Change& change, Cluster& cluster, const ClusterPatch& patch);

@@ -42,8 +42,10 @@ void Committer::submit(Unit unit, Completion<Result<void>> done) {
       return;
     }
   }
-  done(std::unexpected(Error{Code::unavailable, "overloaded",
-                             "More changes are waiting than can be written; repeat in a moment.", {},
+  done(std::unexpected(Error{Code::unavailable,
+                             "overloaded",
+                             "More changes are waiting than can be written; repeat in a moment.",
+                             {},
                              std::chrono::seconds(1)}));
 }
 

@@ -1,7 +1,8 @@
-// The one writer. Requests queue their units of work; a thread of its own runs as many as wait inside
-// one transaction and makes them durable with one sync (group commit). After each unit the follower
-// (the scheduler) decides within the same transaction, so a submission and its start cost one sync.
-// Nobody is answered before the sync. The engines live on this thread alone: no locks in decisions.
+// The one writer. Requests queue their units of work; a thread of its own runs as many as wait
+// inside one transaction and makes them durable with one sync (group commit). After each unit the
+// follower (the scheduler) decides within the same transaction, so a submission and its start cost
+// one sync. Nobody is answered before the sync. The engines live on this thread alone: no locks in
+// decisions.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -97,10 +98,10 @@ class Committer {
 
   mutable std::mutex mutex_;
   std::condition_variable ring_;
-  std::deque<Item> units_;                               // guarded by mutex_
-  std::deque<std::move_only_function<void()>> looks_;    // guarded by mutex_
-  bool stopping_ = false;                                // guarded by mutex_
-  CommitterStats stats_;                                 // guarded by mutex_
+  std::deque<Item> units_;                             // guarded by mutex_
+  std::deque<std::move_only_function<void()>> looks_;  // guarded by mutex_
+  bool stopping_ = false;                              // guarded by mutex_
+  CommitterStats stats_;                               // guarded by mutex_
   std::thread thread_;
 };
 

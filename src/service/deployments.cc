@@ -3,32 +3,40 @@
 #include <fmt/format.h>
 
 #include "service/accounts.h"
+#include "service/forecast.h"
 #include "service/json_text.h"
 
 namespace berth {
 namespace {
 
-void need(Error& error, bool ok, const char* pointer, const char* word, std::string message) {
-  if (!ok) error.fields.push_back({pointer, word, std::move(message)});
+void need(Error& error, bool ok, std::string pointer, const char* word, std::string message) {
+  if (!ok) error.fields.push_back({std::move(pointer), word, std::move(message)});
 }
 
 std::unexpected<Error> too_large(const TooLarge& t, const std::string& cluster) {
-  Error error{Code::invalid_argument, "exceeds_cluster",
-              fmt::format("No node of cluster {} could ever hold {}. The largest that would fit is {} (node {}).",
-                          cluster, resources_text(t.asked), resources_text(t.largest), t.node)};
-  const auto name = [&](std::int64_t asked, std::int64_t most, const char* pointer, std::string amount) {
-    if (asked > most) error.fields.push_back({pointer, "exceeds_cluster", fmt::format("At most {} fits.", amount)});
+  Error error{
+      Code::invalid_argument, "exceeds_cluster",
+      fmt::format(
+          "No node of cluster {} could ever hold {}. The largest that would fit is {} (node {}).",
+          cluster, resources_text(t.asked), resources_text(t.largest), t.node)};
+  const auto name = [&](std::int64_t asked, std::int64_t most, const char* pointer,
+                        std::string amount) {
+    if (asked > most)
+      error.fields.push_back({pointer, "exceeds_cluster", fmt::format("At most {} fits.", amount)});
   };
   name(t.asked.cpu_milli, t.largest.cpu_milli, "/resources/cpu", cpu_text(t.largest.cpu_milli));
-  name(t.asked.memory_bytes, t.largest.memory_bytes, "/resources/memory", memory_text(t.largest.memory_bytes));
+  name(t.asked.memory_bytes, t.largest.memory_bytes, "/resources/memory",
+       memory_text(t.largest.memory_bytes));
   name(t.asked.gpu_milli, t.largest.gpu_milli, "/resources/gpu", gpu_text(t.largest.gpu_milli));
-  if (error.fields.empty()) error.fields.push_back({"/resources", "exceeds_cluster", error.message});
+  if (error.fields.empty())
+    error.fields.push_back({"/resources", "exceeds_cluster", error.message});
   return std::unexpected(std::move(error));
 }
 
 std::string missing_text(const Explanation& e) {
-  return fmt::format("{} more on node {}, which misses least (it has {} free)", resources_text(e.missing),
-                     e.nearest_node, resources_text(e.free_there));
+  return fmt::format("{} more on node {}, which misses least (it has {} free)",
+                     resources_text(e.missing), e.nearest_node,
+                     resources_text(e.free_there, e.demand));
 }
 
 std::string ahead_text(const Explanation& e) {
@@ -43,37 +51,70 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
                              Timestamp now) {
   switch (e.reason) {
     case Reason::exceeds_cluster:
-      return fmt::format("Cluster {} has become too small: no node could ever hold {}. The largest that would fit "
-                         "is {} (node {}). Grow the cluster, or stop this one and submit a smaller one.",
-                         cluster, resources_text(e.demand),
-                         e.too_large ? resources_text(e.too_large->largest) : "nothing",
-                         e.too_large ? e.too_large->node : "none");
+      return fmt::format(
+          "Cluster {} has become too small: no node could ever hold {}. The largest that would fit "
+          "is {} (node {}). Grow the cluster, or stop this one and submit a smaller one.",
+          cluster, resources_text(e.demand),
+          e.too_large ? resources_text(e.too_large->largest) : "nothing",
+          e.too_large ? e.too_large->node : "none");
     case Reason::cluster_paused:
-      return fmt::format("Cluster {} is paused: nothing starts until somebody resumes it.", cluster);
+      return fmt::format("Cluster {} is paused: nothing starts until somebody resumes it.",
+                         cluster);
     case Reason::waiting_for_capacity:
-      return fmt::format("It needs {}: {}. {}", resources_text(e.demand), missing_text(e), ahead_text(e));
+      return fmt::format("It needs {}: {}. {}", resources_text(e.demand), missing_text(e),
+                         ahead_text(e));
     case Reason::fragmented:
-      return fmt::format("It needs {}. The cluster has {} free in total, but no single node: the largest hole is "
-                         "{}; {}. {}",
-                         resources_text(e.demand), resources_text(e.free_total), resources_text(e.largest_hole),
-                         missing_text(e), ahead_text(e));
+      return fmt::format(
+          "It needs {}. The cluster has {} free in total, but no single node: the largest hole is "
+          "{}; {}. {}",
+          resources_text(e.demand), resources_text(e.free_total, e.demand),
+          resources_text(e.largest_hole, e.demand), missing_text(e), ahead_text(e));
     case Reason::behind_higher_priority:
-      return fmt::format("Low-priority deployments start only when no high-priority one waits; {} high wait now. "
-                         "It is number {} in the queue.",
-                         e.ahead_high, e.position);
+      return fmt::format(
+          "Low-priority deployments start only when no high-priority one waits; {} high wait now. "
+          "It is number {} in the queue.",
+          e.ahead_high, e.position);
     case Reason::backoff_after_failure: {
       const auto wait = d.retry_at ? d.retry_at->since(now) : std::chrono::microseconds(0);
-      return fmt::format("Attempt {} of {} failed: {} The next try is in {}.", d.attempt,
-                         d.spec.restart.max_attempts, d.message, humane(wait));
+      const std::string when = wait.count() > 0 ? "in " + humane(wait) : "due now";
+      return fmt::format("Attempt {} of {} failed: {} The next try is {}.", d.attempt,
+                         d.spec.restart.max_attempts, d.message, when);
     }
     default:
-      return fmt::format("It was submitted {} ago and is about to be considered.", humane(now.since(d.created_at)));
+      return fmt::format("It was submitted {} ago and is about to be considered.",
+                         humane(now.since(d.created_at)));
   }
 }
 
-Deployments::Deployments(ReadSide& reads, Committer& committer, Scheduling& scheduling, Runner& runner,
-                         const Clock& clock, Random& random)
-    : reads_(reads), committer_(committer), scheduling_(scheduling), runner_(runner), clock_(clock), random_(random) {}
+namespace {
+
+// Of one that does not wait: what it is doing, and what is still awaited.
+std::string progress_sentence(const Deployment& d, Timestamp now) {
+  if (d.state != State::starting || !d.admitted_at || !d.message.empty()) {
+    return fmt::format("It does not wait: it is {}.{}{}", to_text(d.state),
+                       d.message.empty() ? "" : " ", d.message);
+  }
+  const auto since = now.since(*d.admitted_at);
+  if (!d.spec.port)
+    return fmt::format("It got its place {} ago and is being started.", humane(since));
+  const auto awaited = d.spec.readiness.path.empty()
+                           ? std::string("nothing listens on its port (PORT) yet")
+                           : fmt::format("GET {} on its port (PORT) has not answered 2xx yet",
+                                         d.spec.readiness.path);
+  return fmt::format("It got its place {} ago and is not ready: {}. After {} it counts as failed.",
+                     humane(since), awaited, humane(d.spec.readiness.timeout));
+}
+
+}  // namespace
+
+Deployments::Deployments(ReadSide& reads, Committer& committer, Scheduling& scheduling,
+                         Runner& runner, const Clock& clock, Random& random)
+    : reads_(reads),
+      committer_(committer),
+      scheduling_(scheduling),
+      runner_(runner),
+      clock_(clock),
+      random_(random) {}
 
 Result<void> Deployments::check(const DeploymentWish& wish, RuntimeKind runtime) {
   const DeploymentSpec& s = wish.spec;
@@ -83,6 +124,11 @@ Result<void> Deployments::check(const DeploymentWish& wish, RuntimeKind runtime)
   const bool simulated = runtime == RuntimeKind::simulated;
   need(error, simulated || !s.command.empty() || !s.image.empty(), "/command", "required",
        "Say what to run: a list of words such as [\"python3\", \"serve.py\"].");
+  // Nothing that really runs is without limits.
+  need(error, simulated || s.resources.cpu_milli > 0, "/resources/cpu", "required",
+       "Say how much CPU it needs, such as 1 or \"500m\".");
+  need(error, simulated || s.resources.memory_bytes > 0, "/resources/memory", "required",
+       "Say how much memory it needs, such as \"512MiB\".");
   need(error, runtime != RuntimeKind::process || s.image.empty(), "/image", "not_supported",
        "The process runtime runs commands, not images; give 'command' instead.");
   need(error, s.command.empty() || !s.command.front().empty(), "/command/0", "too_short",
@@ -91,19 +137,22 @@ Result<void> Deployments::check(const DeploymentWish& wish, RuntimeKind runtime)
        "'simulate' is for clusters with the simulated runtime.");
   need(error, s.readiness.path.empty() || s.port, "/readiness/path", "needs_port",
        "A readiness path needs a 'port'.");
-  need(error, s.resources.gpu_milli < kGpuDevice || s.resources.gpu_milli % kGpuDevice == 0, "/resources/gpu",
-       "invalid_quantity", "GPU is a whole number of devices, or a share of one device such as 0.25.");
+  need(error, s.resources.gpu_milli < kGpuDevice || s.resources.gpu_milli % kGpuDevice == 0,
+       "/resources/gpu", "invalid_quantity",
+       "GPU is a whole number of devices, or a share of one device such as 0.25.");
   for (const auto& [name, value] : s.env) {
-    const bool reserved = name == "PORT" || name == "CUDA_VISIBLE_DEVICES" || name.starts_with("BERTH_");
-    need(error, !reserved, "/env", "reserved", fmt::format("{} is set by Berth itself.", name));
+    const bool reserved =
+        name == "PORT" || name == "CUDA_VISIBLE_DEVICES" || name.starts_with("BERTH_");
+    need(error, !reserved, "/env/" + name, "reserved",
+         fmt::format("{} is set by Berth itself.", name));
   }
   if (error.fields.empty()) return {};
   return std::unexpected(std::move(error));
 }
 
-Task<Result<Once<Deployment>>> Deployments::submit(Caller caller, DeploymentWish wish,
-                                                   std::optional<IdempotencyKey> key,
-                                                   std::function<StoredReply(const Deployment&)> render) {
+Task<Result<Once<Deployment>>> Deployments::submit(
+    Caller caller, DeploymentWish wish, std::optional<IdempotencyKey> key,
+    std::function<StoredReply(const Deployment&)> render) {
   auto cluster = reads_.cluster(wish.cluster);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
   const auto no_cluster = [] { return fail_field("/cluster_id", "not_found", "No such cluster."); };
@@ -122,13 +171,16 @@ Task<Result<Once<Deployment>>> Deployments::submit(Caller caller, DeploymentWish
     error.error().reason = "not_found";
     co_return error;
   }
-  if (auto fine = check(wish, (*cluster)->runtime.kind); !fine) co_return std::unexpected(std::move(fine.error()));
+  if (auto fine = check(wish, (*cluster)->runtime.kind); !fine)
+    co_return std::unexpected(std::move(fine.error()));
 
   std::move_only_function<Result<Deployment>(Change&)> unit =
-      [this, caller, org, wish = std::move(wish), cluster_name = (*cluster)->name](Change& change) mutable -> Result<Deployment> {
+      [this, caller, org, wish = std::move(wish),
+       cluster_name = (*cluster)->name](Change& change) mutable -> Result<Deployment> {
     auto engine = scheduling_.engine(change.tx, wish.cluster);
     if (!engine) return std::unexpected(std::move(engine.error()));
-    if (const auto never = (*engine)->never_fits(wish.spec.resources)) return too_large(*never, cluster_name);
+    if (const auto never = (*engine)->never_fits(wish.spec.resources))
+      return too_large(*never, cluster_name);
     Deployment d;
     d.id = DeploymentId::make(change.now, random_);
     d.organization = org;
@@ -145,7 +197,8 @@ Task<Result<Once<Deployment>>> Deployments::submit(Caller caller, DeploymentWish
     data.add("name", d.name).add("priority", to_text(d.priority)).add("order", d.order);
     data.add_raw("resources", resources_json(d.spec.resources));
     auto step = change.tx.insert(d);
-    if (!step && step.error().reason == "name_taken") step.error().fields.push_back({"/name", "name_taken", step.error().message});
+    if (!step && step.error().reason == "name_taken")
+      step.error().fields.push_back({"/name", "name_taken", step.error().message});
     if (step) step = change.record(caller.actor(), "deployment.queued", d, data.str());
     if (!step) return std::unexpected(std::move(step.error()));
     change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, false});
@@ -156,7 +209,8 @@ Task<Result<Once<Deployment>>> Deployments::submit(Caller caller, DeploymentWish
       once<Deployment>(std::move(key), std::move(render), std::move(unit)));
 }
 
-Result<std::shared_ptr<const Deployment>> Deployments::get(const Caller& caller, const DeploymentId& id,
+Result<std::shared_ptr<const Deployment>> Deployments::get(const Caller& caller,
+                                                           const DeploymentId& id,
                                                            Operation operation) {
   auto d = reads_.deployment(id);
   if (!d) return d;
@@ -166,20 +220,26 @@ Result<std::shared_ptr<const Deployment>> Deployments::get(const Caller& caller,
   return d;
 }
 
-Result<std::vector<std::shared_ptr<const Deployment>>> Deployments::list(const Caller& caller,
-                                                                         const DeploymentQuery& query) {
+Result<std::vector<std::shared_ptr<const Deployment>>> Deployments::list(
+    const Caller& caller, const DeploymentQuery& query) {
   DeploymentFilter filter;
+  std::shared_ptr<const Cluster> cluster;
+  if (query.cluster) {
+    auto row = reads_.cluster(*query.cluster);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return not_found("cluster");
+    cluster = *row;
+    auto role =
+        authorize(reads_, caller, cluster->organization, Operation::deployment_list, "cluster");
+    if (!role) return std::unexpected(std::move(role.error()));
+  }
   if (query.organization) {
-    auto role = authorize(reads_, caller, *query.organization, Operation::deployment_list, "organization");
+    auto role =
+        authorize(reads_, caller, *query.organization, Operation::deployment_list, "organization");
     if (!role) return std::unexpected(std::move(role.error()));
     filter.organizations.push_back(*query.organization);
-  } else if (query.cluster) {
-    auto cluster = reads_.cluster(*query.cluster);
-    if (!cluster) return std::unexpected(std::move(cluster.error()));
-    if (!*cluster) return not_found("cluster");
-    auto role = authorize(reads_, caller, (*cluster)->organization, Operation::deployment_list, "cluster");
-    if (!role) return std::unexpected(std::move(role.error()));
-    filter.organizations.push_back((*cluster)->organization);
+  } else if (cluster) {
+    filter.organizations.push_back(cluster->organization);
   } else {
     auto mine = reads_.memberships(caller.principal.user);
     if (!mine) return std::unexpected(std::move(mine.error()));
@@ -201,7 +261,8 @@ Result<std::vector<std::shared_ptr<const Deployment>>> Deployments::list(const C
   return out;
 }
 
-Task<Result<Deployment>> Deployments::set_priority(Caller caller, DeploymentId id, Priority priority,
+Task<Result<Deployment>> Deployments::set_priority(Caller caller, DeploymentId id,
+                                                   Priority priority,
                                                    std::optional<std::int64_t> if_version) {
   auto seen = get(caller, id, Operation::deployment_update);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
@@ -212,11 +273,14 @@ Task<Result<Deployment>> Deployments::set_priority(Caller caller, DeploymentId i
     if (!*row) return not_found("deployment");
     Deployment d = std::move(**row);
     if (if_version && *if_version != d.version) {
-      return fail(Code::aborted, "version_mismatch", "The deployment was changed meanwhile; read it again.");
+      return fail(Code::aborted, "version_mismatch",
+                  "The deployment was changed meanwhile; read it again.");
     }
     if (d.state != State::queued) {
-      return fail(Code::failed_precondition, "wrong_state",
-                  fmt::format("The priority can be changed while a deployment is queued; this one is {}.", to_text(d.state)));
+      return fail(
+          Code::failed_precondition, "wrong_state",
+          fmt::format("The priority can be changed while a deployment is queued; this one is {}.",
+                      to_text(d.state)));
     }
     if (d.priority == priority) return d;
     JsonText data;
@@ -237,7 +301,8 @@ Task<Result<Deployment>> Deployments::set_priority(Caller caller, DeploymentId i
 Task<Result<Deployment>> Deployments::stop(Caller caller, DeploymentId id) {
   auto seen = get(caller, id, Operation::deployment_stop);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
-  std::move_only_function<Result<Deployment>(Change&)> unit = [this, caller, id](Change& change) -> Result<Deployment> {
+  std::move_only_function<Result<Deployment>(Change&)> unit =
+      [this, caller, id](Change& change) -> Result<Deployment> {
     auto row = change.tx.deployment(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("deployment");
@@ -251,16 +316,19 @@ Task<Result<Deployment>> Deployments::stop(Caller caller, DeploymentId id) {
   co_return co_await committer_.write<Deployment>(std::move(unit));
 }
 
-Task<Result<void>> Deployments::remove(Caller caller, DeploymentId id, std::optional<std::int64_t> if_version) {
+Task<Result<void>> Deployments::remove(Caller caller, DeploymentId id,
+                                       std::optional<std::int64_t> if_version) {
   auto seen = get(caller, id, Operation::deployment_delete);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
-  std::move_only_function<Result<void>(Change&)> unit = [this, caller, id, if_version](Change& change) -> Result<void> {
+  std::move_only_function<Result<void>(Change&)> unit =
+      [this, caller, id, if_version](Change& change) -> Result<void> {
     auto row = change.tx.deployment(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("deployment");
     const Deployment d = std::move(**row);
     if (if_version && *if_version != d.version) {
-      return fail(Code::aborted, "version_mismatch", "The deployment was changed meanwhile; read it again.");
+      return fail(Code::aborted, "version_mismatch",
+                  "The deployment was changed meanwhile; read it again.");
     }
     if (!is_terminal(d.state)) {
       return fail(Code::failed_precondition, "wrong_state",
@@ -280,8 +348,8 @@ Task<Result<void>> Deployments::remove(Caller caller, DeploymentId id, std::opti
   co_return co_await committer_.write(std::move(unit));
 }
 
-Result<std::vector<Event>> Deployments::events(const Caller& caller, const DeploymentId& id, std::int64_t after,
-                                               std::size_t limit) {
+Result<std::vector<Event>> Deployments::events(const Caller& caller, const DeploymentId& id,
+                                               std::int64_t after, std::size_t limit) {
   auto d = get(caller, id, Operation::deployment_events);
   if (!d) return std::unexpected(std::move(d.error()));
   auto view = reads_.view();
@@ -294,19 +362,22 @@ Result<std::vector<Event>> Deployments::events(const Caller& caller, const Deplo
   return (*view)->events(filter);
 }
 
-Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query) {
+Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, std::int32_t attempt,
+                                         LogQuery query) {
   auto d = get(caller, id, Operation::deployment_logs);
   if (!d) co_return std::unexpected(std::move(d.error()));
   const auto number = attempt == 0 ? (*d)->attempt : attempt;
   if (number == 0) co_return LogChunk{"", 0, 0, is_terminal((*d)->state)};  // never started
   if (number < 1 || number > (*d)->attempt) {
-    co_return fail_field("attempt", "out_of_range", fmt::format("Attempts so far: 1 to {}.", (*d)->attempt));
+    co_return fail_field("attempt", "out_of_range",
+                         fmt::format("Attempts so far: 1 to {}.", (*d)->attempt));
   }
   auto chunk = co_await runner_.logs((*d)->cluster, AttemptKey{id, number}, query);
   // Starting: the runtime has not made the log yet.
   if (!chunk && chunk.error().code == Code::not_found) {
     const bool over = is_terminal((*d)->state) || number < (*d)->attempt;
-    co_return LogChunk{"", query.offset < 0 ? 0 : query.offset, query.offset < 0 ? 0 : query.offset, over};
+    co_return LogChunk{"", query.offset < 0 ? 0 : query.offset, query.offset < 0 ? 0 : query.offset,
+                       over};
   }
   co_return chunk;
 }
@@ -314,19 +385,29 @@ Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, std::in
 Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId id) {
   auto d = get(caller, id, Operation::deployment_explain);
   if (!d) co_return std::unexpected(std::move(d.error()));
-  WaitExplanation out{*d, std::nullopt, ""};
+  WaitExplanation out{*d, std::nullopt, "", std::nullopt};
   if (out.deployment->state == State::queued) {
-    using Answer = Result<std::optional<Explanation>>;
-    std::move_only_function<Answer()> look = [this, id, cluster = out.deployment->cluster]() -> Answer {
+    struct Found {
+      std::optional<Explanation> detail;
+      std::optional<Timestamp> latest;
+    };
+    using Answer = Result<Found>;
+    std::move_only_function<Answer()> look = [this, id,
+                                              cluster = out.deployment->cluster]() -> Answer {
       auto view = reads_.view();
       if (!view) return std::unexpected(std::move(view.error()));
       auto engine = scheduling_.engine(**view, cluster);
       if (!engine) return std::unexpected(std::move(engine.error()));
-      return (*engine)->explain(id);
+      auto starts = latest_starts(**view, **engine, cluster);
+      if (!starts) return std::unexpected(std::move(starts.error()));
+      const auto start = starts->find(id);
+      return Found{(*engine)->explain(id),
+                   start == starts->end() ? std::nullopt : std::optional(start->second)};
     };
     auto detail = co_await committer_.inspect<Answer>(std::move(look));
     if (!detail) co_return std::unexpected(std::move(detail.error()));
-    out.detail = std::move(*detail);
+    out.detail = std::move(detail->detail);
+    out.latest_start = detail->latest;
     if (!out.detail) {  // started between the two reads
       auto again = get(caller, id, Operation::deployment_explain);
       if (!again) co_return std::unexpected(std::move(again.error()));
@@ -337,10 +418,10 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
   if (out.detail) {
     auto cluster = reads_.cluster(now.cluster);
     if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-    out.sentence = explain_sentence(now, *out.detail, *cluster ? (*cluster)->name : "?", clock_.now());
+    out.sentence =
+        explain_sentence(now, *out.detail, *cluster ? (*cluster)->name : "?", clock_.now());
   } else {
-    out.sentence = fmt::format("It does not wait: it is {}.{}{}", to_text(now.state), now.message.empty() ? "" : " ",
-                               now.message);
+    out.sentence = progress_sentence(now, clock_.now());
   }
   co_return out;
 }

@@ -29,6 +29,7 @@ struct WaitExplanation {
   std::shared_ptr<const Deployment> deployment;
   std::optional<Explanation> detail;  // of the engine, while it waits
   std::string sentence;
+  std::optional<Timestamp> latest_start = {};  // from declared run times
 };
 
 class Deployments {
@@ -53,8 +54,8 @@ class Deployments {
   // Only terminal ones.
   Task<Result<void>> remove(Caller caller, DeploymentId id, std::optional<std::int64_t> if_version);
 
-  Result<std::vector<Event>> events(const Caller& caller, const DeploymentId& id, std::int64_t after,
-                                    std::size_t limit);
+  Result<std::vector<Event>> events(const Caller& caller, const DeploymentId& id,
+                                    std::int64_t after, std::size_t limit);
   // `attempt` 0: the latest.
   Task<Result<LogChunk>> logs(Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query);
   Task<Result<WaitExplanation>> explain(Caller caller, DeploymentId id);

@@ -13,7 +13,9 @@ namespace berth {
 class JsonText {
  public:
   JsonText& add(std::string_view key, std::string_view value);
-  JsonText& add(std::string_view key, const char* value) { return add(key, std::string_view(value)); }
+  JsonText& add(std::string_view key, const char* value) {
+    return add(key, std::string_view(value));
+  }
   JsonText& add(std::string_view key, std::integral auto value) {
     return add_raw(key, std::to_string(value));
   }

@@ -14,13 +14,14 @@ constexpr auto kLongestBackoff = std::chrono::minutes(5);
 constexpr auto kHealthyAfter = std::chrono::minutes(1);
 
 // Moves along the table and writes; the caller has set the other columns.
-Result<void> move(Change& change, const LifecycleContext& context, const Actor& actor, Deployment& d,
-                  Cause cause, const std::string& data) {
+Result<void> move(Change& change, const LifecycleContext& context, const Actor& actor,
+                  Deployment& d, Cause cause, const std::string& data) {
   const State from = d.state;
   const auto to = next_state(from, cause);
   if (!to) {
-    return fail(Code::failed_precondition, "wrong_state",
-                fmt::format("A deployment that is {} cannot take '{}'.", to_text(from), to_text(cause)));
+    return fail(
+        Code::failed_precondition, "wrong_state",
+        fmt::format("A deployment that is {} cannot take '{}'.", to_text(from), to_text(cause)));
   }
   d.state = *to;
   d.version += 1;
@@ -80,7 +81,8 @@ Result<void> retry(Change& change, const LifecycleContext& context, Deployment& 
   data.add("retry_at", to_rfc3339(*d.retry_at));
   if (seen.exit_code) data.add("exit_code", *seen.exit_code);
   if (auto released = release(change, context, d); !released) return released;
-  if (auto moved = move(change, context, kRuntime, d, Cause::retry, data.str()); !moved) return moved;
+  if (auto moved = move(change, context, kRuntime, d, Cause::retry, data.str()); !moved)
+    return moved;
   change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, true});
   change.after([&context, cluster = d.cluster, id = d.id, at = *d.retry_at] {
     context.dispatch.wake_at(cluster, id, at);
@@ -102,7 +104,8 @@ Result<void> ended(Change& change, const LifecycleContext& context, Deployment& 
   }
   const std::string data = end_data(d, seen);
   if (auto released = release(change, context, d); !released) return released;
-  return move(change, context, kRuntime, d, good ? Cause::exited_zero : Cause::exited_nonzero, data);
+  return move(change, context, kRuntime, d, good ? Cause::exited_zero : Cause::exited_nonzero,
+              data);
 }
 
 Result<void> is_ready(Change& change, const LifecycleContext& context, Deployment& d,
@@ -135,7 +138,8 @@ Result<void> apply_observation(Change& change, const LifecycleContext& context,
   if (!*row) return {};
   Deployment& d = **row;
   switch (seen.phase) {
-    case Phase::starting: return {};
+    case Phase::starting:
+      return {};
     case Phase::running:
       return d.state == State::starting ? is_ready(change, context, d, seen) : Result<void>{};
     case Phase::exited:
@@ -160,7 +164,8 @@ Result<void> apply_start_failure(Change& change, const LifecycleContext& context
   return move(change, context, kRuntime, d, Cause::start_failed, data.str());
 }
 
-Result<void> apply_gone(Change& change, const LifecycleContext& context, const AttemptKey& attempt) {
+Result<void> apply_gone(Change& change, const LifecycleContext& context,
+                        const AttemptKey& attempt) {
   auto row = current(change, attempt);
   if (!row) return std::unexpected(std::move(row.error()));
   if (!*row) return {};
@@ -171,8 +176,10 @@ Result<void> apply_gone(Change& change, const LifecycleContext& context, const A
   data.add("attempt", d.attempt);
   d.message.clear();
   if (auto released = release(change, context, d); !released) return released;
-  if (auto moved = move(change, context, kRuntime, d, Cause::gone, data.str()); !moved) return moved;
-  if (comes_back) change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, false});
+  if (auto moved = move(change, context, kRuntime, d, Cause::gone, data.str()); !moved)
+    return moved;
+  if (comes_back)
+    change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, false});
   return {};
 }
 

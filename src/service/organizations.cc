@@ -7,27 +7,24 @@
 
 namespace berth {
 
-class Organizations::RedeemThrottle : public Throttle {
- public:
-  RedeemThrottle() : Throttle(Rules{.free_failures = 10}) {}
-};
-
 namespace {
 
 constexpr std::size_t kOrganizationsPerUser = 100;
 constexpr std::size_t kActiveInvites = 1000;
 
 std::unexpected<Error> bad_name() {
-  return fail_field("/name", "invalid_format",
-                    "A name has 1 to 63 letters, digits, '-', '_' or '.', beginning with a letter or digit.");
+  return fail_field(
+      "/name", "invalid_format",
+      "A name has 1 to 63 letters, digits, '-', '_' or '.', beginning with a letter or digit.");
 }
 
 // Owners alone touch owners, and one of them always stays.
-Result<void> check_role_change(Change& change, const OrganizationId& org, Role mine, const Member& target,
-                               std::optional<Role> next) {
+Result<void> check_role_change(Change& change, const OrganizationId& org, Role mine,
+                               const Member& target, std::optional<Role> next) {
   const bool touches_owner = target.role == Role::owner || next == Role::owner;
   if (touches_owner && mine != Role::owner) {
-    return fail(Code::permission_denied, "role_too_small", "Only an owner may make, change or remove owners.");
+    return fail(Code::permission_denied, "role_too_small",
+                "Only an owner may make, change or remove owners.");
   }
   if (target.role != Role::owner || next == Role::owner) return {};
   const auto owners = change.tx.count_owners(org);
@@ -39,11 +36,12 @@ Result<void> check_role_change(Change& change, const OrganizationId& org, Role m
 
 }  // namespace
 
-Organizations::Organizations(ReadSide& reads, Committer& committer, Random& random)
+Organizations::Organizations(ReadSide& reads, Committer& committer, Random& random,
+                             int free_failures)
     : reads_(reads),
       committer_(committer),
       random_(random),
-      throttle_(std::make_shared<RedeemThrottle>()) {}
+      throttle_(Throttle::Rules{.free_failures = free_failures * 2}) {}
 
 Task<Result<Once<OrganizationView>>> Organizations::create(
     Caller caller, std::string name, std::optional<IdempotencyKey> key,
@@ -60,12 +58,14 @@ Task<Result<Once<OrganizationView>>> Organizations::create(
     Organization org{OrganizationId::make(change.now, random_), name, change.now, 1};
     const Member owner{org.id, caller.principal.user, "", "", Role::owner, change.now, 1};
     auto step = change.tx.insert(org);
-    if (!step && step.error().reason == "name_taken") step.error().fields.push_back({"/name", "name_taken", step.error().message});
+    if (!step && step.error().reason == "name_taken")
+      step.error().fields.push_back({"/name", "name_taken", step.error().message});
     if (step) step = change.tx.insert(owner);
     if (step) {
       JsonText data;
       data.add("name", name);
-      step = change.record(caller.actor(), "organization.created", org.id, std::nullopt, data.str());
+      step =
+          change.record(caller.actor(), "organization.created", org.id, std::nullopt, data.str());
     }
     if (!step) return std::unexpected(std::move(step.error()));
     change.after([this] { reads_.roles_changed(); });
@@ -97,7 +97,8 @@ Result<OrganizationView> Organizations::get(const Caller& caller, const Organiza
   return OrganizationView{std::move(**row), *role};
 }
 
-Task<Result<OrganizationView>> Organizations::rename(Caller caller, OrganizationId id, std::string name,
+Task<Result<OrganizationView>> Organizations::rename(Caller caller, OrganizationId id,
+                                                     std::string name,
                                                      std::optional<std::int64_t> if_version) {
   const auto role = authorize(reads_, caller, id, Operation::organization_update, "organization");
   if (!role) co_return std::unexpected(role.error());
@@ -109,14 +110,18 @@ Task<Result<OrganizationView>> Organizations::rename(Caller caller, Organization
     if (!*row) return not_found("organization");
     Organization org = std::move(**row);
     if (if_version && *if_version != org.version) {
-      return fail(Code::aborted, "version_mismatch", "The organization was changed meanwhile; read it again.");
+      return fail(Code::aborted, "version_mismatch",
+                  "The organization was changed meanwhile; read it again.");
     }
     JsonText data;
     data.add("from", org.name).add("to", name);
     org.name = name;
     org.version += 1;
     auto step = change.tx.update(org);
-    if (step) step = change.record(caller.actor(), "organization.renamed", id, std::nullopt, data.str());
+    if (!step && step.error().reason == "name_taken")
+      step.error().fields.push_back({"/name", "name_taken", step.error().message});
+    if (step)
+      step = change.record(caller.actor(), "organization.renamed", id, std::nullopt, data.str());
     if (!step) return std::unexpected(std::move(step.error()));
     return OrganizationView{std::move(org), mine};
   };
@@ -133,7 +138,8 @@ Result<std::vector<Member>> Organizations::members(const Caller& caller, const O
   return (*view)->members(org, after, limit);
 }
 
-Task<Result<Member>> Organizations::set_role(Caller caller, OrganizationId org, UserId user, Role role) {
+Task<Result<Member>> Organizations::set_role(Caller caller, OrganizationId org, UserId user,
+                                             Role role) {
   const auto mine = authorize(reads_, caller, org, Operation::member_update, "organization");
   if (!mine) co_return std::unexpected(mine.error());
   std::move_only_function<Result<Member>(Change&)> unit =
@@ -150,7 +156,8 @@ Task<Result<Member>> Organizations::set_role(Caller caller, OrganizationId org, 
     member.role = role;
     member.version += 1;
     auto step = change.tx.update_role(org, user, role);
-    if (step) step = change.record(caller.actor(), "member.role_changed", org, std::nullopt, data.str());
+    if (step)
+      step = change.record(caller.actor(), "member.role_changed", org, std::nullopt, data.str());
     if (!step) return std::unexpected(std::move(step.error()));
     change.after([this] { reads_.roles_changed(); });
     return member;
@@ -161,9 +168,9 @@ Task<Result<Member>> Organizations::set_role(Caller caller, OrganizationId org, 
 Task<Result<void>> Organizations::remove_member(Caller caller, OrganizationId org, UserId user) {
   // Everybody may leave; removing others takes the role.
   const bool leaving = user == caller.principal.user;
-  const auto mine = authorize(reads_, caller, org,
-                              leaving ? Operation::organization_read : Operation::member_remove,
-                              "organization");
+  const auto mine =
+      authorize(reads_, caller, org,
+                leaving ? Operation::organization_read : Operation::member_remove, "organization");
   if (!mine) co_return std::unexpected(mine.error());
   std::move_only_function<Result<void>(Change&)> unit =
       [this, caller, org, user, leaving, mine = *mine](Change& change) -> Result<void> {
@@ -175,20 +182,21 @@ Task<Result<void>> Organizations::remove_member(Caller caller, OrganizationId or
     data.add("user_id", user.str());
     if (auto removed = change.tx.remove_member(org, user); !removed) return removed;
     change.after([this] { reads_.roles_changed(); });
-    return change.record(caller.actor(), leaving ? "member.left" : "member.removed", org, std::nullopt,
-                         data.str());
+    return change.record(caller.actor(), leaving ? "member.left" : "member.removed", org,
+                         std::nullopt, data.str());
   };
   co_return co_await committer_.write(std::move(unit));
 }
 
-Task<Result<Once<NewInvite>>> Organizations::invite(Caller caller, OrganizationId org, InviteWish wish,
-                                                    std::optional<IdempotencyKey> key,
-                                                    std::function<StoredReply(const NewInvite&)> render) {
+Task<Result<Once<NewInvite>>> Organizations::invite(
+    Caller caller, OrganizationId org, InviteWish wish, std::optional<IdempotencyKey> key,
+    std::function<StoredReply(const NewInvite&)> render) {
   const auto mine = authorize(reads_, caller, org, Operation::invite_create, "organization");
   if (!mine) co_return std::unexpected(mine.error());
   if (wish.role > *mine) {
-    co_return fail(Code::permission_denied, "role_too_small",
-                   fmt::format("An invite gives at most your own role, which is {}.", to_text(*mine)));
+    co_return fail(
+        Code::permission_denied, "role_too_small",
+        fmt::format("An invite gives at most your own role, which is {}.", to_text(*mine)));
   }
   std::move_only_function<Result<NewInvite>(Change&)> unit =
       [this, caller, org, wish](Change& change) -> Result<NewInvite> {
@@ -210,7 +218,9 @@ Task<Result<Once<NewInvite>>> Organizations::invite(Caller caller, OrganizationI
     made.expires_at = change.now.plus(wish.lifetime);
     made.max_uses = wish.max_uses;
     JsonText data;
-    data.add("invite_id", made.id.str()).add("role", to_text(wish.role)).add("max_uses", wish.max_uses);
+    data.add("invite_id", made.id.str())
+        .add("role", to_text(wish.role))
+        .add("max_uses", wish.max_uses);
     auto step = change.tx.insert(made);
     if (step) step = change.record(caller.actor(), "invite.created", org, std::nullopt, data.str());
     if (!step) return std::unexpected(std::move(step.error()));
@@ -221,7 +231,8 @@ Task<Result<Once<NewInvite>>> Organizations::invite(Caller caller, OrganizationI
 }
 
 Result<std::vector<Invite>> Organizations::invites(const Caller& caller, const OrganizationId& org,
-                                                   std::optional<InviteId> after, std::size_t limit) {
+                                                   std::optional<InviteId> after,
+                                                   std::size_t limit) {
   if (auto role = authorize(reads_, caller, org, Operation::invite_list, "organization"); !role) {
     return std::unexpected(std::move(role.error()));
   }
@@ -234,7 +245,8 @@ Task<Result<void>> Organizations::revoke(Caller caller, OrganizationId org, Invi
   if (auto role = authorize(reads_, caller, org, Operation::invite_revoke, "organization"); !role) {
     co_return std::unexpected(std::move(role.error()));
   }
-  std::move_only_function<Result<void>(Change&)> unit = [caller, org, invite](Change& change) -> Result<void> {
+  std::move_only_function<Result<void>(Change&)> unit = [caller, org,
+                                                         invite](Change& change) -> Result<void> {
     const auto revoked = change.tx.revoke_invite(org, invite, change.now);
     if (!revoked) return std::unexpected(revoked.error());
     if (!*revoked) return not_found("invite");
@@ -248,10 +260,13 @@ Task<Result<void>> Organizations::revoke(Caller caller, OrganizationId org, Invi
 Task<Result<OrganizationView>> Organizations::redeem(Caller caller, std::string code) {
   const auto now = Throttle::Clock::now();
   for (const auto& key : {caller.principal.user.str(), caller.address}) {
-    if (const auto wait = throttle_->must_wait(key, now)) {
-      co_return std::unexpected(Error{Code::resource_exhausted, "too_many_attempts",
-                                      fmt::format("Too many attempts; try again in {} seconds.", wait->count()),
-                                      {}, *wait});
+    if (const auto wait = throttle_.must_wait(key, now)) {
+      co_return std::unexpected(
+          Error{Code::resource_exhausted,
+                "too_many_attempts",
+                fmt::format("Too many attempts; try again in {} seconds.", wait->count()),
+                {},
+                *wait});
     }
   }
   std::move_only_function<Result<OrganizationView>(Change&)> unit =
@@ -265,15 +280,16 @@ Task<Result<OrganizationView>> Organizations::redeem(Caller caller, std::string 
   };
   auto joined = co_await committer_.write<OrganizationView>(std::move(unit));
   if (!joined && joined.error().code == Code::not_found) {
-    throttle_->failed(caller.principal.user.str(), now);
-    throttle_->failed(caller.address, now);
+    throttle_.failed(caller.principal.user.str(), now);
+    throttle_.failed(caller.address, now);
   }
   co_return joined;
 }
 
 Result<std::vector<Event>> Organizations::audit(const Caller& caller, const OrganizationId& org,
                                                 std::string kind_prefix,
-                                                std::optional<std::int64_t> before, std::size_t limit) {
+                                                std::optional<std::int64_t> before,
+                                                std::size_t limit) {
   if (auto role = authorize(reads_, caller, org, Operation::audit_read, "organization"); !role) {
     return std::unexpected(std::move(role.error()));
   }

@@ -3,6 +3,7 @@
 #include "service/access.h"
 #include "service/committer.h"
 #include "service/idempotency.h"
+#include "service/throttle.h"
 #include "service/tokens.h"
 
 namespace berth {
@@ -25,11 +26,12 @@ struct OrganizationView {
 
 class Organizations {
  public:
-  Organizations(ReadSide& reads, Committer& committer, Random& random);
+  // Twice as many codes as wrong passwords may be tried before the pauses begin.
+  Organizations(ReadSide& reads, Committer& committer, Random& random, int free_failures);
 
-  Task<Result<Once<OrganizationView>>> create(Caller caller, std::string name,
-                                              std::optional<IdempotencyKey> key,
-                                              std::function<StoredReply(const OrganizationView&)> render);
+  Task<Result<Once<OrganizationView>>> create(
+      Caller caller, std::string name, std::optional<IdempotencyKey> key,
+      std::function<StoredReply(const OrganizationView&)> render);
   Result<std::vector<OrganizationView>> list(const Caller& caller);
   Result<OrganizationView> get(const Caller& caller, const OrganizationId& id, Operation operation);
   Task<Result<OrganizationView>> rename(Caller caller, OrganizationId id, std::string name,
@@ -59,8 +61,7 @@ class Organizations {
   ReadSide& reads_;
   Committer& committer_;
   Random& random_;
-  class RedeemThrottle;
-  std::shared_ptr<RedeemThrottle> throttle_;
+  Throttle throttle_;
 };
 
 }  // namespace berth

@@ -3,10 +3,10 @@
 #include <sodium.h>
 
 #include <algorithm>
-#include <array>
 #include <cctype>
 
 #include "base/ensure.h"
+#include "service/common_passwords.h"
 
 namespace berth {
 namespace {
@@ -22,18 +22,6 @@ const std::string& decoy() {
   return hash;
 }
 
-constexpr std::array<std::string_view, 60> kCommon{
-    "password",   "12345678",   "123456789",  "1234567890", "qwertyui",   "qwerty123",
-    "qwertyuiop", "iloveyou",   "sunshine",   "princess",   "football",   "baseball",
-    "superman",   "trustno1",   "welcome1",   "whatever",   "letmein1",   "passw0rd",
-    "password1",  "password12", "password123", "11111111",  "00000000",   "88888888",
-    "abcd1234",   "abc12345",   "1q2w3e4r",   "1qaz2wsx",   "zaq12wsx",   "q1w2e3r4",
-    "asdfghjk",   "asdfasdf",   "zxcvbnm1",   "michael1",   "jennifer",   "charlie1",
-    "computer",   "internet",   "samsung1",   "starwars",   "pokemon1",   "dragon12",
-    "monkey12",   "shadow12",   "master12",   "admin123",   "administrator", "changeme",
-    "default1",   "secret12",   "test1234",   "testtest",   "guest123",   "root1234",
-    "welcome123", "letmein123", "87654321",   "11223344",   "12341234",   "password!"};
-
 }  // namespace
 
 std::string password_complaint(std::string_view password, std::string_view username) {
@@ -42,13 +30,10 @@ std::string password_complaint(std::string_view password, std::string_view usern
   std::string lower(password);
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (std::find(kCommon.begin(), kCommon.end(), lower) != kCommon.end()) {
+  if (is_common_password(password)) {
     return "This password is among the first that anybody would try; choose another.";
   }
   if (!username.empty() && lower == username) return "The password must not be the username.";
-  if (std::all_of(lower.begin(), lower.end(), [&](char c) { return c == lower.front(); })) {
-    return "A password of one repeated character is too easy to guess.";
-  }
   return {};
 }
 
@@ -95,10 +80,11 @@ Task<Result<std::string>> Passwords::hash(std::string password) {
 }
 
 Task<Result<bool>> Passwords::verify(std::string hash, std::string password) {
-  std::move_only_function<Result<bool>()> work = [hash = std::move(hash),
-                                                  password = std::move(password)]() -> Result<bool> {
+  std::move_only_function<Result<bool>()> work =
+      [hash = std::move(hash), password = std::move(password)]() -> Result<bool> {
     const std::string& against = hash.empty() ? decoy() : hash;
-    const bool same = crypto_pwhash_str_verify(against.c_str(), password.data(), password.size()) == 0;
+    const bool same =
+        crypto_pwhash_str_verify(against.c_str(), password.data(), password.size()) == 0;
     return same && !hash.empty();
   };
   co_return co_await run<bool>(std::move(work));

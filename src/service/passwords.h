@@ -1,5 +1,5 @@
-// argon2id on a few threads of its own with a short queue: 19 MiB a hash would otherwise be an easy way
-// to exhaust the memory.
+// argon2id on a few threads of its own with a short queue: 19 MiB a hash would otherwise be an easy
+// way to exhaust the memory.
 #pragma once
 #include <atomic>
 #include <boost/asio/thread_pool.hpp>

@@ -1,6 +1,6 @@
-// The fast side: pooled database views and small caches that the writer keeps true. A cache entry is
-// dropped when a commit changes its row, before the change is answered; a reader that raced with the
-// commit cannot put an old row back, because it shows the generation that it started from.
+// The fast side: pooled database views and small caches that the writer keeps true. A cache entry
+// is dropped when a commit changes its row, before the change is answered; a reader that raced with
+// the commit cannot put an old row back, because it shows the generation that it started from.
 #pragma once
 #include <array>
 #include <atomic>

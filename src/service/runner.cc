@@ -61,8 +61,8 @@ void Runner::submit(Committer::Unit unit, const char* what) {
 }
 
 Task<void> Runner::pause(std::chrono::milliseconds d) {
-  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                             Executor>
+  asio::basic_waitable_timer<std::chrono::steady_clock,
+                             asio::wait_traits<std::chrono::steady_clock>, Executor>
       timer(io_.get_executor(), d);
   boost::system::error_code ec;
   co_await timer.async_wait(asio::redirect_error(use_task, ec));
@@ -118,15 +118,17 @@ Task<void> Runner::run_launch(SitePtr site, Launch launch) {
       break;
     }
     if (site->stop_after_launch.contains(key)) break;
-    const std::string note = fmt::format("runtime unreachable since {}: {}", to_rfc3339(clock_.now()),
-                                         started.error().message);
-    submit([this, id = key.deployment, note](Change& c) { return apply_note(c, context_, id, note); },
-           "noting an unreachable runtime");
+    const std::string note = fmt::format("runtime unreachable since {}: {}",
+                                         to_rfc3339(clock_.now()), started.error().message);
+    submit(
+        [this, id = key.deployment, note](Change& c) { return apply_note(c, context_, id, note); },
+        "noting an unreachable runtime");
     co_await pause(wait);
     wait = std::min<std::chrono::milliseconds>(wait * 2, kLongestRepeat);
   }
   site->launching.erase(key);
-  if (const auto asked = site->stop_after_launch.find(key); asked != site->stop_after_launch.end()) {
+  if (const auto asked = site->stop_after_launch.find(key);
+      asked != site->stop_after_launch.end()) {
     const auto grace = asked->second;
     site->stop_after_launch.erase(asked);
     if (site->stopping.insert(key).second) spawn(run_stop(site, key, grace));
@@ -154,10 +156,11 @@ Task<void> Runner::run_stop(SitePtr site, AttemptKey key, std::chrono::milliseco
     const auto gone = co_await site->runtime->ensure_gone(key, grace);
     if (gone || site->closed) break;
     ++stats_.call_failures;
-    const std::string note = fmt::format("runtime unreachable since {}: {}", to_rfc3339(clock_.now()),
-                                         gone.error().message);
-    submit([this, id = key.deployment, note](Change& c) { return apply_note(c, context_, id, note); },
-           "noting an unreachable runtime");
+    const std::string note = fmt::format("runtime unreachable since {}: {}",
+                                         to_rfc3339(clock_.now()), gone.error().message);
+    submit(
+        [this, id = key.deployment, note](Change& c) { return apply_note(c, context_, id, note); },
+        "noting an unreachable runtime");
     co_await pause(wait);
     wait = std::min<std::chrono::milliseconds>(wait * 2, kLongestRepeat);
   }
@@ -181,9 +184,8 @@ void Runner::forget(const ClusterId& cluster, DeploymentId deployment) {
   asio::post(io_, [this, cluster, deployment] {
     auto at = site(cluster);
     if (!at) return;
-    spawn([](SitePtr s, DeploymentId id) -> Task<void> {
-      (void)co_await s->runtime->forget(id);
-    }(*at, deployment));
+    spawn([](SitePtr s, DeploymentId id) -> Task<void> { (void)co_await s->runtime->forget(id); }(
+                                             *at, deployment));
   });
 }
 
@@ -286,7 +288,9 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
     const auto found = observed.find(d.attempt_key());
     const Observation* what = found == observed.end() ? nullptr : found->second;
     if (found != observed.end()) observed.erase(found);
-    if (d.admitted_at && *d.admitted_at >= asked) continue;  // younger than the list
+    // Younger than the list: that it is not on it says nothing.
+    if (d.admitted_at && *d.admitted_at >= asked) continue;
+    if (d.started_at && *d.started_at >= asked) continue;
     Deployment copy = d;
     co_await repair(site, std::move(copy), what);
   }

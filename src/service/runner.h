@@ -1,5 +1,5 @@
-// Keeps what runs equal to what is recorded: launches, stops, watches and reconciles attempts on the
-// runtimes. Lives on one io_context thread; other threads only post to it.
+// Keeps what runs equal to what is recorded: launches, stops, watches and reconciles attempts on
+// the runtimes. Lives on one io_context thread; other threads only post to it.
 #pragma once
 #include <map>
 #include <memory>
@@ -20,7 +20,8 @@ using RuntimeFactory = std::function<Result<std::unique_ptr<Runtime>>(const Clus
 
 struct RunnerOptions {
   std::chrono::milliseconds reconcile_every{5000};
-  std::chrono::milliseconds repeat_after{500};  // first pause before repeating a failed call; doubles
+  std::chrono::milliseconds repeat_after{
+      500};  // first pause before repeating a failed call; doubles
 };
 
 struct RunnerStats {
@@ -91,8 +92,8 @@ class Runner final : public Dispatch {
     bool operator>(const Wake& o) const { return when > o.when; }
   };
   std::priority_queue<Wake, std::vector<Wake>, std::greater<>> wakes_;
-  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                             Executor>
+  asio::basic_waitable_timer<std::chrono::steady_clock,
+                             asio::wait_traits<std::chrono::steady_clock>, Executor>
       wake_timer_;
 };
 

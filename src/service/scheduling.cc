@@ -96,11 +96,12 @@ Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const N
   JsonText data;
   data.add("attempt", d.attempt).add("node", node.name);
   if (!d.grant->gpus.empty()) data.add_raw("gpus", gpus_json(d.grant->gpus));
-  if (auto noted = change.record(kScheduler, "deployment.starting", d, data.str()); !noted) return noted;
+  if (auto noted = change.record(kScheduler, "deployment.starting", d, data.str()); !noted)
+    return noted;
   change.after([this, cluster, d] {
     changed_(d);
-    dispatch_.launch(cluster, Launch{d.attempt_key(), d.organization, d.name, d.spec, *d.grant,
-                                     *d.admitted_at});
+    dispatch_.launch(
+        cluster, Launch{d.attempt_key(), d.organization, d.name, d.spec, *d.grant, *d.admitted_at});
   });
   return {};
 }

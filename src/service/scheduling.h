@@ -1,5 +1,5 @@
-// The scheduler inside the writer: one decision engine per cluster, fed with what units of work tell,
-// writing its decisions into the same transaction. Everything runs on the committer's thread.
+// The scheduler inside the writer: one decision engine per cluster, fed with what units of work
+// tell, writing its decisions into the same transaction. Everything runs on the committer's thread.
 #pragma once
 #include <functional>
 #include <unordered_map>
@@ -15,7 +15,8 @@ class Dispatch {
  public:
   virtual ~Dispatch() = default;
   virtual void launch(const ClusterId& cluster, Launch launch) = 0;
-  virtual void stop(const ClusterId& cluster, AttemptKey attempt, std::chrono::milliseconds grace) = 0;
+  virtual void stop(const ClusterId& cluster, AttemptKey attempt,
+                    std::chrono::milliseconds grace) = 0;
   // The attempt has ended and its record says so: remove what is left of it.
   virtual void clean(const ClusterId& cluster, AttemptKey attempt) = 0;
   virtual void forget(const ClusterId& cluster, DeploymentId deployment) = 0;
@@ -32,8 +33,8 @@ class Scheduling final : public Follower {
   Result<void> follow(Change& change, std::span<const Told> told) override;
   void forget(const std::vector<ClusterId>& clusters) override;
 
-  // The engine of a cluster, loaded from the record if need be. Answers are durable state when asked
-  // through Committer::inspect.
+  // The engine of a cluster, loaded from the record if need be. Answers are durable state when
+  // asked through Committer::inspect.
   Result<ClusterEngine*> engine(ReadView& view, const ClusterId& cluster);
   void drop(const ClusterId& cluster) { engines_.erase(cluster); }
   [[nodiscard]] const std::unordered_map<ClusterId, ClusterEngine>& engines() const {
@@ -41,8 +42,10 @@ class Scheduling final : public Follower {
   }
 
  private:
-  Result<void> admit_all(Change& change, const ClusterId& cluster, const std::vector<Start>& starts);
-  Result<void> admit(Change& change, const ClusterId& cluster, const Node& node, const Start& start);
+  Result<void> admit_all(Change& change, const ClusterId& cluster,
+                         const std::vector<Start>& starts);
+  Result<void> admit(Change& change, const ClusterId& cluster, const Node& node,
+                     const Start& start);
 
   Dispatch& dispatch_;
   Changed changed_;

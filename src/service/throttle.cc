@@ -15,7 +15,8 @@ std::optional<std::chrono::seconds> Throttle::must_wait(const std::string& key,
 void Throttle::failed(const std::string& key, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   if (entries_.size() >= rules_.keys) {
-    std::erase_if(entries_, [&](const auto& e) { return now - e.second.last > rules_.forget_after; });
+    std::erase_if(entries_,
+                  [&](const auto& e) { return now - e.second.last > rules_.forget_after; });
     if (entries_.size() >= rules_.keys) entries_.clear();
   }
   Entry& entry = entries_[key];
@@ -38,20 +39,24 @@ RateLimiter::Verdict RateLimiter::take(std::size_t key, std::chrono::steady_cloc
   Shard& shard = shards_[key % kShards];
   const std::lock_guard lock(shard.mutex);
   if (shard.buckets.size() > 100'000) shard.buckets.clear();
-  auto [at, fresh] = shard.buckets.try_emplace(key, Bucket{rules_.burst * 1000, now});
+  // A rate per second is as many millionths per microsecond: exact, however often one asks.
+  constexpr std::int64_t kWhole = 1'000'000;
+  const std::int64_t full = rules_.burst * kWhole;
+  auto [at, fresh] = shard.buckets.try_emplace(key, Bucket{full, now});
   Bucket& bucket = at->second;
-  const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(now - bucket.last).count();
-  const auto gained = elapsed * rules_.per_second / 1000;
-  if (gained > 0) {
-    bucket.milli = std::min(bucket.milli + gained, rules_.burst * 1000);
-    bucket.last = now;
+  const auto elapsed = std::chrono::duration_cast<std::chrono::microseconds>(now - bucket.last);
+  if (elapsed.count() > 0) {
+    const std::int64_t useful =
+        std::min(elapsed.count(), (full - bucket.millionths) / rules_.per_second + 1);
+    bucket.millionths = std::min(bucket.millionths + useful * rules_.per_second, full);
+    bucket.last += elapsed;
   }
   Verdict verdict;
-  verdict.allowed = bucket.milli >= 1000;
-  if (verdict.allowed) bucket.milli -= 1000;
-  verdict.remaining = bucket.milli / 1000;
-  const auto missing = rules_.burst * 1000 - bucket.milli;
-  verdict.reset = std::chrono::seconds((missing / rules_.per_second + 999) / 1000);
+  verdict.allowed = bucket.millionths >= kWhole;
+  if (verdict.allowed) bucket.millionths -= kWhole;
+  verdict.remaining = bucket.millionths / kWhole;
+  const auto missing = full - bucket.millionths;
+  verdict.reset = std::chrono::seconds((missing / rules_.per_second + kWhole - 1) / kWhole);
   return verdict;
 }
 

@@ -1,5 +1,5 @@
-// Slows guessing down without locking anybody out: some failures are free, then each doubles the pause
-// for that key (an account seen from one address, or an address).
+// Slows guessing down without locking anybody out: some failures are free, then each doubles the
+// pause for that key (an account seen from one address, or an address).
 #pragma once
 #include <array>
 #include <chrono>
@@ -23,7 +23,8 @@ class Throttle {
   explicit Throttle(Rules rules) : rules_(rules) {}
 
   // How long this key still has to wait; nothing when it may try.
-  [[nodiscard]] std::optional<std::chrono::seconds> must_wait(const std::string& key, Clock::time_point now);
+  [[nodiscard]] std::optional<std::chrono::seconds> must_wait(const std::string& key,
+                                                              Clock::time_point now);
   void failed(const std::string& key, Clock::time_point now);
   void succeeded(const std::string& key);
 
@@ -38,7 +39,7 @@ class Throttle {
   std::unordered_map<std::string, Entry> entries_;  // guarded by mutex_
 };
 
-// Requests per second and key, as a token bucket. Integer arithmetic in thousandths of a request.
+// Requests per second and key, as a token bucket. Integer arithmetic in millionths of a request.
 class RateLimiter {
  public:
   struct Rules {
@@ -56,7 +57,7 @@ class RateLimiter {
 
  private:
   struct Bucket {
-    std::int64_t milli = 0;
+    std::int64_t millionths = 0;
     std::chrono::steady_clock::time_point last;
   };
   static constexpr std::size_t kShards = 16;

@@ -6,7 +6,8 @@ namespace berth {
 
 Token make_token(std::string_view prefix, Random& random) {
   // 62 letters would need rejection; 64 do not, and these are safe in URLs and shells.
-  static constexpr char kLetters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+  static constexpr char kLetters[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   std::array<std::uint8_t, 43> bytes;  // 43 letters of 6 bits: 258 bits
   random.fill(bytes);
   Token token;

@@ -9,7 +9,8 @@ constexpr std::size_t kQueue = 4096;  // events a slow reader may be behind
 
 }  // namespace
 
-Task<std::shared_ptr<const Event>> WatchHub::Subscription::next(std::chrono::milliseconds patience) {
+Task<std::shared_ptr<const Event>> WatchHub::Subscription::next(
+    std::chrono::milliseconds patience) {
   bell_.expires_after(patience);
   for (;;) {
     {
@@ -84,8 +85,8 @@ void WatchHub::close() {
 
 std::size_t WatchHub::subscribers() {
   const std::lock_guard lock(mutex_);
-  return static_cast<std::size_t>(
-      std::count_if(subscriptions_.begin(), subscriptions_.end(), [](const auto& weak) { return !weak.expired(); }));
+  return static_cast<std::size_t>(std::count_if(subscriptions_.begin(), subscriptions_.end(),
+                                                [](const auto& weak) { return !weak.expired(); }));
 }
 
 }  // namespace berth

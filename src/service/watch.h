@@ -1,5 +1,5 @@
-// Fan-out of durable events to subscribers. Each has a bounded queue; who is too slow is dropped and
-// resumes from the history.
+// Fan-out of durable events to subscribers. Each has a bounded queue; who is too slow is dropped
+// and resumes from the history.
 #pragma once
 #include <atomic>
 #include <deque>
@@ -24,10 +24,11 @@ class WatchHub {
 
    private:
     friend class WatchHub;
-    void offer(const std::shared_ptr<const Event>& event, const std::shared_ptr<Subscription>& self);
+    void offer(const std::shared_ptr<const Event>& event,
+               const std::shared_ptr<Subscription>& self);
 
-    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                               Executor>
+    asio::basic_waitable_timer<std::chrono::steady_clock,
+                               asio::wait_traits<std::chrono::steady_clock>, Executor>
         bell_;
     std::mutex mutex_;
     std::deque<std::shared_ptr<const Event>> queue_;  // guarded by mutex_

@@ -77,7 +77,7 @@ class ReadView {
   virtual Result<std::optional<User>> user_by_name(std::string_view username_or_email) = 0;
   virtual Result<std::int64_t> count_users() = 0;
   virtual Result<std::optional<Session>> session_by_access(const Digest& token) = 0;
-  // Matches the current and the previous refresh token of a session.
+  // Matches the current refresh token of a session and every one that it had before.
   virtual Result<std::optional<Session>> session_by_refresh(const Digest& token) = 0;
   virtual Result<std::optional<ApiKey>> api_key_by_secret(const Digest& secret) = 0;
   virtual Result<std::vector<ApiKey>> api_keys(const UserId& user) = 0;

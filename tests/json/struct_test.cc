@@ -90,40 +90,41 @@ template <>
 struct Schema<Order> {
   static constexpr std::string_view name = "Order";
   static constexpr std::string_view doc = "Something to run.";
-  static constexpr auto fields = std::tuple{
-      field("name", &Order::name,
-            {.doc = "Its name.",
-             .example = "\"web-1\"",
-             .min_len = 2,
-             .max_len = 20,
-             .pattern = "^[a-z0-9-]*$",
-             .check = slug,
-             .expected = "lower-case letters, digits and hyphens",
-             .required = true}),
-      field("priority", &Order::priority),
-      field("kind", &Order::kind),
-      field("dry", &Order::dry),
-      field("count", &Order::count, {.min = 1, .max = 5}),
-      field("big", &Order::big),
-      field("port", &Order::port, {.min = 1}),
-      field("mask", &Order::mask),
-      field("weight", &Order::weight, {.min = 0, .max = 10}),
-      field("limits", &Order::limits),
-      field("command", &Order::command, {.min_len = 0, .max_len = 3, .item_min_len = 1, .item_max_len = 8}),
-      field("steps", &Order::steps, {.max_len = 3}),
-      field("labels", &Order::labels,
-            {.max_len = 2,
-             .key_check = slug,
-             .key_pattern = "^[a-z0-9-]*$",
-             .key_expected = "lower-case letters, digits and hyphens",
-             .item_max_len = 5}),
-      field("counts", &Order::counts, {.min = 0}),
-      field("at", &Order::at),
-      field("cluster", &Order::cluster),
-      field("note", &Order::note, {.max_len = 10}),
-      field("gaps", &Order::gaps),
-      field("extra", &Order::extra),
-      field("created_by", &Order::created_by, {.read_only = true})};
+  static constexpr auto fields =
+      std::tuple{field("name", &Order::name,
+                       {.doc = "Its name.",
+                        .example = "\"web-1\"",
+                        .min_len = 2,
+                        .max_len = 20,
+                        .pattern = "^[a-z0-9-]*$",
+                        .check = slug,
+                        .expected = "lower-case letters, digits and hyphens",
+                        .required = true}),
+                 field("priority", &Order::priority),
+                 field("kind", &Order::kind),
+                 field("dry", &Order::dry),
+                 field("count", &Order::count, {.min = 1, .max = 5}),
+                 field("big", &Order::big),
+                 field("port", &Order::port, {.min = 1}),
+                 field("mask", &Order::mask),
+                 field("weight", &Order::weight, {.min = 0, .max = 10}),
+                 field("limits", &Order::limits),
+                 field("command", &Order::command,
+                       {.min_len = 0, .max_len = 3, .item_min_len = 1, .item_max_len = 8}),
+                 field("steps", &Order::steps, {.max_len = 3}),
+                 field("labels", &Order::labels,
+                       {.max_len = 2,
+                        .key_check = slug,
+                        .key_pattern = "^[a-z0-9-]*$",
+                        .key_expected = "lower-case letters, digits and hyphens",
+                        .item_max_len = 5}),
+                 field("counts", &Order::counts, {.min = 0}),
+                 field("at", &Order::at),
+                 field("cluster", &Order::cluster),
+                 field("note", &Order::note, {.max_len = 10}),
+                 field("gaps", &Order::gaps),
+                 field("extra", &Order::extra),
+                 field("created_by", &Order::created_by, {.read_only = true})};
 };
 
 template <>
@@ -131,18 +132,18 @@ struct Schema<Reply> {
   static constexpr std::string_view name = "Reply";
   static constexpr std::string_view doc = "An answer.";
   static constexpr Use use = Use::response;
-  static constexpr auto fields = std::tuple{
-      field("version", &Reply::version, {.doc = "Counts changes."}),
-      field("owner", &Reply::owner, {.read_only = true, .format = "email"}),
-      field("note", &Reply::note), field("limits", &Reply::limits)};
+  static constexpr auto fields =
+      std::tuple{field("version", &Reply::version, {.doc = "Counts changes."}),
+                 field("owner", &Reply::owner, {.read_only = true, .format = "email"}),
+                 field("note", &Reply::note), field("limits", &Reply::limits)};
 };
 
 template <>
 struct Schema<Wide> {
   static constexpr std::string_view name = "Wide";
   static constexpr std::string_view doc = "";
-  static constexpr auto fields =
-      std::tuple{field("a", &Wide::a, {.required = true}), field("b", &Wide::b, {.required = true})};
+  static constexpr auto fields = std::tuple{field("a", &Wide::a, {.required = true}),
+                                            field("b", &Wide::b, {.required = true})};
 };
 
 namespace {
@@ -324,8 +325,9 @@ TEST(Read, MessagesSayWhatWouldBeAccepted) {
   EXPECT_EQ(of(R"("Limits":{})"), R"("Limits" is not a known field; did you mean "limits"?)");
   EXPECT_EQ(of(R"("limits":{"mmeory":1})"),
             R"("limits.mmeory" is not a known field; did you mean "memory"?)");
-  EXPECT_EQ(of(R"("limits":{"disk":1})"),
-            R"("limits.disk" is not a known field; known are: cpu, memory, gpu, timeout, patience.)");
+  EXPECT_EQ(
+      of(R"("limits":{"disk":1})"),
+      R"("limits.disk" is not a known field; known are: cpu, memory, gpu, timeout, patience.)");
   EXPECT_EQ(of(R"("created_by":"x")"), R"("created_by" is set by Berth and cannot be given.)");
   EXPECT_EQ(of(R"("kind":"jobs")"), R"("kind" must be one of: service, job. Did you mean "job"?)");
   EXPECT_EQ(of(R"("kind":"x")"), R"("kind" must be one of: service, job.)");
@@ -335,12 +337,14 @@ TEST(Read, MessagesSayWhatWouldBeAccepted) {
   EXPECT_EQ(of(R"("limits":{"timeout":"2h"})"), R"("limits.timeout" must be between 0 and 3600.)");
   EXPECT_EQ(of(R"("dry":null)"),
             R"("dry" must be true or false, not null. Leave a field out to leave it unset.)");
-  EXPECT_EQ(of(R"("labels":{"A":""})"),
-            R"("labels.A" is not an accepted name; it must be lower-case letters, digits and hyphens.)");
+  EXPECT_EQ(
+      of(R"("labels":{"A":""})"),
+      R"("labels.A" is not an accepted name; it must be lower-case letters, digits and hyphens.)");
   EXPECT_EQ(message<Order>(R"({"name":"Web"})"),
             R"("name" must be lower-case letters, digits and hyphens.)");
-  EXPECT_EQ(message<Order>(fmt::format(R"({{"name":"web","{}":1}})", std::string(1000, 'x'))).size(),
-            63U + message<Order>(R"({"name":"web","":1})").size());
+  EXPECT_EQ(
+      message<Order>(fmt::format(R"({{"name":"web","{}":1}})", std::string(1000, 'x'))).size(),
+      63U + message<Order>(R"({"name":"web","":1})").size());
   const auto value = read_text<Order>("{}");
   EXPECT_EQ(value.error().code, Code::invalid_argument);
   EXPECT_EQ(value.error().reason, "invalid_request");
@@ -400,7 +404,8 @@ TEST(Read, NullIsToldFromAbsentWhereTheValueIsOptional) {
 TEST(Read, ClientsIgnoreWhatTheyDoNotKnow) {
   const std::string_view text =
       R"({"version":3,"owner":"a@example.com","new":{"x":1},"limits":{"cpu":2,"disk":1}})";
-  EXPECT_EQ(refusals<Reply>(text), "unknown_field /owner, unknown_field /new, unknown_field /limits/disk");
+  EXPECT_EQ(refusals<Reply>(text),
+            "unknown_field /owner, unknown_field /new, unknown_field /limits/disk");
   const auto reply = read_text<Reply>(text, Unknown::ignore);
   ASSERT_TRUE(reply);
   EXPECT_EQ(reply->version, 3);
@@ -414,14 +419,29 @@ TEST(Quantities, AreExact) {
     std::string_view json;
     std::int64_t milli;  // -1: refused
   };
-  for (const auto& [json, milli] : std::initializer_list<Row>{
-           {"0", 0},          {"2.5", 2500},      {"0.001", 1},       {"0.29", 290},
-           {"1.005", 1005},   {"4.35", 4350},     {"2.0", 2000},      {"1e3", 1'000'000},
-           {"123456789.123", 123'456'789'123},    {"0.0005", -1},     {"1.0001", -1},
-           {"0.1000000001", -1},                  {"-1", -1},         {"-0.001", -1},
-           {"1000000000000", 1'000'000'000'000'000},                  {"1000000000001", -1},
-           {"\"0.29\"", 290}, {"\"290m\"", 290},  {"\"1e3\"", -1},    {"\"\"", -1},
-           {"\"9000000000000\"", -1},             {"true", -1}}) {
+  for (const auto& [json, milli] :
+       std::initializer_list<Row>{{"0", 0},
+                                  {"2.5", 2500},
+                                  {"0.001", 1},
+                                  {"0.29", 290},
+                                  {"1.005", 1005},
+                                  {"4.35", 4350},
+                                  {"2.0", 2000},
+                                  {"1e3", 1'000'000},
+                                  {"123456789.123", 123'456'789'123},
+                                  {"0.0005", -1},
+                                  {"1.0001", -1},
+                                  {"0.1000000001", -1},
+                                  {"-1", -1},
+                                  {"-0.001", -1},
+                                  {"1000000000000", 1'000'000'000'000'000},
+                                  {"1000000000001", -1},
+                                  {"\"0.29\"", 290},
+                                  {"\"290m\"", 290},
+                                  {"\"1e3\"", -1},
+                                  {"\"\"", -1},
+                                  {"\"9000000000000\"", -1},
+                                  {"true", -1}}) {
     EXPECT_EQ(read_text<Cpu>(json).value_or(Cpu{-1}).milli, milli) << json;
   }
   EXPECT_EQ(read_text<Memory>("1.5e9")->bytes, 1'500'000'000);
@@ -447,13 +467,33 @@ TEST(Quantities, Durations) {
     std::string_view text;
     std::int64_t micros;  // -1: refused
   };
-  for (const auto& [text, micros] : std::initializer_list<Row>{
-           {"90s", 90'000'000}, {"5m", 300'000'000}, {"250ms", 250'000}, {"2h", 7'200'000'000},
-           {"1d", 86'400'000'000}, {"7us", 7}, {"0s", 0}, {"1.5s", 1'500'000}, {"0.000001s", 1},
-           {"0.0000001s", -1}, {"", -1}, {"s", -1}, {"5", -1}, {"-5s", -1}, {"+5s", -1}, {"5 s", -1},
-           {"5S", -1}, {"1h30m", -1}, {".5s", -1}, {"5.s", -1}, {"1.2.3s", -1}, {"1e3s", -1},
-           {"99999999999999999999999s", -1}, {"1000000000000s", 1'000'000'000'000'000'000},
-           {"1000000000001s", -1}, {"5min", -1}}) {
+  for (const auto& [text, micros] :
+       std::initializer_list<Row>{{"90s", 90'000'000},
+                                  {"5m", 300'000'000},
+                                  {"250ms", 250'000},
+                                  {"2h", 7'200'000'000},
+                                  {"1d", 86'400'000'000},
+                                  {"7us", 7},
+                                  {"0s", 0},
+                                  {"1.5s", 1'500'000},
+                                  {"0.000001s", 1},
+                                  {"0.0000001s", -1},
+                                  {"", -1},
+                                  {"s", -1},
+                                  {"5", -1},
+                                  {"-5s", -1},
+                                  {"+5s", -1},
+                                  {"5 s", -1},
+                                  {"5S", -1},
+                                  {"1h30m", -1},
+                                  {".5s", -1},
+                                  {"5.s", -1},
+                                  {"1.2.3s", -1},
+                                  {"1e3s", -1},
+                                  {"99999999999999999999999s", -1},
+                                  {"1000000000000s", 1'000'000'000'000'000'000},
+                                  {"1000000000001s", -1},
+                                  {"5min", -1}}) {
     EXPECT_EQ(parse_duration(text).value_or(-1), micros) << text;
   }
   EXPECT_EQ(duration_text(90'000'000), "90s");
@@ -472,12 +512,13 @@ TEST(Write, IsCompactAndLeavesEmptyOptionalsOut) {
   order.gaps = {std::nullopt, 1};
   order.extra.text = R"({"x":[1]})";
   order.weight = 0.1;
-  EXPECT_EQ(to_text(order),
-            R"({"name":"we\"b\n\u0001","priority":"low","kind":"service","dry":false,"count":1,)"
-            R"("big":0,"port":8080,"mask":0,"weight":0.1,"limits":{"cpu":2.5,"memory":1024,)"
-            R"("gpu":0.25,"timeout":1.5,"patience":7},"command":[],"steps":[{"name":"s","retries":2}],)"
-            "\"labels\":{\"a\\\\\":\"\xC3\xA9\xEF\xBF\xBD\"},"
-            R"("counts":{},"gaps":[null,1],"extra":{"x":[1]},"created_by":""})");
+  EXPECT_EQ(
+      to_text(order),
+      R"({"name":"we\"b\n\u0001","priority":"low","kind":"service","dry":false,"count":1,)"
+      R"("big":0,"port":8080,"mask":0,"weight":0.1,"limits":{"cpu":2.5,"memory":1024,)"
+      R"("gpu":0.25,"timeout":1.5,"patience":7},"command":[],"steps":[{"name":"s","retries":2}],)"
+      "\"labels\":{\"a\\\\\":\"\xC3\xA9\xEF\xBF\xBD\"},"
+      R"("counts":{},"gaps":[null,1],"extra":{"x":[1]},"created_by":""})");
   order.note = std::optional<std::string>();
   EXPECT_THAT(to_text(order), ::testing::HasSubstr(R"("note":null)"));
   EXPECT_EQ(to_text(std::vector<Priority>{Priority::high, Priority::low}), R"(["high","low"])");
@@ -615,14 +656,16 @@ TEST(Describe, ResponsesAreOpenAndListWhatIsAlwaysThere) {
   SchemaSet set;
   describe<Reply>(set);
   const Value all = set.components();
-  EXPECT_EQ(to_text(all.at("Reply")),
-            R"({"type":"object","description":"An answer.","properties":{)"
-            R"("version":{"type":"integer","format":"int64","description":"Counts changes."},)"
-            R"("owner":{"type":"string","format":"email","readOnly":true},"note":{"type":"string"},)"
-            R"("limits":{"$ref":"#/components/schemas/Limits"}},)"
-            R"("required":["version","owner","limits"]})");
-  EXPECT_EQ(to_text(all.at("Limits").at("properties").at("gpu")),
-            R"({"type":"number","minimum":0,"maximum":8,"examples":[0.25],"description":"Devices."})");
+  EXPECT_EQ(
+      to_text(all.at("Reply")),
+      R"({"type":"object","description":"An answer.","properties":{)"
+      R"("version":{"type":"integer","format":"int64","description":"Counts changes."},)"
+      R"("owner":{"type":"string","format":"email","readOnly":true},"note":{"type":"string"},)"
+      R"("limits":{"$ref":"#/components/schemas/Limits"}},)"
+      R"("required":["version","owner","limits"]})");
+  EXPECT_EQ(
+      to_text(all.at("Limits").at("properties").at("gpu")),
+      R"({"type":"number","minimum":0,"maximum":8,"examples":[0.25],"description":"Devices."})");
   EXPECT_FALSE(all.at("Limits").as_object().contains("additionalProperties"));
 }
 

@@ -67,18 +67,20 @@ TEST(Parse, AcceptsWhatTheStandardSays) {
 TEST(Parse, RefusesWhatIsNotJson) {
   const std::vector<std::string> malformed{
       // Nothing, or too little.
-      "", " ", "\n", "n", "nul", "t", "tru", "f", "fals", "-", "\"", "\"a", "\"\\", "\"\\u", "\"\\u0",
-      "\"\\u00", "\"\\u004", "[", "[1", "[1,", "{", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,",
-      "1.", "1e", "1e+", "[[", "{\"a\":{",
+      "", " ", "\n", "n", "nul", "t", "tru", "f", "fals", "-", "\"", "\"a", "\"\\", "\"\\u",
+      "\"\\u0", "\"\\u00", "\"\\u004", "[", "[1", "[1,", "{", "{\"a\"", "{\"a\":", "{\"a\":1",
+      "{\"a\":1,", "1.", "1e", "1e+", "[[", "{\"a\":{",
       // Too much.
-      "null null", "1 2", "[] []", "{}}", "[]]", "true,", "\"a\"b", "{} x", "1\0"s, "{}\0"s, "null\xEF\xBB\xBF",
+      "null null", "1 2", "[] []", "{}}", "[]]", "true,", "\"a\"b", "{} x", "1\0"s, "{}\0"s,
+      "null\xEF\xBB\xBF",
       // Numbers.
       "+1", ".5", "-.5", "01", "-01", "00", "1.e3", "1.5.5", "0x10", "1e1.5", "1_000", "--1", "- 1",
       "NaN", "nan", "Infinity", "-Infinity", "inf", "1e5x", "0b1", "1,5", "٣",
       // Words.
       "True", "FALSE", "Null", "None", "nil", "undefined", "yes", "truefalse", "nulll",
       // Arrays.
-      "[,]", "[1,]", "[,1]", "[1,,2]", "[1 2]", "[1;2]", "]", "[1}", "(1)", "[1:2]", "[\"a\" \"b\"]",
+      "[,]", "[1,]", "[,1]", "[1,,2]", "[1 2]", "[1;2]", "]", "[1}", "(1)", "[1:2]",
+      "[\"a\" \"b\"]",
       // Objects.
       "{,}", "{\"a\":1,}", "{,\"a\":1}", "{\"a\" 1}", "{\"a\"::1}", "{\"a\":1 \"b\":2}", "{a:1}",
       "{'a':1}", "{1:1}", "{null:1}", "{\"a\":}", "{\"a\"}", "{:1}", "}", "{\"a\":1]", "{\"a\"=1}",
@@ -88,14 +90,16 @@ TEST(Parse, RefusesWhatIsNotJson) {
       "\"\\'\"", "\"\\U0041\"", "\"\\u{41}\"", "\"\\u00G0\"", "\"\\u 041\"", "\"\\\n\"", "`a`",
       // Surrogates that are alone or the wrong way round.
       R"("\uD800")", R"("\uD83D")", R"("\uDE00")", R"("\uDFFF")", R"("\uD83Dx")", R"("\uD83D\n")",
-      R"("\uD83D\u0041")", R"("\uD83D\uD83D")", R"("\uDE00\uD83D")", R"("\uD83D\u")", R"({"\uD800":1})",
+      R"("\uD83D\u0041")", R"("\uD83D\uD83D")", R"("\uDE00\uD83D")", R"("\uD83D\u")",
+      R"({"\uD800":1})",
       // Bytes that are not UTF-8: stray, cut, overlong, surrogate, too large.
-      "\"\x80\"", "\"\xBF\"", "\"\xC3\"", "\"\xC3(\"", "\"\xC0\x80\"", "\"\xC1\xBF\"", "\"\xE2\x82\"",
-      "\"\xE2(\xA1\"", "\"\xE0\x80\x80\"", "\"\xED\xA0\x80\"", "\"\xED\xBF\xBF\"", "\"\xF0\x9F\x98\"",
-      "\"\xF0\x80\x80\x80\"", "\"\xF4\x90\x80\x80\"", "\"\xF5\x80\x80\x80\"", "\"\xFE\"", "\"\xFF\"",
-      "{\"\xFF\":1}", "\xFF", "\xFE\xFFn", "\xEF\xBB\xBFnull",
+      "\"\x80\"", "\"\xBF\"", "\"\xC3\"", "\"\xC3(\"", "\"\xC0\x80\"", "\"\xC1\xBF\"",
+      "\"\xE2\x82\"", "\"\xE2(\xA1\"", "\"\xE0\x80\x80\"", "\"\xED\xA0\x80\"", "\"\xED\xBF\xBF\"",
+      "\"\xF0\x9F\x98\"", "\"\xF0\x80\x80\x80\"", "\"\xF4\x90\x80\x80\"", "\"\xF5\x80\x80\x80\"",
+      "\"\xFE\"", "\"\xFF\"", "{\"\xFF\":1}", "\xFF", "\xFE\xFFn", "\xEF\xBB\xBFnull",
       // Other blanks and comments.
-      "\xC2\xA0null", "\fnull", "\vnull", "// a\n1", "/* a */ 1", "1 // a", "# a\n1", "[1/**/]", "<!-- -->",
+      "\xC2\xA0null", "\fnull", "\vnull", "// a\n1", "/* a */ 1", "1 // a", "# a\n1", "[1/**/]",
+      "<!-- -->",
       // Other languages.
       "<a/>", "a: 1", "- 1", "---", "%", "@", "\\u0041", "{\"a\":1}{\"b\":2}", "data: {}"};
   EXPECT_GE(malformed.size(), 150U);
@@ -111,8 +115,10 @@ TEST(Parse, NamesLineAndColumn) {
   for (const auto& [text, expected] : std::initializer_list<Case>{
            {"", "Invalid JSON at line 1, column 1: the text ends too early."},
            {"{\"a\": 1,\n \"b\": x}", "Invalid JSON at line 2, column 7: this is not JSON."},
-           {"[1]\n\n  2", "Invalid JSON at line 3, column 3: there is text after the end of the value."},
-           {"\"\xC3\xA9\" x", "Invalid JSON at line 1, column 5: there is text after the end of the value."},
+           {"[1]\n\n  2",
+            "Invalid JSON at line 3, column 3: there is text after the end of the value."},
+           {"\"\xC3\xA9\" x",
+            "Invalid JSON at line 1, column 5: there is text after the end of the value."},
            {"[\n1,\n2", "Invalid JSON at line 3, column 2: the text ends too early."},
        }) {
     const auto value = parse(text);
@@ -134,7 +140,8 @@ TEST(Parse, DuplicateKeysAreRefusedWithTheirPointer) {
            {R"({"x":{"y":[0,{"k":1,"k":2}]}})", "duplicate_key /x/y/1/k"},
            {R"({"x":{"k":1},"k":{"k":1,"z":0},"x":2})", "duplicate_key /x"},
            {R"([{"a/b~c":1,"a/b~c":2}])", "duplicate_key /0/a~1b~0c"},
-           {R"({"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]})", R"({"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]})"},
+           {R"({"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]})",
+            R"({"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]})"},
            {R"({"a":1,"A":2})", R"({"a":1,"A":2})"},
        }) {
     EXPECT_EQ(outcome(text), expected) << text;
@@ -249,8 +256,9 @@ TEST(Utf8, KnowsWellFormedSequences) {
   EXPECT_EQ(utf8_length("\xE0\xA0\x80"), 3U);
   EXPECT_EQ(utf8_length("\xEE\x80\x80"), 3U);
   EXPECT_EQ(utf8_length("\xF4\x8F\xBF\xBF"), 4U);
-  for (const std::string_view bad : {"\x80", "\xC1\x80", "\xE0\x9F\x80", "\xED\xA0\x80", "\xF0\x8F\x80\x80",
-                                     "\xF4\x90\x80\x80", "\xC2", "\xE1\x80", "\xF1\x80\x80", "\xE1\x80G"}) {
+  for (const std::string_view bad :
+       {"\x80", "\xC1\x80", "\xE0\x9F\x80", "\xED\xA0\x80", "\xF0\x8F\x80\x80", "\xF4\x90\x80\x80",
+        "\xC2", "\xE1\x80", "\xF1\x80\x80", "\xE1\x80G"}) {
     EXPECT_EQ(utf8_length(bad), 0U) << ::testing::PrintToString(bad);
   }
   EXPECT_EQ(utf8_length(""), 0U);

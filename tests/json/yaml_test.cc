@@ -92,38 +92,43 @@ TEST(Yaml, ReadsBlocksAndFlow) {
 }
 
 TEST(Yaml, RefusesWithAPlace) {
-  for (const auto& [text, expected] : std::initializer_list<Case>{
-           {"", "invalid_yaml : The document is empty."},
-           {"# nothing\n", "invalid_yaml : The document is empty."},
-           {"a: 1\n---\nb: 2\n",
-            "invalid_yaml : Invalid YAML at line 2, column 1: only one document is accepted."},
-           {"a: 1\na: 2\n",
-            "duplicate_key /a: At line 2, column 1: the key \"a\" is given more than once."},
-           {"x:\n  - y: 1\n    \"y\": 2\n",
-            "duplicate_key /x/0/y: At line 3, column 5: the key \"y\" is given more than once."},
-           {"a: &x 1\nb: *x\n",
-            "invalid_yaml : Invalid YAML at line 2, column 4: aliases are not supported; repeat the "
-            "value instead."},
-           {"a: .inf", "invalid_yaml : Invalid YAML at line 1, column 4: JSON has no such number."},
-           {"a: .NaN", "invalid_yaml : Invalid YAML at line 1, column 4: JSON has no such number."},
-           {"a: 1e999", "invalid_yaml : Invalid YAML at line 1, column 4: JSON has no such number."},
-           {"a: !!int \"1\"",
-            "invalid_yaml : Invalid YAML at line 1, column 4: tags other than !!str are not supported."},
-           {"!custom {a: 1}",
-            "invalid_yaml : Invalid YAML at line 1, column 1: tags other than !!str are not supported."},
-           {"? [a]\n: 1\n", "invalid_yaml : Invalid YAML at line 1, column 3: a key must be plain text."},
-           {"a: \"\xFF\"", "invalid_yaml : Invalid YAML at line 1, column 5: this is not UTF-8."},
-           {"a: \x01",
-            "invalid_yaml : Invalid YAML at line 1, column 4: this character is not accepted."},
-       }) {
+  for (
+      const auto& [text, expected] : std::initializer_list<Case>{
+          {"", "invalid_yaml : The document is empty."},
+          {"# nothing\n", "invalid_yaml : The document is empty."},
+          {"a: 1\n---\nb: 2\n",
+           "invalid_yaml : Invalid YAML at line 2, column 1: only one document is accepted."},
+          {"a: 1\na: 2\n",
+           "duplicate_key /a: At line 2, column 1: the key \"a\" is given more than once."},
+          {"x:\n  - y: 1\n    \"y\": 2\n",
+           "duplicate_key /x/0/y: At line 3, column 5: the key \"y\" is given more than once."},
+          {"a: &x 1\nb: *x\n",
+           "invalid_yaml : Invalid YAML at line 2, column 4: aliases are not supported; repeat the "
+           "value instead."},
+          {"a: .inf", "invalid_yaml : Invalid YAML at line 1, column 4: JSON has no such number."},
+          {"a: .NaN", "invalid_yaml : Invalid YAML at line 1, column 4: JSON has no such number."},
+          {"a: 1e999", "invalid_yaml : Invalid YAML at line 1, column 4: JSON has no such number."},
+          {"a: !!int \"1\"",
+           "invalid_yaml : Invalid YAML at line 1, column 4: tags other than !!str are not "
+           "supported."},
+          {"!custom {a: 1}",
+           "invalid_yaml : Invalid YAML at line 1, column 1: tags other than !!str are not "
+           "supported."},
+          {"? [a]\n: 1\n",
+           "invalid_yaml : Invalid YAML at line 1, column 3: a key must be plain text."},
+          {"a: \"\xFF\"", "invalid_yaml : Invalid YAML at line 1, column 5: this is not UTF-8."},
+          {"a: \x01",
+           "invalid_yaml : Invalid YAML at line 1, column 4: this character is not accepted."},
+      }) {
     EXPECT_EQ(outcome(text), expected) << text;
   }
 }
 
 TEST(Yaml, RefusesBrokenText) {
   for (const std::string_view text :
-       {"a: [1, 2", "a: {b: 1", "a: 'x", "a: \"x", "a: \"\\q\"", "\ta: 1", "a: b: c", "- a\nb: 1", "]", "}",
-        "a: @x", "a: `x", "%YAML 3.0\n", "a: *unknown", "a:\n\t- 1", "[a, b]]", "\"a\" b"}) {
+       {"a: [1, 2", "a: {b: 1", "a: 'x", "a: \"x", "a: \"\\q\"", "\ta: 1", "a: b: c", "- a\nb: 1",
+        "]", "}", "a: @x", "a: `x", "%YAML 3.0\n", "a: *unknown", "a:\n\t- 1", "[a, b]]",
+        "\"a\" b"}) {
     const auto value = from_yaml(text);
     ASSERT_FALSE(value) << text << " gave " << to_text(*value);
     EXPECT_EQ(value.error().fields.at(0).code, "invalid_yaml") << text;
@@ -162,7 +167,8 @@ TEST(Yaml, RefusesBombs) {
 }
 
 TEST(Yaml, WritesBlocks) {
-  const auto value = parse(R"({"name":"web","empty":{},"none":[],"n":null,"on":true,"cpu":2.5,"words":
+  const auto value =
+      parse(R"({"name":"web","empty":{},"none":[],"n":null,"on":true,"cpu":2.5,"words":
       ["a b","true","12","","no","line\nline","-x","x: y","/usr/bin","é"],
       "nodes":[{"name":"a","gpus":[0,[1]]},[],{"b":{"c":1}}]})");
   EXPECT_EQ(to_yaml(value.value()),
@@ -196,14 +202,16 @@ TEST(Yaml, WritesBlocks) {
 }
 
 TEST(Yaml, UnusualCharactersSurvive) {
-  for (const std::string_view text : {"\x7F", "\xEF\xBB\xBF", "\xC2\x85", "\xE2\x80\xA8", "\xF0\x9F\x98\x80",
-                                      " lead", "trail ", "a\r\nb", "\x1B[0m", "# x", "\t", "'", "\\"}) {
+  for (const std::string_view text :
+       {"\x7F", "\xEF\xBB\xBF", "\xC2\x85", "\xE2\x80\xA8", "\xF0\x9F\x98\x80", " lead", "trail ",
+        "a\r\nb", "\x1B[0m", "# x", "\t", "'", "\\"}) {
     const Value value(text);
     const auto back = from_yaml(to_yaml(value));
     ASSERT_TRUE(back) << ::testing::PrintToString(text) << back.error().message;
     EXPECT_EQ(to_text(*back), to_text(value)) << ::testing::PrintToString(text);
   }
-  EXPECT_EQ(outcome("\xEF\xBB\xBF" "a: 1"),
+  EXPECT_EQ(outcome("\xEF\xBB\xBF"
+                    "a: 1"),
             "invalid_yaml : Invalid YAML at line 1, column 1: this character is not accepted.");
 }
 

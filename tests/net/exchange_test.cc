@@ -67,9 +67,12 @@ std::string answer_to(std::string bytes) {
 
 TEST(Exchange, ReadsEveryFramingOfABody) {
   EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "200 abc");
-  EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n"),
+  EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                      "chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n"),
             "200 abc");
-  EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n"), "200 a");
+  EXPECT_EQ(
+      answer_to("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n\r\n"),
+      "200 a");
   EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\n\r\nuntil close"), "200 until close");
   EXPECT_EQ(answer_to("HTTP/1.0 200 OK\r\n\r\nold"), "200 old");
   EXPECT_EQ(answer_to("HTTP/1.1 204 No Content\r\n\r\n"), "204 ");
@@ -81,19 +84,21 @@ TEST(Exchange, ReadsEveryFramingOfABody) {
 }
 
 TEST(Exchange, BrokenAnswersAreErrors) {
-  for (const std::string bytes : {
-           "", "HTTP", "garbage\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n",
-           "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/1.1 200 OK\r\nNo colon\r\n\r\n",
-           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
-           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-           "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-           "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
-           "\x15\x03\x01\x02"}) {
+  for (const std::string bytes :
+       {"", "HTTP", "garbage\r\n\r\n", "HTTP/1.1 abc\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nNo colon\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\n",
+        "\x15\x03\x01\x02"}) {
     EXPECT_EQ(answer_to(bytes), "error upstream_broken") << bytes;
   }
   EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nX: " + std::string(70'000, 'a') + "\r\n\r\n"),
             "error upstream_broken");
-  EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"), "200 ab error upstream_broken");
+  EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"),
+            "200 ab error upstream_broken");
   EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"),
             "200 ab error upstream_broken");
   EXPECT_EQ(answer_to("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
@@ -101,8 +106,9 @@ TEST(Exchange, BrokenAnswersAreErrors) {
 }
 
 TEST(Exchange, HandsOverHeadersWithoutThoseOfTheHop) {
-  Script script({"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nX-A: b\r\nKeep-Alive: timeout=5\r\n"
-                 "Connection: close, X-Hop\r\nX-Hop: c\r\n\r\na"});
+  Script script(
+      {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nX-A: b\r\nKeep-Alive: timeout=5\r\n"
+       "Connection: close, X-Hop\r\nX-Hop: c\r\n\r\na"});
   const auto seen = wire::run([](std::string address) -> Task<std::string> {
     auto response = co_await exchange(get(address));
     std::string out;
@@ -156,7 +162,9 @@ TEST(Exchange, KeepsConnectionsAndUsesThemAgain) {
 TEST(Exchange, AnUnreadAnswerDoesNotGoBackToThePool) {
   Server server;
   wire::run([](Server& server) -> Task<int> {
-    { auto response = co_await exchange(get(server.address(), "/" + std::string(7000, 'a'))); }
+    {
+      auto response = co_await exchange(get(server.address(), "/" + std::string(7000, 'a')));
+    }
     EXPECT_EQ(co_await whole(get(server.address())), "200 GET /x ");
     co_return 0;
   }(server));
@@ -208,7 +216,9 @@ TEST(Exchange, AConnectionThatClosesUnderTheRequestIsReplacedOnce) {
 
 TEST(Exchange, AClosedPortIsUnavailable) {
   std::string address;
-  { address = Listener().address(); }
+  {
+    address = Listener().address();
+  }
   const auto error = wire::run([](std::string to) -> Task<std::string> {
     auto response = co_await exchange(get(to));
     co_return response ? "answered" : text_of(response.error());
@@ -291,7 +301,8 @@ TEST(Exchange, AnAnswerMayComeBeforeTheBodyIsSent) {
 TEST(Exchange, ALargeBodyPassesThroughBothWays) {
   Limits limits;
   limits.body_bytes = 16 << 20;
-  Server server({{"/stream", [](Request request) -> Task<Response> {
+  Server server({{"/stream",
+                  [](Request request) -> Task<Response> {
                     Response response;
                     response.stream = [source = std::shared_ptr(std::move(request.stream))](
                                           BodySink& sink) -> Task<void> {
@@ -306,7 +317,8 @@ TEST(Exchange, ALargeBodyPassesThroughBothWays) {
                 limits);
   auto request = get(server.address(), "/stream");
   request.method = "POST";
-  for (int i = 0; i < (6 << 20); ++i) request.body += static_cast<char>('a' + (i * 7 + i / 1001) % 26);
+  for (int i = 0; i < (6 << 20); ++i)
+    request.body += static_cast<char>('a' + (i * 7 + i / 1001) % 26);
   EXPECT_TRUE(wire::run(whole(request)) == "200 " + request.body);
 }
 

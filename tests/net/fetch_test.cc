@@ -17,10 +17,9 @@ TEST(Fetch, SendsAndReceives) {
                     Response response;
                     response.status = 201;
                     response.headers.push_back({"X-Answer", "yes"});
-                    response.body = fmt::format("{}|{}|{}|{}", request.method,
-                                                find_header(request.headers, "x-a"),
-                                                find_header(request.headers, "content-type"),
-                                                request.body);
+                    response.body = fmt::format(
+                        "{}|{}|{}|{}", request.method, find_header(request.headers, "x-a"),
+                        find_header(request.headers, "content-type"), request.body);
                     co_return response;
                   }}});
   for (const auto* method : {"GET", "POST", "PUT", "PATCH", "DELETE"}) {
@@ -49,7 +48,8 @@ TEST(Fetch, StreamsUntilToldToStop) {
   Server server({{"/stream", [](Request) -> Task<Response> {
                     Response response;
                     response.stream = [](BodySink& sink) -> Task<void> {
-                      while (co_await sink.write("tick\n")) co_await wire::pause(wire::milliseconds(1));
+                      while (co_await sink.write("tick\n"))
+                        co_await wire::pause(wire::milliseconds(1));
                     };
                     co_return response;
                   }}});
@@ -68,7 +68,9 @@ TEST(Fetch, StreamsUntilToldToStop) {
 
 TEST(Fetch, NamesWhatWentWrong) {
   std::string gone;
-  { gone = "http://" + wire::Listener().address() + "/"; }
+  {
+    gone = "http://" + wire::Listener().address() + "/";
+  }
   EXPECT_EQ(fetch(get(gone)).error().code, Code::unavailable);
   EXPECT_EQ(fetch(get("file:///etc/passwd")).error().code, Code::invalid_argument);
   EXPECT_EQ(fetch(get("no url at all")).error().code, Code::invalid_argument);

@@ -65,8 +65,9 @@ TEST(Server, HeadersThatItSaysItselfOrThatSplitAreLeftOut) {
   Server server({{"/", [](Request) -> Task<Response> {
                     Response response;
                     response.status = 204;
-                    response.headers = {{"Content-Length", "9"}, {"connection", "x"}, {"Date", "x"},
-                                        {"Transfer-Encoding", "x"}, {"X", "a\r\nY: b"}, {"A B", "c"},
+                    response.headers = {{"Content-Length", "9"}, {"connection", "x"},
+                                        {"Date", "x"},           {"Transfer-Encoding", "x"},
+                                        {"X", "a\r\nY: b"},      {"A B", "c"},
                                         {"Good", "yes"}};
                     co_return response;
                   }}});
@@ -77,15 +78,17 @@ TEST(Server, HeadersThatItSaysItselfOrThatSplitAreLeftOut) {
 TEST(Server, GivesTheHandlerWhatWasSent) {
   Server server({{"/see", [](Request request) -> Task<Response> {
                     Response response;
-                    response.body = fmt::format("{}|{}|{}|{}|{}|{}", request.method, request.path(),
-                                                request.query(), find_header(request.headers, "x-a"),
-                                                request.body, request.peer);
+                    response.body = fmt::format(
+                        "{}|{}|{}|{}|{}|{}", request.method, request.path(), request.query(),
+                        find_header(request.headers, "x-a"), request.body, request.peer);
                     co_return response;
                   }}});
-  EXPECT_TRUE(server.say("PUT /see?a=b HTTP/1.1\r\nHost: a\r\nX-A:  b c \r\nContent-Length: 3\r\n\r\nabc")
-                  .ends_with("\r\n\r\nPUT|/see|a=b|b c|abc|127.0.0.1"));
-  EXPECT_TRUE(server.say("PUT /see HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
-                         "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
+  EXPECT_TRUE(
+      server.say("PUT /see?a=b HTTP/1.1\r\nHost: a\r\nX-A:  b c \r\nContent-Length: 3\r\n\r\nabc")
+          .ends_with("\r\n\r\nPUT|/see|a=b|b c|abc|127.0.0.1"));
+  EXPECT_TRUE(server
+                  .say("PUT /see HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                       "1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")
                   .ends_with("\r\n\r\nPUT|/see|||abc|127.0.0.1"));
 }
 
@@ -94,7 +97,8 @@ TEST(Server, AThousandPipelinedRequestsAreAnsweredInOrder) {
   std::string requests;
   std::string bodies;
   for (int i = 0; i < 1000; ++i) {
-    requests += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    requests +=
+        "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
     bodies += "POST /" + std::to_string(i) + " hi";
   }
   auto raw = server.connect();
@@ -191,10 +195,11 @@ TEST(Server, SlowHeadsAndBodiesGet408AndSilenceGetsNothing) {
   EXPECT_EQ(answer_to(""), std::vector<int>{});
   EXPECT_EQ(answer_to("G"), std::vector{408});
   EXPECT_EQ(answer_to("GET / HTTP/1.1\r\nHost: a\r\n"), std::vector{408});
-  EXPECT_EQ(answer_to("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"), std::vector{408});
+  EXPECT_EQ(answer_to("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"),
+            std::vector{408});
   EXPECT_EQ(answer_to("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc"),
             std::vector{408});
-  EXPECT_EQ(answer_to(plain_get), std::vector{200});                       // then idle too long
+  EXPECT_EQ(answer_to(plain_get), std::vector{200});  // then idle too long
   EXPECT_EQ(answer_to(std::string(plain_get) + "GET"), (std::vector{200, 408}));
   EXPECT_TRUE(eventually([&] { return server.http.open_connections() == 0; }));
 }
@@ -217,7 +222,8 @@ TEST(Server, AReaderThatStopsIsClosed) {
   Limits limits;
   limits.write_timeout = milliseconds(60);
   static const std::string page(32 << 20, 'p');
-  Server server({{"/", [](Request) -> Task<Response> {
+  Server server({{"/",
+                  [](Request) -> Task<Response> {
                     Response response;
                     response.static_body = page;
                     co_return response;
@@ -308,22 +314,24 @@ TEST(Server, StreamsRawWhenTheLengthIsKnownAndBreaksOffWhenItIsWrong) {
                     co_return response;
                   }}});
   const auto ask = [&](const char* target, const char* version) {
-    return without_date(
-        server.say(fmt::format("GET {} HTTP/{}\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
-                               target, version)));
+    return without_date(server.say(fmt::format(
+        "GET {} HTTP/{}\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", target, version)));
   };
-  EXPECT_TRUE(ask("/right", "1.1").starts_with("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nrightHTTP/1.1 200 OK"));
+  EXPECT_TRUE(ask("/right", "1.1")
+                  .starts_with("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nrightHTTP/1.1 200 OK"));
   EXPECT_EQ(ask("/short", "1.1"), "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort");
   EXPECT_EQ(ask("/long", "1.1"), "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
   EXPECT_EQ(ask("/none", "1.0"), "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nnone");
-  EXPECT_EQ(ask("/throw", "1.1"), "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
+  EXPECT_EQ(ask("/throw", "1.1"),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");
 }
 
 // Full duplex: each piece of the request's body comes back before the next is sent.
 TEST(Server, StreamsBothWaysAtOnce) {
   Limits limits;
   limits.body_bytes = 4;  // does not apply to streams
-  Server server({{"/stream", [](Request request) -> Task<Response> {
+  Server server({{"/stream",
+                  [](Request request) -> Task<Response> {
                     Response response;
                     response.stream = [source = std::shared_ptr(std::move(request.stream))](
                                           BodySink& sink) -> Task<void> {
@@ -337,7 +345,9 @@ TEST(Server, StreamsBothWaysAtOnce) {
                   }}},
                 limits);
   auto raw = server.connect();
-  raw.send("POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n");
+  raw.send(
+      "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: "
+      "100-continue\r\n\r\n");
   EXPECT_TRUE(raw.receive_until("100 Continue\r\n\r\n").contains("HTTP/1.1 200 OK"));
   for (const std::string piece : {"hello", "world", "again"}) {
     raw.send("5\r\n" + piece + "\r\n");
@@ -348,17 +358,18 @@ TEST(Server, StreamsBothWaysAtOnce) {
 }
 
 TEST(Server, AStreamedBodyReadWholeKeepsTheConnectionAndAnUnreadOneClosesIt) {
-  Server server({{"/stream/read",
-                  [](Request request) -> Task<Response> {
-                    Response response;
-                    for (;;) {
-                      auto piece = co_await request.stream->read();
-                      if (!piece) co_return wire::with_status(400);
-                      if (piece->empty()) co_return response;
-                      response.body += *piece;
-                    }
-                  }},
-                 {"/stream/ignore", [](Request) -> Task<Response> { co_return wire::with_status(403); }}});
+  Server server(
+      {{"/stream/read",
+        [](Request request) -> Task<Response> {
+          Response response;
+          for (;;) {
+            auto piece = co_await request.stream->read();
+            if (!piece) co_return wire::with_status(400);
+            if (piece->empty()) co_return response;
+            response.body += *piece;
+          }
+        }},
+       {"/stream/ignore", [](Request) -> Task<Response> { co_return wire::with_status(403); }}});
   auto raw = server.connect();
   raw.send("POST /stream/read HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc");
   raw.send("def");
@@ -373,8 +384,10 @@ TEST(Server, AStreamedBodyReadWholeKeepsTheConnectionAndAnUnreadOneClosesIt) {
   raw.finish_sending();
   EXPECT_EQ(raw.receive_all(), "");
   // A malformed stream is an error for its reader.
-  EXPECT_EQ(statuses(server.say("POST /stream/read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")),
-            std::vector{400});
+  EXPECT_EQ(
+      statuses(server.say(
+          "POST /stream/read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")),
+      std::vector{400});
 }
 
 TEST(Server, AStreamIsCancelledWhenItsReaderLeaves) {
@@ -385,7 +398,8 @@ TEST(Server, AStreamIsCancelledWhenItsReaderLeaves) {
   std::atomic<int> started = 0, ended = 0;
   Limits limits;
   limits.head_timeout = milliseconds(100);
-  Server server({{"/stream", [&](Request) -> Task<Response> {
+  Server server({{"/stream",
+                  [&](Request) -> Task<Response> {
                     Response response;
                     response.stream = [&](BodySink& sink) -> Task<void> {
                       const Mark mark{ended};
@@ -415,7 +429,8 @@ TEST(Server, AHandlerIsCancelledByAResetButNotByTheEndOfSending) {
   std::atomic<int> running = 0, cancelled = 0;
   Limits limits;
   limits.head_timeout = milliseconds(100);
-  Server server({{"/slow", [&](Request) -> Task<Response> {
+  Server server({{"/slow",
+                  [&](Request) -> Task<Response> {
                     ++running;
                     try {
                       co_await gate.wait();
@@ -439,7 +454,8 @@ TEST(Server, AHandlerIsCancelledByAResetButNotByTheEndOfSending) {
 TEST(Server, StopLetsRequestsFinishAndClosesTheIdle) {
   Gate gate;
   std::atomic<int> running = 0;
-  Server server({{"/slow", [&](Request) -> Task<Response> {
+  Server server({{"/slow",
+                  [&](Request) -> Task<Response> {
                     ++running;
                     co_await gate.wait();
                     co_return Response{};
@@ -468,22 +484,23 @@ TEST(Server, StopCancelsWhatDoesNotFinish) {
   };
   Limits limits;
   limits.drain = milliseconds(50);
-  Server server({{"/slow",
-                  [&](Request) -> Task<Response> {
-                    const Mark mark{ended};
-                    ++running;
-                    co_await wire::pause(std::chrono::hours(1));
-                    co_return Response{};
-                  }},
-                 {"/deaf",
-                  [&](Request) -> Task<Response> {  // takes no cancellation; destroyed with its context
-                    const Mark mark{ended};
-                    ++running;
-                    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-                    co_await wire::pause(std::chrono::hours(1));
-                    co_return Response{};
-                  }}},
-                limits);
+  Server server(
+      {{"/slow",
+        [&](Request) -> Task<Response> {
+          const Mark mark{ended};
+          ++running;
+          co_await wire::pause(std::chrono::hours(1));
+          co_return Response{};
+        }},
+       {"/deaf",
+        [&](Request) -> Task<Response> {  // takes no cancellation; destroyed with its context
+          const Mark mark{ended};
+          ++running;
+          co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+          co_await wire::pause(std::chrono::hours(1));
+          co_return Response{};
+        }}},
+      limits);
   auto slow = server.connect(), deaf = server.connect(), half = server.connect();
   slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
   deaf.send("GET /deaf HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -506,9 +523,10 @@ TEST(Server, APortInUseIsNamedWithItsHolder) {
     const auto started = second.start();
     ASSERT_FALSE(started);
     EXPECT_EQ(started.error().code, Code::already_exists);
-    const auto wanted = fmt::format("Port {} is already in use by process {} (net_server). Stop that "
-                                    "process or choose another port with --listen.",
-                                    first.http.port(), ::getpid());
+    const auto wanted = fmt::format(
+        "Port {} is already in use by process {} (net_server). Stop that "
+        "process or choose another port with --listen.",
+        first.http.port(), ::getpid());
     EXPECT_EQ(started.error().message, wanted);
   }
 }
@@ -538,7 +556,8 @@ TEST(Server, ManyClientsOnTwoThreadsGetTheirOwnAnswers) {
       for (int i = 0; i < 200; ++i) {
         const auto target = fmt::format("/c{}/{}.", c, i);
         raw.send("GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n");
-        if (raw.receive_until("GET " + target + " ").ends_with("\r\n\r\nGET " + target + " ")) ++right;
+        if (raw.receive_until("GET " + target + " ").ends_with("\r\n\r\nGET " + target + " "))
+          ++right;
       }
       return right;
     }));

@@ -111,7 +111,8 @@ class Raw {
 inline std::vector<int> statuses(std::string_view answers) {
   std::vector<int> out;
   constexpr std::string_view mark = "HTTP/1.1 ";
-  for (auto at = answers.find(mark); at != std::string_view::npos; at = answers.find(mark, at + 1)) {
+  for (auto at = answers.find(mark); at != std::string_view::npos;
+       at = answers.find(mark, at + 1)) {
     int status = 0;
     const auto digits = answers.substr(at + mark.size(), 3);
     // A refusal may speak of HTTP/1.1 in its body.

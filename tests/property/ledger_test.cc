@@ -1,6 +1,6 @@
-// Random histories through the real writer, scheduler and lifecycle on a real database: after every step
-// the invariants hold, judged by arithmetic that shares nothing with the code under test. A run is named
-// by its seed; BERTH_LEDGER_SEEDS in the environment runs more of them.
+// Random histories through the real writer, scheduler and lifecycle on a real database: after every
+// step the invariants hold, judged by arithmetic that shares nothing with the code under test. A
+// run is named by its seed; BERTH_LEDGER_SEEDS in the environment runs more of them.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -24,7 +24,9 @@ class RememberingDispatch final : public Dispatch {
   void launch(const ClusterId&, Launch launch) override {
     EXPECT_TRUE(launched.insert(launch.key).second) << launch.key.str() << " is launched twice";
   }
-  void stop(const ClusterId&, AttemptKey key, std::chrono::milliseconds) override { stopping.insert(key); }
+  void stop(const ClusterId&, AttemptKey key, std::chrono::milliseconds) override {
+    stopping.insert(key);
+  }
   void clean(const ClusterId&, AttemptKey key) override { cleaned.insert(key); }
   void forget(const ClusterId&, DeploymentId) override {}
   void wake_at(const ClusterId&, DeploymentId id, Timestamp when) override { wakes[id] = when; }
@@ -51,7 +53,8 @@ struct SqliteHome {
     return name;
   }
   std::string folder = make_folder();
-  std::unique_ptr<sqlite::SqliteStore> open = std::make_unique<sqlite::SqliteStore>(sqlite::Options{folder + "/berth.db"});
+  std::unique_ptr<sqlite::SqliteStore> open =
+      std::make_unique<sqlite::SqliteStore>(sqlite::Options{folder + "/berth.db"});
 };
 
 template <class Home>
@@ -62,7 +65,8 @@ class World {
         random_(seed),
         scheduling_(dispatch_, [](const Deployment&) {}),
         context_{dispatch_, [](const Deployment&) {}},
-        committer_(home_.store(), clock_, scheduling_, [this](std::vector<Event> events) { published(events); }) {
+        committer_(home_.store(), clock_, scheduling_,
+                   [this](std::vector<Event> events) { published(events); }) {
     view_ = std::move(*home_.store().open_view());
     write([this](Change& change) -> Result<void> {
       Organization org{OrganizationId::make(change.now, random_), "lab", change.now, 1};
@@ -81,23 +85,37 @@ class World {
       return {};
     });
   }
-  ~World() {
-    view_.reset();
-  }
+  ~World() { view_.reset(); }
 
   void step() {
     ++tally_.steps;
     clock_.advance(std::chrono::milliseconds(pick(2000)));
     switch (pick(16)) {
-      case 0: case 1: case 2: case 3: return submit(false);
-      case 4: return submit(true);  // fails after it has decided: everything is undone
-      case 5: case 6: return stop();
-      case 7: return reprioritize();
-      case 8: case 9: case 10: return observe(Phase::running);
-      case 11: case 12: return observe(Phase::exited);
-      case 13: return pick(3) == 0 ? fail_start() : confirm_gone();
-      case 14: return wake();
-      default: return pick(2) == 0 ? resize() : (pick(4) == 0 ? crash() : pause());
+      case 0:
+      case 1:
+      case 2:
+      case 3:
+        return submit(false);
+      case 4:
+        return submit(true);  // fails after it has decided: everything is undone
+      case 5:
+      case 6:
+        return stop();
+      case 7:
+        return reprioritize();
+      case 8:
+      case 9:
+      case 10:
+        return observe(Phase::running);
+      case 11:
+      case 12:
+        return observe(Phase::exited);
+      case 13:
+        return pick(3) == 0 ? fail_start() : confirm_gone();
+      case 14:
+        return wake();
+      default:
+        return pick(2) == 0 ? resize() : (pick(4) == 0 ? crash() : pause());
     }
   }
 
@@ -125,11 +143,16 @@ class World {
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
  private:
-  std::size_t pick(std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(rng_); }
+  std::size_t pick(std::size_t below) {
+    return std::uniform_int_distribution<std::size_t>(0, below - 1)(rng_);
+  }
   std::vector<Node> nodes(std::size_t count) {
     std::vector<Node> out;
     for (std::size_t i = 0; i < count; ++i) {
-      out.push_back({"n" + std::to_string(i), {static_cast<std::int64_t>(2000 + 1000 * pick(4)), 64 << 20, static_cast<std::int64_t>(pick(3)) * kGpuDevice}, ""});
+      out.push_back({"n" + std::to_string(i),
+                     {static_cast<std::int64_t>(2000 + 1000 * pick(4)), 64 << 20,
+                      static_cast<std::int64_t>(pick(3)) * kGpuDevice},
+                     ""});
     }
     return out;
   }
@@ -144,7 +167,8 @@ class World {
   std::optional<Deployment> some(std::initializer_list<State> states) {
     std::vector<Deployment> found;
     for (const auto& [id, state] : states_) {
-      if (std::find(states.begin(), states.end(), state) != states.end()) found.push_back(**view_->deployment(id));
+      if (std::find(states.begin(), states.end(), state) != states.end())
+        found.push_back(**view_->deployment(id));
     }
     if (found.empty()) return std::nullopt;
     return found[pick(found.size())];
@@ -161,13 +185,15 @@ class World {
     d.priority = pick(2) == 0 ? Priority::high : Priority::low;
     d.spec.kind = pick(2) == 0 ? Kind::job : Kind::service;
     static constexpr std::array<std::int64_t, 5> kGpus{0, 0, 250, 500, 1000};
-    d.spec.resources = {static_cast<std::int64_t>(250 * (1 + pick(8))), static_cast<std::int64_t>(pick(4)) << 20, kGpus[pick(5)]};
+    d.spec.resources = {static_cast<std::int64_t>(250 * (1 + pick(8))),
+                        static_cast<std::int64_t>(pick(4)) << 20, kGpus[pick(5)]};
     d.spec.restart.max_attempts = static_cast<std::int32_t>(1 + pick(3));
     d.created_at = d.updated_at = clock_.now();
     const auto done = write([&](Change& change) -> Result<void> {
       auto engine = scheduling_.engine(change.tx, d.cluster);
       if (!engine) return std::unexpected(engine.error());
-      if ((*engine)->never_fits(d.spec.resources)) return fail(Code::invalid_argument, "exceeds_cluster", "");
+      if ((*engine)->never_fits(d.spec.resources))
+        return fail(Code::invalid_argument, "exceeds_cluster", "");
       auto order = change.tx.take_order(d.cluster);
       if (!order) return std::unexpected(order.error());
       d.order = *order;
@@ -201,7 +227,8 @@ class World {
   }
   // Sometimes of an attempt that is long gone: news come late and twice.
   void observe(Phase phase) {
-    const auto d = some({State::starting, State::running, State::stopping, State::failed, State::queued});
+    const auto d =
+        some({State::starting, State::running, State::stopping, State::failed, State::queued});
     if (!d) return;
     Observation seen;
     seen.key = {d->id, std::max(1, d->attempt - (pick(5) == 0 ? 1 : 0))};
@@ -214,12 +241,15 @@ class World {
   void fail_start() {
     const auto d = some({State::starting, State::running});
     if (!d) return;
-    EXPECT_TRUE(write([&](Change& change) { return apply_start_failure(change, context_, d->attempt_key(), "no such program"); }));
+    EXPECT_TRUE(write([&](Change& change) {
+      return apply_start_failure(change, context_, d->attempt_key(), "no such program");
+    }));
   }
   void confirm_gone() {
     const auto d = some({State::stopping, State::running});
     if (!d) return;
-    EXPECT_TRUE(write([&](Change& change) { return apply_gone(change, context_, d->attempt_key()); }));
+    EXPECT_TRUE(
+        write([&](Change& change) { return apply_gone(change, context_, d->attempt_key()); }));
   }
   void wake() {
     std::vector<DeploymentId> due;
@@ -304,21 +334,27 @@ class World {
       again.restore_waiting({w.id, w.priority, w.order, w.demand, w.retry_at.has_value()});
     });
     if (!done) return done.error().message;
-    if (!again.settle().empty()) return "the record is not at a fixpoint: something that fits still waits";
-    return again.state_hash() == engine.state_hash() ? "" : "the engine differs from one rebuilt from the record";
+    if (!again.settle().empty())
+      return "the record is not at a fixpoint: something that fits still waits";
+    return again.state_hash() == engine.state_hash()
+               ? ""
+               : "the engine differs from one rebuilt from the record";
   }
   void check_dispatch() {
     for (const auto& [id, state] : states_) {
       const auto d = view_->deployment(id);
       ASSERT_TRUE(d && *d);
       EXPECT_EQ((*d)->state, state) << "the history and the record disagree";
-      if (holds_resources(state)) EXPECT_TRUE(dispatch_.launched.contains((*d)->attempt_key())) << "admitted, never launched";
-      if (state == State::stopping) EXPECT_TRUE(dispatch_.stopping.contains((*d)->attempt_key())) << "stopping, never stopped";
+      if (holds_resources(state))
+        EXPECT_TRUE(dispatch_.launched.contains((*d)->attempt_key())) << "admitted, never launched";
+      if (state == State::stopping)
+        EXPECT_TRUE(dispatch_.stopping.contains((*d)->attempt_key())) << "stopping, never stopped";
     }
     for (const auto& key : dispatch_.launched) {
       const auto d = view_->deployment(key.deployment);
       const bool current = (*d)->attempt == key.number && holds_resources((*d)->state);
-      EXPECT_TRUE(current || dispatch_.cleaned.contains(key)) << key.str() << " is over and was never cleaned up";
+      EXPECT_TRUE(current || dispatch_.cleaned.contains(key))
+          << key.str() << " is over and was never cleaned up";
     }
   }
 
@@ -355,12 +391,15 @@ TYPED_TEST(Ledger, HoldsOverRandomHistories) {
     for (int i = 0; i < 400; ++i) {
       world.step();
       world.check();
-      if (this->HasFatalFailure() || this->HasNonfatalFailure()) FAIL() << "seed " << seed << ", step " << i;
+      if (this->HasFatalFailure() || this->HasNonfatalFailure())
+        FAIL() << "seed " << seed << ", step " << i;
     }
     for (const auto& [kind, count] : world.tally().kinds) all.kinds[kind] += count;
   }
-  for (const auto* kind : {"queued", "starting", "running", "stopping", "stopped", "succeeded", "failed", "cancelled", "retrying"}) {
-    EXPECT_GE(all.kinds["deployment." + std::string(kind)], static_cast<int>(seeds)) << kind << " hardly ever happened";
+  for (const auto* kind : {"queued", "starting", "running", "stopping", "stopped", "succeeded",
+                           "failed", "cancelled", "retrying"}) {
+    EXPECT_GE(all.kinds["deployment." + std::string(kind)], static_cast<int>(seeds))
+        << kind << " hardly ever happened";
   }
 }
 

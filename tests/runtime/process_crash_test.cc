@@ -198,10 +198,10 @@ TEST_F(ProcessCrash, ARefusedStartThatNobodyHeardOfIsRefusedAgain) {
     return record;
   }());
   std::ofstream(folder(launch.key) / "status")
-      << "berth-status=1\nstate=refused\nerror=cannot run 'pyton3': no such file\nend=\n";
+      << "berth-status=1\nstate=refused\nerror=Cannot run 'pyton3': no such file.\nend=\n";
   open();
-  EXPECT_EQ(see(launch.key)->message, "cannot run 'pyton3': no such file");
-  EXPECT_EQ(run(launch).error().message, "cannot run 'pyton3': no such file");
+  EXPECT_EQ(see(launch.key)->message, "Cannot run 'pyton3': no such file.");
+  EXPECT_EQ(run(launch).error().message, "Cannot run 'pyton3': no such file.");
   EXPECT_TRUE(list().empty());
   EXPECT_FALSE(fs::exists(folder(launch.key)));
 }

@@ -66,10 +66,13 @@ struct Filled : Source {
     auto tx = must(store->begin());
     must(tx->insert(ada));
     must(tx->insert(eve));
-    must(tx->insert(berth::Session{SessionId::make(kThen, random), ada.id, sha256("a"), kThen,
-                                   sha256("r"), kThen, sha256("p"), kThen}));
+    berth::Session login{
+        SessionId::make(kThen, random), ada.id, sha256("a"), kThen, sha256("p"), kThen, kThen};
+    must(tx->insert(login));
+    login.refresh = sha256("r");  // the one before is spent
+    must(tx->update(login));
     must(tx->insert(berth::Session{SessionId::make(kThen, random), eve.id, sha256("b"), kThen,
-                                   sha256("s"), kThen, std::nullopt, kThen}));
+                                   sha256("s"), kThen, kThen}));
     must(tx->insert(ApiKey{ApiKeyId::make(kThen, random), ada.id, "ci", "berth_key_", sha256("k"),
                            kThen, std::nullopt}));
     must(tx->put_setup_token(SetupToken{sha256("t"), kThen}));
@@ -124,6 +127,7 @@ TEST(Move, EverythingArrivesAndTheInstallationGoesOnFromThere) {
   for (const auto& table : report.tables) rows[table.name] = table.rows;
   EXPECT_EQ(rows, (std::map<std::string, std::int64_t>{{"users", 2},
                                                        {"sessions", 2},
+                                                       {"spent_refresh", 1},
                                                        {"api_keys", 1},
                                                        {"setup_token", 1},
                                                        {"organizations", 1},

@@ -40,7 +40,8 @@ TEST(SqliteStore, AReadOnlyLookIsFrozenWhileOthersWrite) {
   EXPECT_EQ(must(look->count_users()), 0);
   SeededRandom random(1);
   auto tx = must(world.store().begin());
-  must(tx->insert(User{UserId::make(kThen, random), "a", "a@example.org", "h", false, false, kThen, 1}));
+  must(tx->insert(
+      User{UserId::make(kThen, random), "a", "a@example.org", "h", false, false, kThen, 1}));
   must(tx->commit());
   EXPECT_EQ(must(look->count_users()), 0) << "one state until it is closed";
   EXPECT_EQ(must(must(world.store().open_view())->count_users()), 1);
@@ -49,7 +50,8 @@ TEST(SqliteStore, AReadOnlyLookIsFrozenWhileOthersWrite) {
 
 TEST(SqliteStore, ASchemaOfAnotherVersionIsLeftAlone) {
   SqliteFixture world;
-  for (const auto& state : must(sqlite::migration_status(world.file()))) EXPECT_TRUE(state.applied_at) << state.name;
+  for (const auto& state : must(sqlite::migration_status(world.file())))
+    EXPECT_TRUE(state.applied_at) << state.name;
   world.open.reset();
   const auto refusal = [&](const std::string& change) {
     {
@@ -64,7 +66,8 @@ TEST(SqliteStore, ASchemaOfAnotherVersionIsLeftAlone) {
     }
   };
   EXPECT_EQ(refusal("INSERT INTO schema_migrations VALUES ('9999_future', x'00', 1)"),
-            "the database was written by a newer version of Berth (it has 9999_future); use that version");
+            "the database was written by a newer version of Berth (it has 9999_future); use that "
+            "version");
   EXPECT_TRUE(refusal("DELETE FROM schema_migrations WHERE name = '9999_future'; "
                       "UPDATE schema_migrations SET digest = x'00' WHERE name = '0001_initial'")
                   .starts_with("the database's schema 0001_initial differs"));
@@ -76,7 +79,8 @@ TEST(SqliteStore, AFullDiskIsSaidSoAndUndone) {
   SeededRandom random(1);
   const auto insert = [&](Transaction& tx, int i) {
     const std::string name = "u" + std::to_string(i);
-    return tx.insert(User{UserId::make(kThen, random), name, name + "@example.org", std::string(4000, 'h'), false, false, kThen, 1});
+    return tx.insert(User{UserId::make(kThen, random), name, name + "@example.org",
+                          std::string(4000, 'h'), false, false, kThen, 1});
   };
   world.open->limit_pages(80);
   Error refused;
@@ -94,12 +98,14 @@ TEST(SqliteStore, AFullDiskIsSaidSoAndUndone) {
   ASSERT_LT(made, 1000);
   EXPECT_EQ(refused.code, Code::unavailable);
   EXPECT_EQ(refused.reason, "storage_full");
-  EXPECT_EQ(must(must(world.store().open_view())->count_users()), made) << "reads go on, and nothing of the refused one is there";
+  EXPECT_EQ(must(must(world.store().open_view())->count_users()), made)
+      << "reads go on, and nothing of the refused one is there";
   world.open->limit_pages(10'000);
   auto tx = must(world.store().begin());
   must(insert(*tx, made));
   must(tx->commit());
-  EXPECT_EQ(must(must(world.store().open_view())->count_users()), made + 1) << "it recovers by itself";
+  EXPECT_EQ(must(must(world.store().open_view())->count_users()), made + 1)
+      << "it recovers by itself";
 }
 
 }  // namespace

@@ -17,7 +17,8 @@ TYPED_TEST_P(StoreContract, WhatIsCommittedIsThereAfterReopening) {
   EXPECT_EQ(found->grant, d.grant);
   EXPECT_EQ(found->admitted_at, d.admitted_at);
   EXPECT_EQ(found->version, 2);
-  EXPECT_EQ(must(this->view()->user_by_name("ADA"))->id, this->ada.id) << "names are found in any case";
+  EXPECT_EQ(must(this->view()->user_by_name("ADA"))->id, this->ada.id)
+      << "names are found in any case";
   EXPECT_EQ(must(this->view()->user_by_name("ada@example.org"))->id, this->ada.id);
   EXPECT_EQ(must(this->view()->cluster(this->pool.id))->nodes, this->pool.nodes);
 }
@@ -33,7 +34,9 @@ TYPED_TEST_P(StoreContract, WhatIsAbandonedNeverWas) {
 }
 
 TYPED_TEST_P(StoreContract, NamesAreTakenOnce) {
-  const auto refused = [](const Result<void>& r) { return r ? std::string("accepted") : r.error().reason; };
+  const auto refused = [](const Result<void>& r) {
+    return r ? std::string("accepted") : r.error().reason;
+  };
   User other = this->ada;
   other.id = UserId::make(kThen, this->random);
   other.email = "other@example.org";
@@ -104,11 +107,14 @@ TYPED_TEST_P(StoreContract, NothingIsReservedTwiceOrBeyondCapacity) {
   EXPECT_EQ(refused("memory", this->grant_on("n1", {0, (7 << 20) + 1, 0})), "over_commit");
   EXPECT_EQ(refused("device", this->grant_on("n1", {0, 0, 501}, {{0, 501}})), "over_commit");
   EXPECT_EQ(refused("device fits", this->grant_on("n1", {0, 0, 500}, {{0, 500}})), "accepted");
-  EXPECT_EQ(refused("no such device", this->grant_on("n1", {0, 0, 500}, {{2, 500}})), "over_commit");
+  EXPECT_EQ(refused("no such device", this->grant_on("n1", {0, 0, 500}, {{2, 500}})),
+            "over_commit");
   EXPECT_EQ(refused("no such node", this->grant_on("n9", {1, 0, 0})), "over_commit");
-  EXPECT_EQ(refused("shares do not add up", this->grant_on("n1", {0, 0, 500}, {{1, 400}})), "over_commit");
+  EXPECT_EQ(refused("shares do not add up", this->grant_on("n1", {0, 0, 500}, {{1, 400}})),
+            "over_commit");
   this->abandon([&](Transaction& tx) {
-    EXPECT_FALSE(tx.reserve(this->pool.id, {d.id, 2}, *d.grant)) << "one reservation for each deployment";
+    EXPECT_FALSE(tx.reserve(this->pool.id, {d.id, 2}, *d.grant))
+        << "one reservation for each deployment";
   });
   EXPECT_TRUE(must(this->view()->audit_ledger()).empty());
 }
@@ -127,7 +133,9 @@ TYPED_TEST_P(StoreContract, ReleasedIsFreeAgainAndOnlyOnce) {
     must(tx.update(d, State::starting));
   });
   this->abandon([&](Transaction& tx) { EXPECT_FALSE(tx.release(this->pool.id, d.attempt_key())); });
-  this->abandon([&](Transaction& tx) { EXPECT_TRUE(tx.reserve(this->pool.id, {this->waiting("x").id, 1}, full)); });
+  this->abandon([&](Transaction& tx) {
+    EXPECT_TRUE(tx.reserve(this->pool.id, {this->waiting("x").id, 1}, full));
+  });
   EXPECT_TRUE(must(this->view()->audit_ledger()).empty());
 }
 
@@ -167,13 +175,16 @@ TYPED_TEST_P(StoreContract, AClusterShrinksOnlyBelowWhatIsFree) {
   EXPECT_FALSE(resized({{"n1", {4000, 8 << 20, 1000}, ""}})) << "device 1 is in use";
   EXPECT_TRUE(resized({{"n1", {1000, 1 << 20, 2000}, ""}, {"n3", {1, 1, 1000}, "H100"}}));
   this->commit([&](Transaction& tx) {
-    must(tx.resize(this->pool.id, {{"n1", {1500, 1 << 20, 2000}, "A100"}, {"n3", {1, 1, 1000}, "H100"}}));
+    must(tx.resize(this->pool.id,
+                   {{"n1", {1500, 1 << 20, 2000}, "A100"}, {"n3", {1, 1, 1000}, "H100"}}));
   });
   EXPECT_TRUE(must(this->view()->audit_ledger()).empty());
   EXPECT_EQ(must(this->view()->cluster(this->pool.id))->nodes.size(), 2u);
   this->abandon([&](Transaction& tx) {
-    EXPECT_TRUE(tx.reserve(this->pool.id, {this->waiting("x").id, 1}, this->grant_on("n1", {500, 0, 0})));
-    EXPECT_FALSE(tx.reserve(this->pool.id, {this->waiting("y").id, 1}, this->grant_on("n1", {1, 0, 0})));
+    EXPECT_TRUE(
+        tx.reserve(this->pool.id, {this->waiting("x").id, 1}, this->grant_on("n1", {500, 0, 0})));
+    EXPECT_FALSE(
+        tx.reserve(this->pool.id, {this->waiting("y").id, 1}, this->grant_on("n1", {1, 0, 0})));
   });
 }
 
@@ -200,7 +211,8 @@ TYPED_TEST_P(StoreContract, TheQueueIsListedInOrder) {
   });
   this->started("active", "n1", {{0, 500}});
   std::vector<WaitingRow> rows;
-  must(this->view()->for_each_waiting(this->pool.id, [&](const WaitingRow& row) { rows.push_back(row); }));
+  must(this->view()->for_each_waiting(this->pool.id,
+                                      [&](const WaitingRow& row) { rows.push_back(row); }));
   ASSERT_EQ(rows.size(), 3u);
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(rows[i].id, all[i].id);
@@ -215,7 +227,9 @@ TYPED_TEST_P(StoreContract, TheQueueIsListedInOrder) {
 
 TYPED_TEST_P(StoreContract, ListsAreFilteredAndPagedNewestFirst) {
   std::vector<Deployment> all;
-  for (int i = 0; i < 7; ++i) all.push_back(this->waiting("d" + std::to_string(i), i % 2 == 0 ? Priority::high : Priority::low));
+  for (int i = 0; i < 7; ++i)
+    all.push_back(
+        this->waiting("d" + std::to_string(i), i % 2 == 0 ? Priority::high : Priority::low));
   this->commit([&](Transaction& tx) {
     for (const auto& d : all) must(tx.insert(d));
   });
@@ -241,7 +255,8 @@ TYPED_TEST_P(StoreContract, ListsAreFilteredAndPagedNewestFirst) {
   EXPECT_EQ(count([](auto& f) { f.state = State::queued; }), 7u);
   EXPECT_EQ(count([](auto& f) { f.name = "d3"; }), 1u);
   EXPECT_EQ(count([&](auto& f) { f.cluster = ClusterId::make(kThen, this->random); }), 0u);
-  EXPECT_EQ(count([&](auto& f) { f.organizations = {OrganizationId::make(kThen, this->random)}; }), 0u);
+  EXPECT_EQ(count([&](auto& f) { f.organizations = {OrganizationId::make(kThen, this->random)}; }),
+            0u);
 }
 
 TYPED_TEST_P(StoreContract, InvitesAreUsedAsOftenAsTheySay) {
@@ -257,7 +272,8 @@ TYPED_TEST_P(StoreContract, InvitesAreUsedAsOftenAsTheySay) {
   this->commit([&](Transaction& tx) { must(tx.insert(invite)); });
   EXPECT_EQ(must(this->view()->invite_by_code(sha256("code")))->id, invite.id);
   this->commit([&](Transaction& tx) {
-    EXPECT_FALSE(must(tx.use_invite(invite.id, kThen.plus(std::chrono::hours(1))))) << "expired at that very moment";
+    EXPECT_FALSE(must(tx.use_invite(invite.id, kThen.plus(std::chrono::hours(1)))))
+        << "expired at that very moment";
     EXPECT_TRUE(must(tx.use_invite(invite.id, kThen)));
     EXPECT_TRUE(must(tx.use_invite(invite.id, kThen)));
     EXPECT_FALSE(must(tx.use_invite(invite.id, kThen))) << "used up";
@@ -266,34 +282,47 @@ TYPED_TEST_P(StoreContract, InvitesAreUsedAsOftenAsTheySay) {
   invite.code = sha256("code 2");
   this->commit([&](Transaction& tx) {
     must(tx.insert(invite));
-    EXPECT_FALSE(must(tx.revoke_invite(OrganizationId::make(kThen, this->random), invite.id, kThen))) << "of another organization";
+    EXPECT_FALSE(
+        must(tx.revoke_invite(OrganizationId::make(kThen, this->random), invite.id, kThen)))
+        << "of another organization";
     EXPECT_TRUE(must(tx.revoke_invite(this->lab.id, invite.id, kThen)));
     EXPECT_FALSE(must(tx.use_invite(invite.id, kThen))) << "revoked";
   });
 }
 
 TYPED_TEST_P(StoreContract, SessionsAreFoundByEachOfTheirTokens) {
-  berth::Session session{SessionId::make(kThen, this->random), this->ada.id, sha256("a1"), kThen, sha256("r1"), kThen, std::nullopt, kThen};
+  berth::Session session{SessionId::make(kThen, this->random),
+                         this->ada.id,
+                         sha256("a1"),
+                         kThen,
+                         sha256("r1"),
+                         kThen,
+                         kThen};
   this->commit([&](Transaction& tx) { must(tx.insert(session)); });
   EXPECT_EQ(must(this->view()->session_by_access(sha256("a1")))->id, session.id);
-  session.previous_refresh = session.refresh;
   session.access = sha256("a2");
   session.refresh = sha256("r2");
   this->commit([&](Transaction& tx) { must(tx.update(session)); });
   EXPECT_FALSE(must(this->view()->session_by_access(sha256("a1"))));
-  EXPECT_EQ(must(this->view()->session_by_refresh(sha256("r1")))->id, session.id) << "the previous one, to notice theft";
+  EXPECT_EQ(must(this->view()->session_by_refresh(sha256("r1")))->id, session.id)
+      << "the previous one, to notice theft";
   EXPECT_EQ(must(this->view()->session_by_refresh(sha256("r2")))->id, session.id);
+  session.access = sha256("a3");
+  session.refresh = sha256("r3");
+  this->commit([&](Transaction& tx) { must(tx.update(session)); });
+  EXPECT_EQ(must(this->view()->session_by_refresh(sha256("r1")))->id, session.id)
+      << "and every one before";
   berth::Session second = session;
   second.id = SessionId::make(kThen, this->random);
   second.access = sha256("b");
   second.refresh = sha256("c");
-  second.previous_refresh.reset();
   this->commit([&](Transaction& tx) {
     must(tx.insert(second));
-    EXPECT_EQ(must(tx.remove_sessions(this->ada.id, second.id)), std::vector<Digest>{sha256("a2")});
+    EXPECT_EQ(must(tx.remove_sessions(this->ada.id, second.id)), std::vector<Digest>{sha256("a3")});
   });
   EXPECT_TRUE(must(this->view()->session_by_access(sha256("b"))));
-  EXPECT_FALSE(must(this->view()->session_by_refresh(sha256("r2"))));
+  EXPECT_FALSE(must(this->view()->session_by_refresh(sha256("r3"))));
+  EXPECT_FALSE(must(this->view()->session_by_refresh(sha256("r1"))));
 }
 
 TYPED_TEST_P(StoreContract, TheHistoryHasNoGapsAndNoStrangers) {
@@ -305,7 +334,8 @@ TYPED_TEST_P(StoreContract, TheHistoryHasNoGapsAndNoStrangers) {
     for (int i = 0; i < 10; ++i) {
       const auto& org = i % 2 == 0 ? this->lab : other;
       tx.append(Event{0, kThen, org.id, std::nullopt, i == 4 ? std::optional(d.id) : std::nullopt,
-                      i < 6 ? "deployment.queued" : "member.added", "a", "A", "r", "{\"i\":" + std::to_string(i) + "}"});
+                      i < 6 ? "deployment.queued" : "member.added", "a", "A", "r",
+                      "{\"i\":" + std::to_string(i) + "}"});
     }
   });
   const auto seen = [&](auto change) {
@@ -320,23 +350,28 @@ TYPED_TEST_P(StoreContract, TheHistoryHasNoGapsAndNoStrangers) {
   using Seqs = std::vector<std::int64_t>;
   EXPECT_EQ(seen([](auto&) {}), (Seqs{0, 2, 4, 6, 8}));
   EXPECT_EQ(seen([](auto& f) { f.limit = 2; }), (Seqs{0, 2}));
-  EXPECT_EQ(seen([&](auto& f) { f.organizations.push_back(other.id), f.limit = 3; }), (Seqs{0, 1, 2}));
+  EXPECT_EQ(seen([&](auto& f) { f.organizations.push_back(other.id), f.limit = 3; }),
+            (Seqs{0, 1, 2}));
   EXPECT_EQ(seen([](auto& f) { f.kind_prefix = "member."; }), (Seqs{6, 8}));
   EXPECT_EQ(seen([&](auto& f) { f.deployment = d.id; }), (Seqs{4}));
   EXPECT_EQ(seen([&](auto& f) { f.before = first + 7; }), (Seqs{6, 4, 2, 0}));
-  EXPECT_EQ(seen([&](auto& f) { f.organizations.clear(); }), Seqs{}) << "nobody's organizations: nothing";
+  EXPECT_EQ(seen([&](auto& f) { f.organizations.clear(); }), Seqs{})
+      << "nobody's organizations: nothing";
 }
 
 TYPED_TEST_P(StoreContract, PruningForgetsWhatIsOldButNeverTheNewestEvent) {
   const auto later = kThen.plus(std::chrono::hours(1));
   this->commit([&](Transaction& tx) {
-    tx.append(Event{0, kThen, this->lab.id, std::nullopt, std::nullopt, "old", "a", "A", "r", "{}"});
+    tx.append(
+        Event{0, kThen, this->lab.id, std::nullopt, std::nullopt, "old", "a", "A", "r", "{}"});
     must(tx.store_reply("scope", "old", {sha256("x"), 201, "body", "", ""}, kThen));
     must(tx.store_reply("scope", "new", {sha256("x"), 201, "body", "/l", "\"1\""}, later));
-    must(tx.insert(berth::Session{SessionId::make(kThen, this->random), this->ada.id, sha256("a"), kThen, sha256("r"), kThen, std::nullopt, kThen}));
+    must(tx.insert(berth::Session{SessionId::make(kThen, this->random), this->ada.id, sha256("a"),
+                                  kThen, sha256("r"), kThen, kThen}));
   });
   const auto last = must(this->view()->last_event());
-  this->commit([&](Transaction& tx) { must(tx.prune(later, later, later.plus(std::chrono::hours(1)))); });
+  this->commit(
+      [&](Transaction& tx) { must(tx.prune(later, later, later.plus(std::chrono::hours(1)))); });
   EXPECT_FALSE(must(this->view()->stored_reply("scope", "old")));
   const auto kept = must(this->view()->stored_reply("scope", "new"));
   ASSERT_TRUE(kept);
@@ -344,7 +379,8 @@ TYPED_TEST_P(StoreContract, PruningForgetsWhatIsOldButNeverTheNewestEvent) {
   EXPECT_FALSE(must(this->view()->session_by_refresh(sha256("r"))));
   EXPECT_EQ(must(this->view()->last_event()), last) << "sequence numbers are never given out twice";
   const auto next = this->commit([&](Transaction& tx) {
-    tx.append(Event{0, later, this->lab.id, std::nullopt, std::nullopt, "new", "a", "A", "r", "{}"});
+    tx.append(
+        Event{0, later, this->lab.id, std::nullopt, std::nullopt, "new", "a", "A", "r", "{}"});
   });
   EXPECT_EQ(next, last + 1);
   EXPECT_EQ(this->commit([](Transaction&) {}), 0) << "no event, no number";
@@ -366,7 +402,8 @@ TYPED_TEST_P(StoreContract, OwnersAreCountedAndMembersPaged) {
   this->commit([&](Transaction& tx) {
     EXPECT_EQ(must(tx.count_owners(this->lab.id)), 1);
     must(tx.update_role(this->lab.id, *users.rbegin(), Role::owner));
-    EXPECT_EQ(must(tx.count_owners(this->lab.id)), users.rbegin()->bytes() == this->ada.id.bytes() ? 1 : 2);
+    EXPECT_EQ(must(tx.count_owners(this->lab.id)),
+              users.rbegin()->bytes() == this->ada.id.bytes() ? 1 : 2);
   });
   std::set<UserId> seen;
   std::optional<UserId> after;
@@ -440,15 +477,18 @@ TYPED_TEST_P(StoreContract, TheRelaysMarkMovesOnlyFromWhereItIs) {
   EXPECT_EQ(must(this->view()->installation_secret()), secret);
 }
 
-REGISTER_TYPED_TEST_SUITE_P(StoreContract, ARefusedStatementIsUndoneToTheMarkAndTheRestGoesOn, ASnapshotIsOfTheMomentItWasOpenedAt,
-                            EveryColumnComesBackAsItWasWritten, TextsThatAreNoUtf8AreNoReasonToFail,
-                            AClusterIsRemovedWithAllThatIsOfIt, AnIntactDatabaseIsFoundIntact, WhatIsCommittedIsThereAfterReopening, WhatIsAbandonedNeverWas,
-                            AMarkIsUndoneAloneAndItsEventsWithIt, NamesAreTakenOnce, AnEndedDeploymentGivesItsNameBack,
-                            AChangeOfSomethingStaleIsAborted, NothingIsReservedTwiceOrBeyondCapacity, ReleasedIsFreeAgainAndOnlyOnce,
-                            TheAuditSeesAnAttemptWithoutReservationAndTheReverse, AClusterShrinksOnlyBelowWhatIsFree,
-                            OrdersGrowByOneAndSurvive, TheQueueIsListedInOrder, ListsAreFilteredAndPagedNewestFirst,
-                            InvitesAreUsedAsOftenAsTheySay, SessionsAreFoundByEachOfTheirTokens, TheHistoryHasNoGapsAndNoStrangers,
-                            PruningForgetsWhatIsOldButNeverTheNewestEvent,
-                            ALeaseHasOneLivingHolderAndItsEpochOnlyGrows, TheRelaysMarkMovesOnlyFromWhereItIs, OwnersAreCountedAndMembersPaged);
+REGISTER_TYPED_TEST_SUITE_P(
+    StoreContract, ARefusedStatementIsUndoneToTheMarkAndTheRestGoesOn,
+    ASnapshotIsOfTheMomentItWasOpenedAt, EveryColumnComesBackAsItWasWritten,
+    TextsThatAreNoUtf8AreNoReasonToFail, AClusterIsRemovedWithAllThatIsOfIt,
+    AnIntactDatabaseIsFoundIntact, WhatIsCommittedIsThereAfterReopening, WhatIsAbandonedNeverWas,
+    AMarkIsUndoneAloneAndItsEventsWithIt, NamesAreTakenOnce, AnEndedDeploymentGivesItsNameBack,
+    AChangeOfSomethingStaleIsAborted, NothingIsReservedTwiceOrBeyondCapacity,
+    ReleasedIsFreeAgainAndOnlyOnce, TheAuditSeesAnAttemptWithoutReservationAndTheReverse,
+    AClusterShrinksOnlyBelowWhatIsFree, OrdersGrowByOneAndSurvive, TheQueueIsListedInOrder,
+    ListsAreFilteredAndPagedNewestFirst, InvitesAreUsedAsOftenAsTheySay,
+    SessionsAreFoundByEachOfTheirTokens, TheHistoryHasNoGapsAndNoStrangers,
+    PruningForgetsWhatIsOldButNeverTheNewestEvent, ALeaseHasOneLivingHolderAndItsEpochOnlyGrows,
+    TheRelaysMarkMovesOnlyFromWhereItIs, OwnersAreCountedAndMembersPaged);
 
 }  // namespace berth::test

@@ -71,7 +71,9 @@ class StoreContract : public ::testing::Test {
     d.created_at = d.updated_at = kThen;
     return d;
   }
-  static Grant grant_on(const std::string& node, Resources r, std::vector<GpuShare> gpus = {}) { return {node, r, std::move(gpus)}; }
+  static Grant grant_on(const std::string& node, Resources r, std::vector<GpuShare> gpus = {}) {
+    return {node, r, std::move(gpus)};
+  }
   // Queued, then started on a node with its reservation, in one transaction.
   Deployment started(const std::string& name, const std::string& node, std::vector<GpuShare> gpus) {
     Deployment d = waiting(name);

@@ -192,7 +192,7 @@ class SystemTest(unittest.TestCase):
         """Sets the server up through the command line."""
         (self.folder / "password").write_text(PASSWORD + "\n")
         self.berth("setup", "--server", server.url, "--token-file", str(server.data / "setup-token"), "-u", "root",
-                   "--email", "root@example.org", "--password-file", str(self.folder / "password"), "--org", "lab")
+                   "--email", "root@example.org", "--password-file", str(self.folder / "password"), "--org", "lab", "--no-cluster")
 
 
 def main():

@@ -52,7 +52,6 @@ LONGEST_FILE = 600
 # These are longer; they may shrink, not grow.
 LONGER_FILES = {
     "src/net/http_server.cc": 1000,
-    "src/api/schemas.h": 800,
     "tests/json/struct_test.cc": 700,
 }
 

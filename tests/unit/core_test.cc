@@ -12,20 +12,40 @@ struct QuantityCase {
 };
 
 TEST(Quantities, Cpu) {
-  for (const auto& c : std::initializer_list<QuantityCase>{
-           {"2", 2000}, {"2.5", 2500}, {"500m", 500}, {"0.001", 1}, {"0", 0}, {"0.0001", -1},
-           {"", -1}, {"-1", -1}, {"1e3", -1}, {" 1", -1}, {"1.", -1}, {".5", -1}, {"m", -1},
-           {"9223372036854775807", -1}, {"0x10", -1}, {"1,5", -1}}) {
+  for (const auto& c : std::initializer_list<QuantityCase>{{"2", 2000},
+                                                           {"2.5", 2500},
+                                                           {"500m", 500},
+                                                           {"0.001", 1},
+                                                           {"0", 0},
+                                                           {"0.0001", -1},
+                                                           {"", -1},
+                                                           {"-1", -1},
+                                                           {"1e3", -1},
+                                                           {" 1", -1},
+                                                           {"1.", -1},
+                                                           {".5", -1},
+                                                           {"m", -1},
+                                                           {"9223372036854775807", -1},
+                                                           {"0x10", -1},
+                                                           {"1,5", -1}}) {
     const auto got = parse_cpu(c.text);
     EXPECT_EQ(got.value_or(-1), c.expected) << c.text;
   }
 }
 
 TEST(Quantities, Memory) {
-  for (const auto& c : std::initializer_list<QuantityCase>{
-           {"1024", 1024}, {"16GiB", 17'179'869'184}, {"512MiB", 536'870'912}, {"1.5Gi", 1'610'612'736},
-           {"2GB", 2'000'000'000}, {"1k", 1000}, {"10B", 10}, {"0.5B", -1}, {"16 GiB", -1}, {"GiB", -1},
-           {"16gib", -1}, {"99999999999TiB", -1}}) {
+  for (const auto& c : std::initializer_list<QuantityCase>{{"1024", 1024},
+                                                           {"16GiB", 17'179'869'184},
+                                                           {"512MiB", 536'870'912},
+                                                           {"1.5Gi", 1'610'612'736},
+                                                           {"2GB", 2'000'000'000},
+                                                           {"1k", 1000},
+                                                           {"10B", 10},
+                                                           {"0.5B", -1},
+                                                           {"16 GiB", -1},
+                                                           {"GiB", -1},
+                                                           {"16gib", -1},
+                                                           {"99999999999TiB", -1}}) {
     EXPECT_EQ(parse_memory(c.text).value_or(-1), c.expected) << c.text;
   }
 }

@@ -16,7 +16,7 @@ if (!token) {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   message.textContent = "";
-  const body = { token };
+  const body = { token, take_this_machine: true };
   for (const name of ["username", "email", "password", "organization"]) body[name] = form.elements[name].value;
   let reply;
   try {

@@ -11,21 +11,24 @@ Observation SimulatedRuntime::observation(const AttemptKey& key, const Attempt& 
   Observation out;
   out.key = key;
   out.phase = attempt.exited ? Phase::exited : Phase::running;
-  if (attempt.exited) out.exit_code = attempt.exit_code;
+  out.run_timeout = attempt.exited && attempt.limited;
+  if (attempt.exited && !attempt.limited) out.exit_code = attempt.exit_code;
   return out;
 }
 
 void SimulatedRuntime::tell(const AttemptKey& key, const Attempt& attempt) {
   if (!listener_) return;
   // In a turn of its own: the caller of ensure_running gets its answer first.
-  asio::post(executor_, [listener = listener_, seen = observation(key, attempt)] { listener(seen); });
+  asio::post(executor_,
+             [listener = listener_, seen = observation(key, attempt)] { listener(seen); });
 }
 
 Task<Result<void>> SimulatedRuntime::ensure_running(Launch launch) {
   const auto [at, fresh] = attempts_.try_emplace(launch.key);
   Attempt& attempt = at->second;
   if (attempt.gone) {
-    co_return fail(Code::invalid_argument, "attempt_over", fmt::format("Attempt {} is over.", launch.key.str()));
+    co_return fail(Code::invalid_argument, "attempt_over",
+                   fmt::format("Attempt {} is over.", launch.key.str()));
   }
   if (!fresh) co_return Result<void>{};
   attempt.admitted_at = launch.admitted_at;
@@ -33,9 +36,13 @@ Task<Result<void>> SimulatedRuntime::ensure_running(Launch launch) {
   attempt.exit_code = work.exit_code;
   std::optional<std::chrono::milliseconds> lasts;
   if (work.duration.count() > 0) lasts = work.duration;
-  if (launch.spec.max_run_time) lasts = std::min(lasts.value_or(*launch.spec.max_run_time), *launch.spec.max_run_time);
+  if (const auto& most = launch.spec.max_run_time; most && (!lasts || *most < *lasts)) {
+    lasts = most;
+    attempt.limited = true;
+  }
   if (lasts) {
-    const auto micros = static_cast<std::int64_t>(static_cast<double>(lasts->count()) * 1000.0 / options_.speed);
+    const auto micros =
+        static_cast<std::int64_t>(static_cast<double>(lasts->count()) * 1000.0 / options_.speed);
     attempt.ends_at = launch.admitted_at.plus(std::chrono::microseconds(micros));
     ends_.push({*attempt.ends_at, launch.key});
   }
@@ -62,12 +69,18 @@ Task<Result<LogChunk>> SimulatedRuntime::logs(AttemptKey key, LogQuery query) {
   const auto found = attempts_.find(key);
   if (found == attempts_.end()) co_return fail(Code::not_found, "not_found", "No such attempt.");
   const Attempt& attempt = found->second;
-  std::string text = fmt::format("simulated: holds its resources since {}\n", to_rfc3339(attempt.admitted_at));
+  std::string text =
+      fmt::format("simulated: holds its resources since {}\n", to_rfc3339(attempt.admitted_at));
   const bool over = attempt.exited || attempt.gone;
-  if (attempt.exited) text += fmt::format("simulated: ended with exit status {}\n", attempt.exit_code);
+  if (attempt.exited && attempt.limited) {
+    text += "simulated: stopped at its max_run_time\n";
+  } else if (attempt.exited) {
+    text += fmt::format("simulated: ended with exit status {}\n", attempt.exit_code);
+  }
   const auto size = static_cast<std::int64_t>(text.size());
   LogChunk out;
-  out.offset = query.offset < 0 ? std::max<std::int64_t>(0, size + query.offset) : std::min(query.offset, size);
+  out.offset = query.offset < 0 ? std::max<std::int64_t>(0, size + query.offset)
+                                : std::min(query.offset, size);
   out.bytes = text.substr(static_cast<std::size_t>(out.offset), query.max_bytes);
   out.next_offset = out.offset + static_cast<std::int64_t>(out.bytes.size());
   out.end = over && out.next_offset == size;
@@ -81,7 +94,9 @@ Task<Result<void>> SimulatedRuntime::forget(DeploymentId deployment) {
 
 Task<Result<std::vector<NodeCapacity>>> SimulatedRuntime::capacity() { co_return options_.nodes; }
 
-Task<Health> SimulatedRuntime::health() { co_return Health{true, "simulated", "none: nothing runs"}; }
+Task<Health> SimulatedRuntime::health() {
+  co_return Health{true, "simulated", "none: nothing runs"};
+}
 
 void SimulatedRuntime::advance() {
   const Timestamp now = clock_.now();

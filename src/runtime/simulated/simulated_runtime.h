@@ -1,5 +1,5 @@
-// Runs nothing: holds resources for the declared time, counted from the admission, on a real clock or
-// one that is moved by hand. What it holds does not outlive the process; the caller repeats
+// Runs nothing: holds resources for the declared time, counted from the admission, on a real clock
+// or one that is moved by hand. What it holds does not outlive the process; the caller repeats
 // ensure_running() after its own start, and the time counts on from the admission.
 #pragma once
 #include <boost/asio/steady_timer.hpp>
@@ -39,6 +39,7 @@ class SimulatedRuntime final : public Runtime {
     Timestamp admitted_at;
     std::optional<Timestamp> ends_at;
     std::int32_t exit_code = 0;
+    bool limited = false;  // max_run_time comes before its own end
     bool exited = false;
     bool gone = false;
   };
@@ -63,7 +64,9 @@ class SimulatedRuntime final : public Runtime {
   Listener listener_;
   std::unordered_map<AttemptKey, Attempt, KeyHash> attempts_;
   std::priority_queue<End, std::vector<End>, std::greater<>> ends_;
-  asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>, Executor> timer_;
+  asio::basic_waitable_timer<std::chrono::steady_clock,
+                             asio::wait_traits<std::chrono::steady_clock>, Executor>
+      timer_;
 };
 
 }  // namespace berth::simulated

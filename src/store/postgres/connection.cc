@@ -289,9 +289,9 @@ Result<std::vector<std::string>> Connection::check_integrity() {
   std::vector<std::string> out;
   // Every row of every table is read whole; a damaged page or value is an error of the server.
   for (const auto* table :
-       {"users", "sessions", "api_keys", "setup_token", "organizations", "members", "invites",
-        "clusters", "nodes", "gpus", "deployments", "reservations", "event_counter", "events",
-        "replies", "schedulers", "leases", "installation"}) {
+       {"users", "sessions", "spent_refresh", "api_keys", "setup_token", "organizations", "members",
+        "invites", "clusters", "nodes", "gpus", "deployments", "reservations", "event_counter",
+        "events", "replies", "schedulers", "leases", "installation"}) {
     const auto sql = fmt::format("SELECT sum(hashtext(t::text)) FROM {} t", table);
     const auto read = own.exchange(nullptr, sql.c_str());
     if (read) continue;

@@ -25,7 +25,6 @@ berth::Session read_session(Query& q) {
   s.access_expires_at = q.time();
   s.refresh = q.digest();
   s.refresh_expires_at = q.time();
-  s.previous_refresh = q.maybe_digest();
   s.created_at = q.time();
   return s;
 }
@@ -63,14 +62,15 @@ Result<std::int64_t> Session::count_users() { return scalar("SELECT count(*) FRO
 Result<std::optional<berth::Session>> Session::session_by_access(const Digest& token) {
   auto q = db_->query(
       "SELECT id, user_id, access, access_expires_at, refresh, refresh_expires_at, "
-      "previous_refresh, created_at FROM sessions WHERE access = ?1");
+      "created_at FROM sessions WHERE access = ?1");
   return one<berth::Session>(q.with(token), read_session);
 }
 
 Result<std::optional<berth::Session>> Session::session_by_refresh(const Digest& token) {
   auto q = db_->query(
       "SELECT id, user_id, access, access_expires_at, refresh, refresh_expires_at, "
-      "previous_refresh, created_at FROM sessions WHERE refresh = ?1 OR previous_refresh = ?1");
+      "created_at FROM sessions WHERE refresh = ?1 "
+      "OR id = (SELECT session_id FROM spent_refresh WHERE token = ?1)");
   return one<berth::Session>(q.with(token), read_session);
 }
 
@@ -117,18 +117,21 @@ Result<void> Session::update(const User& u) {
 
 Result<void> Session::insert(const berth::Session& s) {
   return done(db_->query("INSERT INTO sessions (id, user_id, access, access_expires_at, refresh, "
-                         "refresh_expires_at, previous_refresh, created_at) "
-                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+                         "refresh_expires_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
                   .with(s.id, s.user, s.access, s.access_expires_at, s.refresh,
-                        s.refresh_expires_at, s.previous_refresh, s.created_at)
+                        s.refresh_expires_at, s.created_at)
                   .run());
 }
 
 Result<void> Session::update(const berth::Session& s) {
+  auto spent = done(db_->query("INSERT INTO spent_refresh (token, session_id) "
+                               "SELECT refresh, id FROM sessions WHERE id = ?1 AND refresh <> ?2")
+                        .with(s.id, s.refresh)
+                        .run());
+  if (!spent) return spent;
   return done(db_->query("UPDATE sessions SET access = ?2, access_expires_at = ?3, refresh = ?4, "
-                         "refresh_expires_at = ?5, previous_refresh = ?6 WHERE id = ?1")
-                  .with(s.id, s.access, s.access_expires_at, s.refresh, s.refresh_expires_at,
-                        s.previous_refresh)
+                         "refresh_expires_at = ?5 WHERE id = ?1")
+                  .with(s.id, s.access, s.access_expires_at, s.refresh, s.refresh_expires_at)
                   .run());
 }
 

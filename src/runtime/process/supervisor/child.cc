@@ -185,11 +185,11 @@ const char* describe(const Failure& failure, const LaunchRecord& launch) {
     if (failure.error == ENOEXEC) why = "it is not a program that this machine can run";
     if (failure.error == E2BIG) why = "its arguments and environment are too long";
     const int n =
-        std::snprintf(text, sizeof text, "cannot run '%.900s': %s", launch.arguments[0], why);
+        std::snprintf(text, sizeof text, "Cannot run '%.900s': %s.", launch.arguments[0], why);
     // What the server may read its workloads may not.
     if (failure.error == EACCES && launch.uid >= 0) {
-      std::snprintf(text + n, sizeof text - static_cast<std::size_t>(n), " to its own user %lld",
-                    static_cast<long long>(launch.uid));
+      std::snprintf(text + n - 1, sizeof text - static_cast<std::size_t>(n),
+                    " to its own user %lld.", static_cast<long long>(launch.uid));
     }
     return text;
   }

@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "../protocol.h"
+#include "runtime/process/protocol.h"
 
 namespace berth::process {
 namespace {

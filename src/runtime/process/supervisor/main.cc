@@ -15,8 +15,8 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "../protocol.h"
 #include "child.h"
+#include "runtime/process/protocol.h"
 #include "tree.h"
 #include "watch.h"
 

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include "../protocol.h"
+#include "runtime/process/protocol.h"
 
 namespace berth::process {
 namespace {

@@ -10,7 +10,7 @@
 #include <csignal>
 #include <cstring>
 
-#include "../protocol.h"
+#include "runtime/process/protocol.h"
 #include "tree.h"
 
 namespace berth::process {

@@ -22,13 +22,18 @@ CREATE TABLE sessions (
   access_expires_at bigint NOT NULL,
   refresh bytea NOT NULL CHECK (octet_length(refresh) = 32),
   refresh_expires_at bigint NOT NULL,
-  previous_refresh bytea CHECK (octet_length(previous_refresh) = 32),
   created_at bigint NOT NULL
 );
 CREATE UNIQUE INDEX sessions_access ON sessions (access);
 CREATE UNIQUE INDEX sessions_refresh ON sessions (refresh);
-CREATE INDEX sessions_previous ON sessions (previous_refresh) WHERE previous_refresh IS NOT NULL;
 CREATE INDEX sessions_user ON sessions (user_id);
+
+-- Refresh tokens that were exchanged: seeing one again means theft, however old it is.
+CREATE TABLE spent_refresh (
+  token bytea PRIMARY KEY CHECK (octet_length(token) = 32),
+  session_id bytea NOT NULL REFERENCES sessions (id) ON DELETE CASCADE
+);
+CREATE INDEX spent_refresh_session ON spent_refresh (session_id);
 
 CREATE TABLE api_keys (
   id bytea PRIMARY KEY CHECK (octet_length(id) = 16),

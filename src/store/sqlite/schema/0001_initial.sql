@@ -21,13 +21,18 @@ CREATE TABLE sessions (
   access_expires_at INTEGER NOT NULL,
   refresh BLOB NOT NULL,
   refresh_expires_at INTEGER NOT NULL,
-  previous_refresh BLOB,
   created_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX sessions_access ON sessions (access);
 CREATE UNIQUE INDEX sessions_refresh ON sessions (refresh);
-CREATE INDEX sessions_previous ON sessions (previous_refresh) WHERE previous_refresh IS NOT NULL;
 CREATE INDEX sessions_user ON sessions (user_id);
+
+-- Refresh tokens that were exchanged: seeing one again means theft, however old it is.
+CREATE TABLE spent_refresh (
+  token BLOB PRIMARY KEY,
+  session_id BLOB NOT NULL REFERENCES sessions (id) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spent_refresh_session ON spent_refresh (session_id);
 
 CREATE TABLE api_keys (
   id BLOB PRIMARY KEY CHECK (length(id) = 16),

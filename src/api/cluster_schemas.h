@@ -1,0 +1,214 @@
+// Amounts, clusters, their status and their queue: name on the wire, member, and everything a
+// reader, a writer and the OpenAPI description need to know about it.
+#pragma once
+#include "api/schema_rules.h"
+
+namespace berth::json {
+
+using namespace berth::api;
+
+template <>
+struct Schema<ResourcesBody> {
+  static constexpr std::string_view name = "Resources";
+  static constexpr std::string_view doc = "Amounts of CPU, memory and GPU.";
+  static constexpr auto fields = std::tuple{
+      field("cpu", &ResourcesBody::cpu,
+            rule::range("Cores: 2, 0.5 or \"500m\".", 0, 1'000'000'000, "1")),
+      field(
+          "memory", &ResourcesBody::memory,
+          rule::range("Bytes, or text such as \"16GiB\".", 0, std::int64_t{1} << 56, "\"512MiB\"")),
+      field("gpu", &ResourcesBody::gpu,
+            rule::range("Whole devices, or a share of one such as 0.25.", 0, 1'000'000'000, "0")),
+  };
+};
+
+template <>
+struct Schema<NodeBody> {
+  static constexpr std::string_view name = "Node";
+  static constexpr std::string_view doc = "A machine of a cluster.";
+  static constexpr auto fields = std::tuple{
+      field("name", &NodeBody::name, rule::name("Unique in the cluster.", "\"node-1\"")),
+      field("resources", &NodeBody::resources, rule::must("What it has.")),
+      field("gpu_model", &NodeBody::gpu_model, rule::text("Model of its GPUs.", 63, "\"A100\"")),
+  };
+};
+
+template <>
+struct Schema<RuntimeBody> {
+  static constexpr std::string_view name = "Runtime";
+  static constexpr std::string_view doc = "What really runs the deployments of a cluster.";
+  static constexpr auto fields = std::tuple{
+      field("kind", &RuntimeBody::kind,
+            rule::must(
+                "process: commands on this machine; simulated: holds resources for a given time.",
+                "\"process\"")),
+      field("speed", &RuntimeBody::speed,
+            rule::range("simulated: how many times faster than real time.", 1, 1'000'000'000)),
+  };
+};
+
+template <>
+struct Schema<CreateClusterRequest> {
+  static constexpr std::string_view name = "CreateClusterRequest";
+  static constexpr std::string_view doc =
+      "A pool of nodes. Give totals (one node), or nodes, or neither: then the runtime says what "
+      "this machine has.";
+  static constexpr auto fields = std::tuple{
+      field("organization_id", &CreateClusterRequest::organization_id,
+            rule::must("Whose cluster it is.")),
+      field("name", &CreateClusterRequest::name,
+            rule::name("Unique in the organization.", "\"lab\"")),
+      field("runtime", &CreateClusterRequest::runtime, rule::must("What runs its deployments.")),
+      field("resources", &CreateClusterRequest::resources,
+            rule::doc("Totals of a cluster with one node.")),
+      field("nodes", &CreateClusterRequest::nodes,
+            {.doc = "Its machines.", .min_len = 1, .max_len = 10'000}),
+      field("policy", &CreateClusterRequest::policy,
+            rule::doc("How the queue is processed.", "\"strict\"")),
+  };
+};
+
+template <>
+struct Schema<UpdateClusterRequest> {
+  static constexpr std::string_view name = "UpdateClusterRequest";
+  static constexpr std::string_view doc = "What is absent stays. What runs must still fit.";
+  static constexpr auto fields = std::tuple{
+      field("name", &UpdateClusterRequest::name, rule::name("New name.", "\"lab\"", false)),
+      field("resources", &UpdateClusterRequest::resources,
+            rule::doc("New totals of a cluster with one node.")),
+      field("nodes", &UpdateClusterRequest::nodes,
+            {.doc = "The new node list, matched by name.", .min_len = 1, .max_len = 10'000}),
+  };
+};
+
+template <>
+struct Schema<ClusterView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "Cluster";
+  static constexpr std::string_view doc = "A named pool of nodes with a runtime.";
+  static constexpr auto fields = std::tuple{
+      field("id", &ClusterView::id, rule::must("Identifier.")),
+      field("organization_id", &ClusterView::organization_id, rule::must("Whose it is.")),
+      field("name", &ClusterView::name, rule::must("Name.", "\"lab\"")),
+      field("runtime", &ClusterView::runtime, rule::must("What runs its deployments.")),
+      field("policy", &ClusterView::policy, rule::must("How the queue is processed.")),
+      field("paused", &ClusterView::paused, rule::must("Nothing starts while it is paused.")),
+      field("resources", &ClusterView::resources, rule::must("Sum over its nodes.")),
+      field("nodes", &ClusterView::nodes, rule::must("Its machines.")),
+      field("created_at", &ClusterView::created_at, rule::must("When it was made.")),
+      field("version", &ClusterView::version, rule::must("Grows with each change; also the ETag.")),
+  };
+};
+
+template <>
+struct Schema<GpuView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "GpuStatus";
+  static constexpr std::string_view doc = "One GPU device.";
+  static constexpr auto fields = std::tuple{
+      field("device", &GpuView::device, rule::must("Index on its node.")),
+      field("reserved", &GpuView::reserved, rule::must("Share held by deployments.")),
+      field("available", &GpuView::available, rule::must("Share that is free.")),
+  };
+};
+
+template <>
+struct Schema<NodeStatusView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "NodeStatus";
+  static constexpr std::string_view doc = "A node now.";
+  static constexpr auto fields = std::tuple{
+      field("name", &NodeStatusView::name, rule::must("Name.", "\"node-1\"")),
+      field("gpu_model", &NodeStatusView::gpu_model, rule::must("Model of its GPUs.")),
+      field("capacity", &NodeStatusView::capacity, rule::must("What it has.")),
+      field("reserved", &NodeStatusView::reserved, rule::must("What deployments hold.")),
+      field("available", &NodeStatusView::available, rule::must("What is free.")),
+      field("gpus", &NodeStatusView::gpus, rule::must("Its devices.")),
+      field("running", &NodeStatusView::running, rule::must("Deployments on it.")),
+  };
+};
+
+template <>
+struct Schema<QueueLengths> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "QueueLengths";
+  static constexpr std::string_view doc = "How many wait.";
+  static constexpr auto fields = std::tuple{
+      field("high", &QueueLengths::high, rule::must("In the high queue.")),
+      field("low", &QueueLengths::low, rule::must("In the low queue.")),
+      field("backoff", &QueueLengths::backoff, rule::must("Pausing after a failure.")),
+  };
+};
+
+template <>
+struct Schema<RuntimeHealth> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "RuntimeHealth";
+  static constexpr std::string_view doc =
+      "Whether the runtime answers, and how it enforces limits.";
+  static constexpr auto fields = std::tuple{
+      field("reachable", &RuntimeHealth::reachable, rule::must("It answers.")),
+      field("message", &RuntimeHealth::message, rule::must("A sentence.")),
+      field("enforcement", &RuntimeHealth::enforcement,
+            rule::must("How limits are enforced.", "\"cgroup v2\"")),
+  };
+};
+
+template <>
+struct Schema<ClusterStatusView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "ClusterStatus";
+  static constexpr std::string_view doc = "A cluster now: reserved + available = capacity, always.";
+  static constexpr auto fields = std::tuple{
+      field("cluster_id", &ClusterStatusView::cluster_id, rule::must("Which cluster.")),
+      field("name", &ClusterStatusView::name, rule::must("Its name.", "\"lab\"")),
+      field("paused", &ClusterStatusView::paused, rule::must("Nothing starts while it is paused.")),
+      field("capacity", &ClusterStatusView::capacity, rule::must("What it has.")),
+      field("reserved", &ClusterStatusView::reserved, rule::must("What deployments hold.")),
+      field("available", &ClusterStatusView::available, rule::must("What is free.")),
+      field("nodes", &ClusterStatusView::nodes, rule::must("Node by node.")),
+      field("queue", &ClusterStatusView::queue, rule::must("How many wait.")),
+      field("active", &ClusterStatusView::active, rule::must("Deployments that hold resources.")),
+      field("runtime", &ClusterStatusView::runtime, rule::must("The runtime's health.")),
+  };
+};
+
+template <>
+struct Schema<ForecastView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "Forecast";
+  static constexpr std::string_view doc = "When it will start, as a range with the method named.";
+  static constexpr auto fields = std::tuple{
+      field("method", &ForecastView::method,
+            rule::must("from_runtime_limits, from_recent_rate or unknown.", "\"unknown\"")),
+      field("earliest", &ForecastView::earliest, rule::doc("Hardly before.")),
+      field("latest", &ForecastView::latest,
+            rule::doc("By then, if what runs uses its declared run time up and nothing more urgent "
+                      "comes.")),
+  };
+};
+
+template <>
+struct Schema<QueueItemView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "QueueItem";
+  static constexpr std::string_view doc =
+      "A waiting deployment, in the order in which it would be considered.";
+  static constexpr auto fields = std::tuple{
+      field("position", &QueueItemView::position,
+            rule::must("1 is next; 0 while it pauses after a failure.")),
+      field("deployment_id", &QueueItemView::deployment_id, rule::must("Which deployment.")),
+      field("name", &QueueItemView::name, rule::must("Its name.", "\"digits\"")),
+      field("priority", &QueueItemView::priority, rule::must("Which queue.")),
+      field("resources", &QueueItemView::resources, rule::must("What it asks for.")),
+      field("reason", &QueueItemView::reason, rule::must("Why it waits.")),
+      field("needs_action", &QueueItemView::needs_action,
+            rule::must("Somebody must act; time alone will not help.")),
+      field("forecast", &QueueItemView::forecast, rule::must("When it will start.")),
+      field("queued_at", &QueueItemView::queued_at, rule::must("Since when.")),
+      field("retry_at", &QueueItemView::retry_at,
+            rule::doc("When the pause after a failure ends.")),
+  };
+};
+
+}  // namespace berth::json
