@@ -10,12 +10,13 @@ purpose=${1:-run}
 packages=(
   build-essential "clang-19|clang-18" "lld-19|lld-18" cmake ninja-build ccache pkg-config git ca-certificates
   "libboost1.81-dev|libboost1.83-dev" "libboost-json1.81-dev|libboost-json1.83-dev"
-  "libboost-url1.81-dev|libboost-url1.83-dev" libssl-dev libcurl4-openssl-dev libsqlite3-dev libsodium-dev
+  "libboost-url1.81-dev|libboost-url1.83-dev" libssl-dev libcurl4-openssl-dev libsqlite3-dev libpq-dev libsodium-dev
   libfmt-dev libspdlog-dev libcli11-dev libyaml-cpp-dev prometheus-cpp-dev python3 python3-numpy curl
 )
 if [ "$purpose" != run ]; then
   packages+=("libclang-rt-19-dev|libclang-rt-18-dev" "clang-tidy-19|clang-tidy-18" "clang-format-19|clang-format-18"
-    libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev sqlite3 jq shellcheck spin chromium)
+    libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev sqlite3
+    "postgresql-15|postgresql-16" jq shellcheck spin chromium)
 fi
 command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
 

@@ -220,7 +220,7 @@ double bare_sqlite_rate(const std::string& server_db, const std::string& scratch
   sqlite3_exec(
       db,
       "SELECT sql FROM src.sqlite_master WHERE tbl_name IN ('deployments','events','clusters') AND "
-      "sql IS NOT NULL ORDER BY type DESC",
+      "type <> 'trigger' AND sql IS NOT NULL ORDER BY type DESC",
       [](void* out, int, char** cells, char**) {
         return static_cast<std::vector<std::string>*>(out)->emplace_back(cells[0]), 0;
       },

@@ -1,6 +1,7 @@
 // PORT: the database, the only truth. Calls are synchronous and speak intentions. One writer at a
-// time per Store; any number of readers. `not_found` is an empty optional; an Error is a broken
-// database: unavailable (busy, disk full with reason "storage_full") or internal.
+// time per Store; any number of readers, and of Stores on one PostgreSQL. `not_found` is an empty
+// optional; an Error is a broken database: unavailable (busy, not reachable, disk full with reason
+// "storage_full") or internal.
 #pragma once
 #include <chrono>
 #include <functional>
@@ -107,6 +108,7 @@ class ReadView {
   virtual Result<std::optional<Deployment>> deployment_by_name(const OrganizationId& org,
                                                                std::string_view name) = 0;
   virtual Result<std::vector<Deployment>> deployments(const DeploymentFilter& filter) = 0;
+  // In the order of admission, one by one. `use` must not ask this view anything.
   virtual Result<void> for_each_waiting(const ClusterId& cluster,
                                         const std::function<void(const WaitingRow&)>& use) = 0;
   // Deployments of a cluster that hold resources.
@@ -134,7 +136,8 @@ class ReadView {
   virtual Result<std::vector<std::string>> check_integrity() = 0;
 };
 
-// A write transaction.
+// A write transaction. Once a statement failed, the transaction goes on only after undo() to a mark
+// before it; a commit without that may be refused.
 class Transaction : public ReadView {
  public:
   // Nested: what came after mark() is undone by undo(); keep() ends the nesting.
@@ -228,6 +231,9 @@ class Store {
   virtual ~Store() = default;
   // A view for one thread at a time; cheap to keep, so callers pool them.
   virtual Result<std::unique_ptr<ReadView>> open_view() = 0;
+  // A view of one state, that of this moment, whatever is written later. Holds the database's old
+  // rows back while it lives: read and drop it.
+  virtual Result<std::unique_ptr<ReadView>> open_snapshot() = 0;
   virtual Result<TransactionPtr> begin() = 0;
 };
 

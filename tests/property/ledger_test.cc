@@ -12,6 +12,7 @@
 
 #include "service/lifecycle.h"
 #include "service/read_side.h"
+#include "store/postgres_fixture.h"
 #include "store/sqlite/sqlite_store.h"
 
 namespace berth {
@@ -39,18 +40,34 @@ struct Tally {
   int steps = 0;
 };
 
+// Where the database is. PostgresFixture is the other one.
+struct SqliteHome {
+  ~SqliteHome() {
+    open.reset();
+    std::filesystem::remove_all(folder);
+  }
+  Store& store() { return *open; }
+  static std::string make_folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "berth-ledger-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
+    return name;
+  }
+  std::string folder = make_folder();
+  std::unique_ptr<sqlite::SqliteStore> open =
+      std::make_unique<sqlite::SqliteStore>(sqlite::Options{folder + "/berth.db"});
+};
+
+template <class Home>
 class World {
  public:
   explicit World(std::uint64_t seed)
       : rng_(seed),
         random_(seed),
-        folder_(make_folder()),
-        store_(sqlite::Options{folder_ + "/berth.db"}),
         scheduling_(dispatch_, [](const Deployment&) {}),
         context_{dispatch_, [](const Deployment&) {}},
-        committer_(store_, clock_, scheduling_,
+        committer_(home_.store(), clock_, scheduling_,
                    [this](std::vector<Event> events) { published(events); }) {
-    view_ = std::move(*store_.open_view());
+    view_ = std::move(*home_.store().open_view());
     write([this](Change& change) -> Result<void> {
       Organization org{OrganizationId::make(change.now, random_), "lab", change.now, 1};
       org_ = org.id;
@@ -68,10 +85,7 @@ class World {
       return {};
     });
   }
-  ~World() {
-    view_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  ~World() { view_.reset(); }
 
   void step() {
     ++tally_.steps;
@@ -129,11 +143,6 @@ class World {
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
  private:
-  static std::string make_folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "berth-ledger-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
-    return name;
-  }
   std::size_t pick(std::size_t below) {
     return std::uniform_int_distribution<std::size_t>(0, below - 1)(rng_);
   }
@@ -352,8 +361,7 @@ class World {
   std::mt19937_64 rng_;
   SeededRandom random_;
   ManualClock clock_;
-  std::string folder_;
-  sqlite::SqliteStore store_;
+  Home home_;
   RememberingDispatch dispatch_;
   Scheduling scheduling_;
   LifecycleContext context_;
@@ -367,17 +375,24 @@ class World {
   std::unique_ptr<ReadView> view_;
 };
 
-TEST(Ledger, HoldsOverRandomHistories) {
+template <class Home>
+class Ledger : public ::testing::Test {};
+using Homes = ::testing::Types<SqliteHome, test::PostgresFixture>;
+TYPED_TEST_SUITE(Ledger, Homes);
+
+TYPED_TEST(Ledger, HoldsOverRandomHistories) {
   const char* wanted = std::getenv("BERTH_LEDGER_SEEDS");
-  const std::uint64_t seeds = wanted == nullptr ? 12 : std::strtoull(wanted, nullptr, 10);
+  const std::uint64_t usual = std::is_same_v<TypeParam, SqliteHome> ? 12 : 4;
+  const std::uint64_t seeds = wanted == nullptr ? usual : std::strtoull(wanted, nullptr, 10);
   Tally all;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    World world(seed);
+    World<TypeParam> world(seed);
     for (int i = 0; i < 400; ++i) {
       world.step();
       world.check();
-      if (HasFatalFailure() || HasNonfatalFailure()) FAIL() << "seed " << seed << ", step " << i;
+      if (this->HasFatalFailure() || this->HasNonfatalFailure())
+        FAIL() << "seed " << seed << ", step " << i;
     }
     for (const auto& [kind, count] : world.tally().kinds) all.kinds[kind] += count;
   }

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "store/sqlite/connection.h"
 #include "store/sqlite/sqlite_store.h"
 #include "store_contract.h"
 
@@ -45,6 +46,32 @@ TEST(SqliteStore, AReadOnlyLookIsFrozenWhileOthersWrite) {
   EXPECT_EQ(must(look->count_users()), 0) << "one state until it is closed";
   EXPECT_EQ(must(must(world.store().open_view())->count_users()), 1);
   EXPECT_TRUE(must(look->check_integrity()).empty());
+}
+
+TEST(SqliteStore, ASchemaOfAnotherVersionIsLeftAlone) {
+  SqliteFixture world;
+  for (const auto& state : must(sqlite::migration_status(world.file())))
+    EXPECT_TRUE(state.applied_at) << state.name;
+  world.open.reset();
+  const auto refusal = [&](const std::string& change) {
+    {
+      sqlite::Connection db(world.file(), false, 100);
+      must(db.execute(change));
+    }
+    try {
+      world.reopen();
+      return std::string();
+    } catch (const std::runtime_error& e) {
+      return std::string(e.what());
+    }
+  };
+  EXPECT_EQ(refusal("INSERT INTO schema_migrations VALUES ('9999_future', x'00', 1)"),
+            "the database was written by a newer version of Berth (it has 9999_future); use that "
+            "version");
+  EXPECT_TRUE(refusal("DELETE FROM schema_migrations WHERE name = '9999_future'; "
+                      "UPDATE schema_migrations SET digest = x'00' WHERE name = '0001_initial'")
+                  .starts_with("the database's schema 0001_initial differs"));
+  EXPECT_FALSE(sqlite::migration_status(world.folder + "/absent.db"));
 }
 
 TEST(SqliteStore, AFullDiskIsSaidSoAndUndone) {

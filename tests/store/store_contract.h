@@ -2,105 +2,10 @@
 //   struct Fixture { Store& store(); void reopen(); };   // reopen: close and open on the same data
 // and says: INSTANTIATE_TYPED_TEST_SUITE_P(Name, StoreContract, Fixture);
 #pragma once
-#include <gtest/gtest.h>
-
-#include <set>
-#include <string>
-
-#include "base/ensure.h"
-#include "base/random.h"
-#include "store/store.h"
+#include "store_contract_units.h"
+#include "store_contract_world.h"
 
 namespace berth::test {
-
-inline const Timestamp kThen{1'700'000'000'000'000};
-
-// The value, or the test ends with the error's sentence.
-template <class T>
-T must(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().reason + ": " + result.error().message);
-  return std::move(*result);
-}
-inline void must(Result<void> result) {
-  if (!result) throw std::runtime_error(result.error().reason + ": " + result.error().message);
-}
-
-template <class Fixture>
-class StoreContract : public ::testing::Test {
- protected:
-  void SetUp() override {
-    ada = {UserId::make(kThen, random), "ada", "ada@example.org", "hash", false, false, kThen, 1};
-    lab = {OrganizationId::make(kThen, random), "lab", kThen, 1};
-    pool.id = ClusterId::make(kThen, random);
-    pool.organization = lab.id;
-    pool.name = "pool";
-    pool.nodes = {{"n1", {4000, 8 << 20, 2000}, "A100"}, {"n2", {2000, 4 << 20, 0}, ""}};
-    pool.created_at = kThen;
-    commit([&](Transaction& tx) {
-      must(tx.insert(ada));
-      must(tx.insert(lab));
-      must(tx.insert(Member{lab.id, ada.id, "", "", Role::owner, kThen, 1}));
-      must(tx.insert(pool));
-    });
-  }
-  template <class Work>
-  std::int64_t commit(Work work) {  // the number of the first event
-    auto tx = must(world.store().begin());
-    work(*tx);
-    return must(tx->commit());
-  }
-  // Runs it and throws the transaction away.
-  template <class Work>
-  void abandon(Work work) {
-    auto tx = must(world.store().begin());
-    work(*tx);
-  }
-  std::unique_ptr<ReadView> view() { return must(world.store().open_view()); }
-
-  Deployment waiting(const std::string& name, Priority priority = Priority::low) {
-    Deployment d;
-    d.id = DeploymentId::make(kThen.plus(std::chrono::milliseconds(++made)), random);
-    d.organization = lab.id;
-    d.cluster = pool.id;
-    d.name = name;
-    d.priority = priority;
-    d.order = static_cast<std::uint64_t>(made);
-    d.spec.command = {"run", "it now"};
-    d.spec.env = {{"A", "1"}, {"B", "zwei \"zwei\""}};
-    d.spec.port = 8080;
-    d.spec.resources = {1000, 1 << 20, 500};
-    d.created_by = ada.id;
-    d.created_at = d.updated_at = kThen;
-    return d;
-  }
-  static Grant grant_on(const std::string& node, Resources r, std::vector<GpuShare> gpus = {}) {
-    return {node, r, std::move(gpus)};
-  }
-  // Queued, then started on a node with its reservation, in one transaction.
-  Deployment started(const std::string& name, const std::string& node, std::vector<GpuShare> gpus) {
-    Deployment d = waiting(name);
-    commit([&](Transaction& tx) {
-      must(tx.insert(d));
-      d.state = State::starting;
-      d.attempt = 1;
-      d.version += 1;
-      d.admitted_at = kThen;
-      d.grant = grant_on(node, d.spec.resources, std::move(gpus));
-      must(tx.update(d, State::queued));
-      must(tx.reserve(pool.id, d.attempt_key(), *d.grant));
-    });
-    return d;
-  }
-
-  Fixture world;
-  SeededRandom random{7};
-  User ada;
-  Organization lab;
-  Cluster pool;
-  int made = 0;
-};
-
-TYPED_TEST_SUITE_P(StoreContract);
 
 TYPED_TEST_P(StoreContract, WhatIsCommittedIsThereAfterReopening) {
   const auto d = this->started("kept", "n1", {{0, 500}});
@@ -126,39 +31,6 @@ TYPED_TEST_P(StoreContract, WhatIsAbandonedNeverWas) {
     EXPECT_FALSE(must(this->view()->deployment(d.id))) << "others do not, before the commit";
   });
   EXPECT_FALSE(must(this->view()->deployment(d.id)));
-}
-
-TYPED_TEST_P(StoreContract, AMarkIsUndoneAloneAndItsEventsWithIt) {
-  const auto first = this->waiting("first"), second = this->waiting("second"),
-             third = this->waiting("third");
-  Event event{0,   kThen, this->lab.id, this->pool.id, std::nullopt, "test.noted",
-              "a", "A",   "r",          "{}"};
-  const auto first_seq = this->commit([&](Transaction& tx) {
-    must(tx.mark());
-    must(tx.insert(first));
-    tx.append(event);
-    must(tx.keep());
-    must(tx.mark());
-    must(tx.insert(second));
-    event.kind = "test.undone";
-    tx.append(event);
-    must(tx.undo());
-    must(tx.mark());
-    must(tx.insert(third));
-    event.kind = "test.third";
-    tx.append(event);
-    must(tx.keep());
-  });
-  EventFilter all;
-  all.organizations = {this->lab.id};
-  all.after = first_seq - 1;
-  std::vector<std::string> kinds;
-  for (const auto& e : must(this->view()->events(all))) kinds.push_back(e.kind);
-  EXPECT_EQ(kinds, (std::vector<std::string>{"test.noted", "test.third"}));
-  EXPECT_TRUE(must(this->view()->deployment(first.id)));
-  EXPECT_FALSE(must(this->view()->deployment(second.id)));
-  EXPECT_TRUE(must(this->view()->deployment(third.id)));
-  EXPECT_EQ(must(this->view()->last_event()), first_seq + 1) << "an undone event leaves no gap";
 }
 
 TYPED_TEST_P(StoreContract, NamesAreTakenOnce) {
@@ -606,7 +478,10 @@ TYPED_TEST_P(StoreContract, TheRelaysMarkMovesOnlyFromWhereItIs) {
 }
 
 REGISTER_TYPED_TEST_SUITE_P(
-    StoreContract, WhatIsCommittedIsThereAfterReopening, WhatIsAbandonedNeverWas,
+    StoreContract, ARefusedStatementIsUndoneToTheMarkAndTheRestGoesOn,
+    ASnapshotIsOfTheMomentItWasOpenedAt, EveryColumnComesBackAsItWasWritten,
+    TextsThatAreNoUtf8AreNoReasonToFail, AClusterIsRemovedWithAllThatIsOfIt,
+    AnIntactDatabaseIsFoundIntact, WhatIsCommittedIsThereAfterReopening, WhatIsAbandonedNeverWas,
     AMarkIsUndoneAloneAndItsEventsWithIt, NamesAreTakenOnce, AnEndedDeploymentGivesItsNameBack,
     AChangeOfSomethingStaleIsAborted, NothingIsReservedTwiceOrBeyondCapacity,
     ReleasedIsFreeAgainAndOnlyOnce, TheAuditSeesAnAttemptWithoutReservationAndTheReverse,

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "store/sql/migrations.h"
 #include "store/store.h"
 
 namespace berth::sqlite {
@@ -13,6 +14,9 @@ struct Options {
   int writer_cache_kib = 4096;
   int reader_cache_kib = 1024;
 };
+
+// Without changing anything. Opening a SqliteStore applies what is missing.
+[[nodiscard]] Result<std::vector<sql::MigrationState>> migration_status(const std::string& file);
 
 class SqliteStore final : public Store {
  public:
@@ -25,6 +29,7 @@ class SqliteStore final : public Store {
   [[nodiscard]] static Result<std::unique_ptr<ReadView>> open_read_only(const std::string& file);
 
   Result<std::unique_ptr<ReadView>> open_view() override;
+  Result<std::unique_ptr<ReadView>> open_snapshot() override;
   Result<TransactionPtr> begin() override;
 
   // At most so many pages of 4 KiB from now on: an installation's own limit, below the disk's.

@@ -1,8 +1,8 @@
 // Deployments: one row each, with the columns that the queues need beside the specification.
-#include "store/sqlite/session.h"
-#include "store/sqlite/spec_codec.h"
+#include "store/sql/session.h"
+#include "store/sql/spec_codec.h"
 
-namespace berth::sqlite {
+namespace berth::sql {
 namespace {
 
 constexpr const char* kById =
@@ -89,18 +89,18 @@ std::optional<std::string_view> word(const std::optional<E>& value) {
 }  // namespace
 
 Result<std::optional<Deployment>> Session::deployment(const DeploymentId& id) {
-  auto q = db_.query(kById);
+  auto q = db_->query(kById);
   return one<Deployment>(q.with(id), read_deployment);
 }
 
 Result<std::optional<Deployment>> Session::deployment_by_name(const OrganizationId& org,
                                                               std::string_view name) {
   {
-    auto q = db_.query(kByName);
+    auto q = db_->query(kByName);
     auto living = one<Deployment>(q.with(org, name), read_deployment);
     if (!living || *living) return living;
   }
-  auto q = db_.query(kByNameEver);
+  auto q = db_->query(kByNameEver);
   return one<Deployment>(q.with(org, name), read_deployment);
 }
 
@@ -110,7 +110,7 @@ Result<std::vector<Deployment>> Session::deployments(const DeploymentFilter& f) 
   const auto priority = word(f.priority);
   std::vector<Deployment> merged;
   for (const auto& org : f.organizations) {
-    auto q = db_.query(f.cluster ? kPageOfCluster : kPageOfOrganization);
+    auto q = db_->query(f.cluster ? kPageOfCluster : kPageOfOrganization);
     if (f.cluster) {
       q.with(*f.cluster, before, state, priority, f.name, f.limit, org);
     } else {
@@ -129,10 +129,10 @@ Result<std::vector<Deployment>> Session::deployments(const DeploymentFilter& f) 
 
 Result<void> Session::for_each_waiting(const ClusterId& cluster,
                                        const std::function<void(const WaitingRow&)>& use) {
-  auto q = db_.query(
+  auto q = db_->query(
       "SELECT id, priority, ord, cpu, memory, gpu, retry_at FROM deployments "
       "WHERE cluster_id = ?1 AND state = 'queued' ORDER BY ord");
-  q.with(cluster);
+  q.with(cluster).streamed();
   for (;;) {
     const auto more = q.step();
     if (!more) return std::unexpected(more.error());
@@ -150,16 +150,17 @@ Result<void> Session::for_each_waiting(const ClusterId& cluster,
 }
 
 Result<std::vector<Deployment>> Session::active(const ClusterId& cluster) {
-  auto q = db_.query(kActive);
+  auto q = db_->query(kActive);
   return all<Deployment>(q.with(cluster), read_deployment);
 }
 
 Result<void> Session::insert(const Deployment& d) {
   const auto& r = d.spec.resources;
   return done(
-      db_.query("INSERT INTO deployments (id, org_id, cluster_id, name, priority, state, ord, cpu, "
-                "memory, gpu, spec, created_by, created_at, updated_at, version) "
-                "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")
+      db_->query(
+             "INSERT INTO deployments (id, org_id, cluster_id, name, priority, state, ord, cpu, "
+             "memory, gpu, spec, created_by, created_at, updated_at, version) "
+             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")
           .with(d.id, d.organization, d.cluster, d.name, to_text(d.priority), to_text(d.state),
                 d.order, r.cpu_milli, r.memory_bytes, r.gpu_milli, encode_spec(d.spec),
                 d.created_by, d.created_at, d.updated_at, d.version)
@@ -173,7 +174,7 @@ Result<void> Session::update(const Deployment& d, State from) {
     gpus = encode_gpus(d.grant->gpus);
   }
   const auto changed =
-      db_.query(
+      db_->query(
              "UPDATE deployments SET priority = ?4, state = ?5, attempt = ?6, failures = ?7, "
              "retry_at = ?8, node = ?9, gpu_grant = ?10, endpoint = ?11, exit_code = ?12, "
              "message = ?13, updated_at = ?14, admitted_at = ?15, started_at = ?16, "
@@ -191,7 +192,7 @@ Result<void> Session::update(const Deployment& d, State from) {
 }
 
 Result<void> Session::remove_deployment(const DeploymentId& id) {
-  return done(db_.query("DELETE FROM deployments WHERE id = ?1").with(id).run());
+  return done(db_->query("DELETE FROM deployments WHERE id = ?1").with(id).run());
 }
 
-}  // namespace berth::sqlite
+}  // namespace berth::sql

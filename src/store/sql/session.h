@@ -1,24 +1,23 @@
-// One connection with every statement of the store. As a view it only reads; as the writer it is
-// the body of a transaction.
+// One connection with every statement of the store, for both databases. As a view it only reads; as
+// the writer it is the body of a transaction.
 #pragma once
 #include <algorithm>
 #include <iterator>
 
-#include "store/sqlite/database.h"
+#include "store/sql/connection.h"
 #include "store/store.h"
 
-namespace berth::sqlite {
+namespace berth::sql {
 
 class Session final : public Transaction {
  public:
-  Session(const std::string& file, bool read_only, int cache_kib)
-      : db_(file, read_only, cache_kib) {}
-  [[nodiscard]] Connection& connection() { return db_; }
+  explicit Session(std::unique_ptr<Connection> connection) : db_(std::move(connection)) {}
+  [[nodiscard]] Connection& connection() { return *db_; }
 
   Result<void> begin();
   void rollback();
   // Everything read until the session ends is of one state.
-  Result<void> freeze() { return db_.execute("BEGIN"); }
+  Result<void> freeze() { return db_->freeze(); }
   [[nodiscard]] bool is_open() const { return open_; }
 
   Result<void> mark() override;
@@ -132,38 +131,11 @@ class Session final : public Transaction {
  private:
   Result<void> load_nodes(Cluster& cluster);
   Result<std::int64_t> scalar(const char* sql);
-  Result<std::vector<LedgerFinding>> audit_now();
-  Result<std::int64_t> write_events();
 
-  Connection db_;
+  std::unique_ptr<Connection> db_;
   bool open_ = false;
   std::vector<Event> appended_;      // of the open transaction
   std::size_t appended_before_ = 0;  // the mark
 };
 
-// Runs a statement that must not answer rows.
-inline Result<void> done(Result<std::int64_t> changed) {
-  if (!changed) return std::unexpected(std::move(changed.error()));
-  return {};
-}
-
-// All rows of a query through `read`, or at most one.
-template <class T, class Read>
-Result<std::vector<T>> all(Query& query, Read read) {
-  std::vector<T> out;
-  for (;;) {
-    const auto more = query.step();
-    if (!more) return std::unexpected(more.error());
-    if (!*more) return out;
-    out.push_back(read(query));
-  }
-}
-template <class T, class Read>
-Result<std::optional<T>> one(Query& query, Read read) {
-  const auto more = query.step();
-  if (!more) return std::unexpected(more.error());
-  if (!*more) return std::optional<T>{};
-  return std::optional<T>(read(query));
-}
-
-}  // namespace berth::sqlite
+}  // namespace berth::sql

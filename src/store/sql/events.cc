@@ -1,7 +1,7 @@
 // The append-only history, and the replies kept for repeated requests.
-#include "store/sqlite/session.h"
+#include "store/sql/session.h"
 
-namespace berth::sqlite {
+namespace berth::sql {
 namespace {
 
 constexpr const char* kOfDeploymentAfter =
@@ -36,9 +36,9 @@ Event read_event(Query& q) {
 Result<std::vector<Event>> Session::events(const EventFilter& f) {
   std::vector<Event> merged;
   for (const auto& org : f.organizations) {
-    auto q = db_.query(f.deployment ? kOfDeploymentAfter
-                       : f.before   ? kOfOrganizationBefore
-                                    : kOfOrganizationAfter);
+    auto q = db_->query(f.deployment ? kOfDeploymentAfter
+                        : f.before   ? kOfOrganizationBefore
+                                     : kOfOrganizationAfter);
     if (f.deployment) {
       q.with(*f.deployment, org, f.after, f.limit);
     } else {
@@ -62,26 +62,9 @@ Result<std::int64_t> Session::last_event() {
   return scalar("SELECT coalesce(max(seq), 0) FROM events");
 }
 
-Result<std::int64_t> Session::write_events() {
-  // The primary key is max + 1: one writer, so the sequence has no gaps even after an undo.
-  std::int64_t first = 0;
-  for (const auto& e : appended_) {
-    auto inserted = db_.query(
-                           "INSERT INTO events (at, org_id, cluster_id, deployment_id, kind, "
-                           "actor, actor_name, "
-                           "request_id, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
-                        .with(e.at, e.organization, e.cluster, e.deployment, e.kind, e.actor,
-                              e.actor_name, e.request_id, e.data)
-                        .run();
-    if (!inserted) return inserted;
-    if (first == 0) first = db_.last_row();
-  }
-  return first;
-}
-
 Result<std::optional<StoredReply>> Session::stored_reply(const std::string& scope,
                                                          const std::string& key) {
-  auto q = db_.query(
+  auto q = db_->query(
       "SELECT fingerprint, status, body, location, etag FROM replies WHERE scope = ?1 AND key = "
       "?2");
   return one<StoredReply>(q.with(scope, key), [](Query& row) {
@@ -98,8 +81,8 @@ Result<std::optional<StoredReply>> Session::stored_reply(const std::string& scop
 Result<void> Session::store_reply(const std::string& scope, const std::string& key,
                                   const StoredReply& reply, Timestamp now) {
   return done(
-      db_.query("INSERT INTO replies (scope, key, fingerprint, status, body, location, etag, "
-                "created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+      db_->query("INSERT INTO replies (scope, key, fingerprint, status, body, location, etag, "
+                 "created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
           .with(scope, key, reply.fingerprint, reply.status, reply.body, reply.location, reply.etag,
                 now)
           .run());
@@ -108,9 +91,9 @@ Result<void> Session::store_reply(const std::string& scope, const std::string& k
 Result<void> Session::prune(Timestamp replies_before, Timestamp sessions_before,
                             Timestamp events_before) {
   auto step =
-      done(db_.query("DELETE FROM replies WHERE created_at < ?1").with(replies_before).run());
+      done(db_->query("DELETE FROM replies WHERE created_at < ?1").with(replies_before).run());
   if (step) {
-    step = done(db_.query("DELETE FROM sessions WHERE refresh_expires_at < ?1")
+    step = done(db_->query("DELETE FROM sessions WHERE refresh_expires_at < ?1")
                     .with(sessions_before)
                     .run());
   }
@@ -118,12 +101,12 @@ Result<void> Session::prune(Timestamp replies_before, Timestamp sessions_before,
     // A prefix only, so that no gap appears when a clock jumped; the newest event stays, so that
     // the sequence goes on from it.
     step = done(
-        db_.query("DELETE FROM events WHERE seq < (SELECT coalesce((SELECT min(seq) FROM events "
-                  "WHERE at >= ?1), (SELECT max(seq) FROM events)))")
+        db_->query("DELETE FROM events WHERE seq < (SELECT coalesce((SELECT min(seq) FROM events "
+                   "WHERE at >= ?1), (SELECT max(seq) FROM events)))")
             .with(events_before)
             .run());
   }
   return step;
 }
 
-}  // namespace berth::sqlite
+}  // namespace berth::sql

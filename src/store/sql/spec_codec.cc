@@ -1,11 +1,11 @@
-#include "store/sqlite/spec_codec.h"
+#include "store/sql/spec_codec.h"
 
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
 #include <charconv>
 
-namespace berth::sqlite {
+namespace berth::sql {
 namespace {
 
 namespace js = boost::json;
@@ -129,4 +129,4 @@ std::vector<GpuShare> decode_gpus(std::string_view text) {
   return out;
 }
 
-}  // namespace berth::sqlite
+}  // namespace berth::sql

@@ -1,9 +1,9 @@
 // Clusters and the capacity side of the ledger.
 #include <map>
 
-#include "store/sqlite/session.h"
+#include "store/sql/session.h"
 
-namespace berth::sqlite {
+namespace berth::sql {
 namespace {
 
 Cluster read_cluster(Query& q) {
@@ -28,7 +28,7 @@ Error changed_meanwhile() {
 }  // namespace
 
 Result<void> Session::load_nodes(Cluster& cluster) {
-  auto q = db_.query(
+  auto q = db_->query(
       "SELECT name, gpu_model, cpu, memory, gpus FROM nodes WHERE cluster_id = ?1 ORDER BY "
       "ordinal");
   auto nodes = all<Node>(q.with(cluster.id), [](Query& row) {
@@ -48,13 +48,14 @@ Result<void> Session::load_nodes(Cluster& cluster) {
 Result<std::optional<Cluster>> Session::cluster(const ClusterId& id) {
   std::optional<Cluster> found;
   {
-    auto q = db_.query(
+    auto q = db_->query(
         "SELECT id, org_id, name, runtime, speed, policy, paused, next_order, created_at, version "
         "FROM clusters WHERE id = ?1");
     auto row = one<Cluster>(q.with(id), read_cluster);
     if (!row || !*row) return row;
     found = std::move(*row);
   }
+  if (!found) return found;
   if (auto loaded = load_nodes(*found); !loaded) return std::unexpected(std::move(loaded.error()));
   return found;
 }
@@ -63,7 +64,8 @@ Result<std::optional<Cluster>> Session::cluster_by_name(const OrganizationId& or
                                                         std::string_view name) {
   std::optional<ClusterId> id;
   {
-    auto q = db_.query("SELECT id FROM clusters WHERE org_id = ?1 AND name = ?2");
+    auto q =
+        db_->query("SELECT id FROM clusters WHERE org_id = ?1 AND {nocase name} = {nocase ?2}");
     auto row = one<ClusterId>(q.with(org, name), [](Query& r) { return r.id<ClusterId>(); });
     if (!row) return std::unexpected(std::move(row.error()));
     id = *row;
@@ -77,7 +79,7 @@ Result<std::vector<Cluster>> Session::clusters(const std::vector<OrganizationId>
   // One index scan per organization, merged: a page never reads more than it shows of each.
   std::map<ClusterId, Cluster> merged;
   for (const auto& org : organizations) {
-    auto q = db_.query(
+    auto q = db_->query(
         "SELECT id, org_id, name, runtime, speed, policy, paused, next_order, created_at, version "
         "FROM clusters WHERE org_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
     auto rows = all<Cluster>(q.with(org, after.value_or(ClusterId{}), limit), read_cluster);
@@ -96,7 +98,7 @@ Result<std::vector<Cluster>> Session::clusters(const std::vector<OrganizationId>
 Result<std::vector<Cluster>> Session::all_clusters() {
   std::vector<Cluster> out;
   {
-    auto q = db_.query(
+    auto q = db_->query(
         "SELECT id, org_id, name, runtime, speed, policy, paused, next_order, created_at, version "
         "FROM clusters ORDER BY id");
     auto rows = all<Cluster>(q, read_cluster);
@@ -111,9 +113,9 @@ Result<std::vector<Cluster>> Session::all_clusters() {
 
 Result<void> Session::insert(const Cluster& c) {
   auto inserted =
-      done(db_.query("INSERT INTO clusters (id, org_id, name, runtime, speed, policy, "
-                     "paused, next_order, created_at, version) "
-                     "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
+      done(db_->query("INSERT INTO clusters (id, org_id, name, runtime, speed, policy, "
+                      "paused, next_order, created_at, version) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
                .with(c.id, c.organization, c.name, to_text(c.runtime.kind), c.runtime.speed,
                      to_text(c.policy), c.paused, c.next_order, c.created_at, c.version)
                .run());
@@ -122,7 +124,7 @@ Result<void> Session::insert(const Cluster& c) {
 
 Result<void> Session::update(const Cluster& c) {
   const auto changed =
-      db_.query(
+      db_->query(
              "UPDATE clusters SET name = ?2, policy = ?3, paused = ?4, version = ?5 "
              "WHERE id = ?1 AND version = ?5 - 1")
           .with(c.id, c.name, to_text(c.policy), c.paused, c.version)
@@ -136,42 +138,43 @@ Result<void> Session::resize(const ClusterId& cluster, const std::vector<Node>& 
   // Nodes that stay keep what is taken of them: free moves by the difference, and the CHECK refuses
   // a node that would become smaller than its reservations.
   auto forget =
-      done(db_.query("UPDATE nodes SET ordinal = -1 WHERE cluster_id = ?1").with(cluster).run());
+      done(db_->query("UPDATE nodes SET ordinal = -1 WHERE cluster_id = ?1").with(cluster).run());
   if (!forget) return forget;
   std::int64_t ordinal = 0;
   for (const auto& node : nodes) {
-    auto put =
-        done(db_.query("INSERT INTO nodes (cluster_id, name, ordinal, gpu_model, cpu, memory, "
-                       "gpus, free_cpu, free_memory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?6) "
-                       "ON CONFLICT (cluster_id, name) DO UPDATE SET ordinal = ?3, gpu_model = ?4, "
-                       "free_cpu = free_cpu + ?5 - cpu, free_memory = free_memory + ?6 - memory, "
-                       "cpu = ?5, memory = ?6, gpus = ?7")
-                 .with(cluster, node.name, ordinal++, node.gpu_model, node.capacity.cpu_milli,
-                       node.capacity.memory_bytes, node.devices())
-                 .run());
+    auto put = done(
+        db_->query("INSERT INTO nodes (cluster_id, name, ordinal, gpu_model, cpu, memory, "
+                   "gpus, free_cpu, free_memory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?6) "
+                   "ON CONFLICT (cluster_id, name) DO UPDATE SET ordinal = ?3, gpu_model = ?4, "
+                   "free_cpu = nodes.free_cpu + ?5 - nodes.cpu, "
+                   "free_memory = nodes.free_memory + ?6 - nodes.memory, "
+                   "cpu = ?5, memory = ?6, gpus = ?7")
+            .with(cluster, node.name, ordinal++, node.gpu_model, node.capacity.cpu_milli,
+                  node.capacity.memory_bytes, node.devices())
+            .run());
     if (!put) return put;
     put =
-        done(db_.query("DELETE FROM gpus WHERE cluster_id = ?1 AND node = ?2 AND device >= ?3 AND "
-                       "free = 1000")
+        done(db_->query("DELETE FROM gpus WHERE cluster_id = ?1 AND node = ?2 AND device >= ?3 AND "
+                        "free = 1000")
                  .with(cluster, node.name, node.devices())
                  .run());
     if (!put) return put;
     for (std::int32_t device = 0; device < node.devices(); ++device) {
       put = done(
-          db_.query("INSERT INTO gpus (cluster_id, node, device, free) VALUES (?1, ?2, ?3, 1000) "
-                    "ON CONFLICT DO NOTHING")
+          db_->query("INSERT INTO gpus (cluster_id, node, device, free) VALUES (?1, ?2, ?3, 1000) "
+                     "ON CONFLICT DO NOTHING")
               .with(cluster, node.name, device)
               .run());
       if (!put) return put;
     }
   }
   auto gone =
-      done(db_.query("DELETE FROM nodes WHERE cluster_id = ?1 AND ordinal = -1 AND free_cpu = cpu "
-                     "AND free_memory = memory")
+      done(db_->query("DELETE FROM nodes WHERE cluster_id = ?1 AND ordinal = -1 AND free_cpu = cpu "
+                      "AND free_memory = memory")
                .with(cluster)
                .run());
   if (!gone) return gone;
-  auto left = db_.query(
+  auto left = db_->query(
       "SELECT (SELECT count(*) FROM nodes WHERE cluster_id = ?1 AND ordinal = -1) + "
       "(SELECT count(*) FROM gpus g JOIN nodes n ON n.cluster_id = g.cluster_id AND "
       "n.name = g.node WHERE g.cluster_id = ?1 AND g.device >= n.gpus) + "
@@ -187,11 +190,11 @@ Result<void> Session::resize(const ClusterId& cluster, const std::vector<Node>& 
 }
 
 Result<void> Session::remove_cluster(const ClusterId& cluster) {
-  return done(db_.query("DELETE FROM clusters WHERE id = ?1").with(cluster).run());
+  return done(db_->query("DELETE FROM clusters WHERE id = ?1").with(cluster).run());
 }
 
 Result<std::uint64_t> Session::take_order(const ClusterId& cluster) {
-  auto q = db_.query(
+  auto q = db_->query(
       "UPDATE clusters SET next_order = next_order + 1 WHERE id = ?1 RETURNING next_order");
   auto rows = all<std::uint64_t>(
       q.with(cluster), [](Query& row) { return static_cast<std::uint64_t>(row.integer()) - 1; });
@@ -200,4 +203,4 @@ Result<std::uint64_t> Session::take_order(const ClusterId& cluster) {
   return rows->front();
 }
 
-}  // namespace berth::sqlite
+}  // namespace berth::sql

@@ -6,7 +6,7 @@
 
 #include "core/deployment.h"
 
-namespace berth::sqlite {
+namespace berth::sql {
 
 // Compact JSON without what has columns of its own; members at their default are left out, so that
 // old rows stay readable when the specification grows.
@@ -18,4 +18,4 @@ namespace berth::sqlite {
 [[nodiscard]] std::string encode_gpus(const std::vector<GpuShare>& gpus);
 [[nodiscard]] std::vector<GpuShare> decode_gpus(std::string_view text);
 
-}  // namespace berth::sqlite
+}  // namespace berth::sql

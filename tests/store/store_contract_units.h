@@ -1,0 +1,215 @@
+// The part of the contract about transactions, snapshots and faithful columns.
+#pragma once
+#include "store_contract_world.h"
+
+namespace berth::test {
+
+TYPED_TEST_P(StoreContract, AMarkIsUndoneAloneAndItsEventsWithIt) {
+  const auto first = this->waiting("first"), second = this->waiting("second"),
+             third = this->waiting("third");
+  Event event{0,   kThen, this->lab.id, this->pool.id, std::nullopt, "test.noted",
+              "a", "A",   "r",          "{}"};
+  const auto first_seq = this->commit([&](Transaction& tx) {
+    must(tx.mark());
+    must(tx.insert(first));
+    tx.append(event);
+    must(tx.keep());
+    must(tx.mark());
+    must(tx.insert(second));
+    event.kind = "test.undone";
+    tx.append(event);
+    must(tx.undo());
+    must(tx.mark());
+    must(tx.insert(third));
+    event.kind = "test.third";
+    tx.append(event);
+    must(tx.keep());
+  });
+  EventFilter all;
+  all.organizations = {this->lab.id};
+  all.after = first_seq - 1;
+  std::vector<std::string> kinds;
+  for (const auto& e : must(this->view()->events(all))) kinds.push_back(e.kind);
+  EXPECT_EQ(kinds, (std::vector<std::string>{"test.noted", "test.third"}));
+  EXPECT_TRUE(must(this->view()->deployment(first.id)));
+  EXPECT_FALSE(must(this->view()->deployment(second.id)));
+  EXPECT_TRUE(must(this->view()->deployment(third.id)));
+  EXPECT_EQ(must(this->view()->last_event()), first_seq + 1) << "an undone event leaves no gap";
+}
+
+TYPED_TEST_P(StoreContract, ARefusedStatementIsUndoneToTheMarkAndTheRestGoesOn) {
+  const auto first = this->waiting("same"), twin = this->waiting("same"),
+             third = this->waiting("third");
+  this->commit([&](Transaction& tx) {
+    must(tx.mark());
+    must(tx.insert(first));
+    must(tx.keep());
+    must(tx.mark());
+    must(tx.take_order(this->pool.id));
+    EXPECT_FALSE(tx.insert(twin));
+    must(tx.undo());
+    must(tx.mark());
+    must(tx.undo());  // nothing in between
+    must(tx.mark());
+    must(tx.keep());
+    must(tx.mark());
+    must(tx.insert(third));
+    must(tx.keep());
+  });
+  EXPECT_TRUE(must(this->view()->deployment(first.id)));
+  EXPECT_FALSE(must(this->view()->deployment(twin.id)));
+  EXPECT_TRUE(must(this->view()->deployment(third.id)));
+  EXPECT_EQ(must(this->view()->cluster(this->pool.id))->next_order, 1u)
+      << "the undone unit had taken an order";
+}
+
+TYPED_TEST_P(StoreContract, ASnapshotIsOfTheMomentItWasOpenedAt) {
+  const auto early = this->waiting("early"), late = this->waiting("late");
+  const auto note = [&](Transaction& tx, const char* kind) {
+    tx.append(Event{0, kThen, this->lab.id, std::nullopt, std::nullopt, kind, "a", "A", "r", "{}"});
+  };
+  const auto first = this->commit([&](Transaction& tx) {
+    must(tx.insert(early));
+    note(tx, "early");
+  });
+  auto snapshot = must(this->world.store().open_snapshot());
+  this->commit([&](Transaction& tx) {
+    must(tx.insert(late));
+    note(tx, "late");
+  });
+  EXPECT_EQ(must(snapshot->last_event()), first);
+  std::vector<DeploymentId> waiting;
+  must(snapshot->for_each_waiting(this->pool.id,
+                                  [&](const WaitingRow& row) { waiting.push_back(row.id); }));
+  EXPECT_EQ(waiting, std::vector<DeploymentId>{early.id});
+  EXPECT_FALSE(must(snapshot->deployment(late.id)));
+  EXPECT_EQ(must(this->view()->last_event()), first + 1) << "another view sees it";
+  snapshot.reset();
+  EXPECT_EQ(must(must(this->world.store().open_snapshot())->last_event()), first + 1);
+}
+
+TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
+  auto d = this->waiting("full", Priority::high);
+  d.spec.resources = {1500, 3 << 20, 1250};
+  const auto later = [](int s) { return kThen.plus(std::chrono::seconds(s)); };
+  const auto write = [&](State from, State to) {
+    d.state = to;
+    d.version += 1;
+    this->commit([&](Transaction& tx) { must(tx.update(d, from)); });
+    const auto found = must(this->view()->deployment(d.id));
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->priority, d.priority);
+    EXPECT_EQ(found->order, d.order);
+    EXPECT_EQ(found->attempt, d.attempt);
+    EXPECT_EQ(found->failures, d.failures);
+    EXPECT_EQ(found->retry_at, d.retry_at);
+    EXPECT_EQ(found->grant, d.grant);
+    EXPECT_EQ(found->endpoint, d.endpoint);
+    EXPECT_EQ(found->exit_code, d.exit_code);
+    EXPECT_EQ(found->message, d.message);
+    EXPECT_EQ(found->created_by, d.created_by);
+    EXPECT_EQ(found->created_at, d.created_at);
+    EXPECT_EQ(found->updated_at, d.updated_at);
+    EXPECT_EQ(found->admitted_at, d.admitted_at);
+    EXPECT_EQ(found->started_at, d.started_at);
+    EXPECT_EQ(found->ended_at, d.ended_at);
+    EXPECT_EQ(found->spec, d.spec);
+  };
+  this->commit([&](Transaction& tx) { must(tx.insert(d)); });
+  d.attempt = 3;
+  d.failures = 2;
+  d.retry_at = later(1);
+  d.grant = this->grant_on("n1", d.spec.resources, {{0, 1000}, {1, 250}});
+  d.endpoint = "127.0.0.1:8080";
+  d.exit_code = -9;
+  d.message = "naïve ☃";
+  d.updated_at = later(2);
+  d.admitted_at = later(3);
+  d.started_at = later(4);
+  write(State::queued, State::running);
+  d.grant.reset();
+  d.retry_at.reset();
+  d.exit_code.reset();
+  d.ended_at = later(5);
+  write(State::running, State::stopped);
+
+  ApiKey key{ApiKeyId::make(kThen, this->random),
+             this->ada.id,
+             "ci",
+             "berth_key_",
+             sha256("k"),
+             kThen,
+             later(9)};
+  ApiKey endless{ApiKeyId::make(later(1), this->random),
+                 this->ada.id,
+                 "ever",
+                 "berth_key_",
+                 sha256("e"),
+                 kThen,
+                 std::nullopt};
+  this->commit([&](Transaction& tx) {
+    must(tx.insert(key));
+    must(tx.insert(endless));
+    must(tx.put_setup_token(SetupToken{sha256("s"), later(7)}));
+    tx.append(
+        Event{0, later(8), std::nullopt, this->pool.id, d.id, "k", "a", "A", "", "{\"x\":1}"});
+    tx.append(
+        Event{0, later(9), this->lab.id, std::nullopt, std::nullopt, "k", "a", "", "r", "{}"});
+  });
+  EXPECT_EQ(must(this->view()->api_key_by_secret(sha256("k")))->expires_at, later(9));
+  ASSERT_EQ(must(this->view()->api_keys(this->ada.id)).size(), 2u);
+  EXPECT_FALSE(must(this->view()->api_keys(this->ada.id))[1].expires_at);
+  EXPECT_EQ(must(this->view()->setup_token())->expires_at, later(7));
+  this->commit([&](Transaction& tx) {
+    EXPECT_EQ(must(tx.remove_api_key(this->ada.id, key.id))->name, "ci");
+    EXPECT_FALSE(must(tx.remove_api_key(this->ada.id, key.id)));
+    must(tx.put_setup_token(std::nullopt));
+  });
+  EXPECT_FALSE(must(this->view()->setup_token()));
+  auto changed = this->pool;
+  changed.paused = true;
+  changed.name = "basin";
+  changed.version = 2;
+  this->commit([&](Transaction& tx) { must(tx.update(changed)); });
+  EXPECT_TRUE(must(this->view()->cluster(this->pool.id))->paused);
+  EXPECT_EQ(must(this->view()->cluster_by_name(this->lab.id, "BASIN"))->version, 2);
+  EXPECT_FALSE(must(this->view()->cluster_by_name(this->lab.id, "pool")));
+  this->abandon(
+      [&](Transaction& tx) { EXPECT_EQ(tx.update(changed).error().code, Code::aborted); });
+}
+
+TYPED_TEST_P(StoreContract, TextsThatAreNoUtf8AreNoReasonToFail) {
+  // A program's last words end up in messages; a change of state must not hang on them.
+  auto d = this->waiting("loud");
+  using namespace std::string_literals;
+  this->commit([&](Transaction& tx) {
+    must(tx.insert(d));
+    d.version += 1;
+    d.message = "broken \xff\xc3( and \0 zero"s;
+    must(tx.update(d, State::queued));
+    tx.append(Event{0, kThen, this->lab.id, std::nullopt, std::nullopt, "k", "a",
+                    "A\xed\xa0\x80\0"s, "r", "{}"});
+  });
+  EXPECT_TRUE(must(this->view()->deployment(d.id))->message.starts_with("broken "));
+  EXPECT_FALSE(must(this->view()->user_by_name("\xff\0"s)));
+}
+
+TYPED_TEST_P(StoreContract, AClusterIsRemovedWithAllThatIsOfIt) {
+  this->commit([&](Transaction& tx) { must(tx.remove_cluster(this->pool.id)); });
+  EXPECT_FALSE(must(this->view()->cluster(this->pool.id)));
+  EXPECT_FALSE(must(this->view()->lease(this->pool.id)));
+  EXPECT_TRUE(must(this->view()->audit_ledger()).empty());
+  this->abandon([&](Transaction& tx) {
+    EXPECT_EQ(tx.take_order(this->pool.id).error().code, Code::not_found);
+  });
+  this->abandon(
+      [&](Transaction& tx) { EXPECT_EQ(must(tx.take_lease(this->pool.id, "s")), std::nullopt); });
+}
+
+TYPED_TEST_P(StoreContract, AnIntactDatabaseIsFoundIntact) {
+  this->started("holder", "n1", {{0, 500}});
+  EXPECT_EQ(must(this->view()->check_integrity()), std::vector<std::string>{});
+  this->abandon([&](Transaction& tx) { EXPECT_TRUE(must(tx.audit_ledger()).empty()); });
+}
+
+}  // namespace berth::test
