@@ -179,13 +179,13 @@ void Server::stop() {
   Parts& p = *parts_;
   p.api.drain();
   p.hub.close();
-  p.http.stop();
+  p.http.drain();
   p.keeper = {};
   p.runner_io.stop();
   if (p.runner_thread.joinable()) p.runner_thread.join();
-  // Their threads answer into the loops of the HTTP server, which go first when this is destroyed.
   p.passwords.stop();
   p.committer.stop();
+  p.http.stop();  // last: the threads above answered into its loops
 }
 
 Result<User> Server::put_admin(const Registration& wish) {

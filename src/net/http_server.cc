@@ -964,9 +964,14 @@ Result<void> HttpServer::start() {
 
 std::uint16_t HttpServer::port() const { return impl_->port; }
 
-void HttpServer::stop() {
+void HttpServer::drain() {
   for (auto& worker : impl_->workers) worker->stop();
   for (auto& worker : impl_->workers) worker->join();
+}
+
+void HttpServer::stop() {
+  drain();
+  impl_->workers.clear();
 }
 
 std::size_t HttpServer::open_connections() const {

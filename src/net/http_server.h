@@ -58,7 +58,9 @@ class HttpServer {
   [[nodiscard]] Result<void> start();
   [[nodiscard]] std::uint16_t port() const;
   // Stops accepting, lets requests in flight finish within limits.drain, closes, joins. Not from a
-  // handler.
+  // handler. The event loops stay: threads that answer into them may still be at it.
+  void drain();
+  // The same, and cancels what did not finish. Nobody may answer into the loops any more.
   void stop();
   [[nodiscard]] std::size_t open_connections() const;
 

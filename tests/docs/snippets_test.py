@@ -267,7 +267,7 @@ class Reference(unittest.TestCase):
         shown = {}
         for layer, uses in re.findall(r"^\| `([\w/*]+)` \| (.+?) \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE):
             if layer in layout.ARROWS:
-                shown[layer] = None if "everything" in uses else set(re.findall(r"`(\w+)`", uses))
+                shown[layer] = None if "everything" in uses else set(re.findall(r"`([\w/]+)`", uses))
         self.assertEqual(shown, layout.ARROWS)
 
 
