@@ -31,46 +31,68 @@ void ClusterEngine::Impl::run(std::vector<Start>& starts) {
   settled = true;
 }
 
-void ClusterEngine::Impl::collect_heads(Priority priority) {
+// The heap of heads that the pass has to try: fresh rows, which must be compared with every node.
+// Where much was freed also the others that fit into some of it; where little was freed, the index
+// answers for each freed node which head comes first (next_head).
+void ClusterEngine::Impl::collect_heads(Priority priority, bool few_freed) {
   const ShapeTable& shapes = waiting.band(priority).shapes;
   heads.clear();
   for (const ShapeTable::Row row : shapes.fresh()) {
     heads.push_back({shapes.waiting(row).first().key, row});
   }
-  Resources room{-1, -1, -1};
-  for (const NodeIndex n : freed_for(priority).list) {
-    room = elementwise_max(room, nodes.room(n));
-  }
-  candidates.clear();
-  shapes.collect(room, candidates);
-  for (const ShapeTable::Row row : candidates) {
-    if (!shapes.is_fresh(row)) heads.push_back({shapes.waiting(row).first().key, row});
+  if (!few_freed) {
+    Resources room{-1, -1, -1};
+    for (const NodeIndex n : freed_for(priority).list) {
+      room = elementwise_max(room, nodes.room(n));
+    }
+    candidates.clear();
+    shapes.collect(room, candidates);
+    for (const ShapeTable::Row row : candidates) {
+      if (!shapes.is_fresh(row)) heads.push_back({shapes.waiting(row).first().key, row});
+    }
   }
   std::ranges::make_heap(heads, std::greater{}, &Head::order);
+}
+
+ClusterEngine::Impl::Head ClusterEngine::Impl::next_head(Priority priority, bool few_freed) {
+  Head next;
+  if (few_freed) {
+    const ShapeTable& shapes = waiting.band(priority).shapes;
+    for (const NodeIndex n : freed_for(priority).list) shapes.first_fit(nodes.room(n), next);
+  }
+  if (heads.empty() || heads.front().order > next.order) return next;
+  std::ranges::pop_heap(heads, std::greater{}, &Head::order);
+  next = heads.back();
+  heads.pop_back();
+  return next;
 }
 
 void ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
   ShapeTable& shapes = waiting.shapes(priority);
   FreedNodes& new_room = freed_for(priority);
   if (shapes.feasible_waiting() > 0 && !(new_room.list.empty() && shapes.fresh().empty())) {
-    collect_heads(priority);
-    while (!heads.empty()) {
-      std::ranges::pop_heap(heads, std::greater{}, &Head::order);
-      const ShapeTable::Row row = heads.back().row;
-      heads.pop_back();
-      const OrderedSequence& queue = shapes.waiting(row);
-      const Resources demand = shapes.demand(row);
-      const bool few = !shapes.is_fresh(row) && new_room.list.size() <= kFewNodes;
-      auto place = few ? nodes.find_among(new_room.list, demand) : nodes.find(demand);
+    const bool few = new_room.list.size() <= kFewNodes;
+    collect_heads(priority, few);
+    for (Head head = next_head(priority, few); head.order != HeadIndex::kNever;
+         head = next_head(priority, few)) {
+      const OrderedSequence& queue = shapes.waiting(head.row);
+      const Resources demand = shapes.demand(head.row);
+      const bool only_freed = few && !shapes.is_fresh(head.row);
+      auto place = only_freed ? nodes.find_among(new_room.list, demand) : find(demand);
       if (!place) continue;
       start(queue.first().value, *std::move(place), starts);
-      if (queue.empty()) continue;
-      heads.push_back({queue.first().key, row});
+      if (only_freed || queue.empty()) continue;
+      heads.push_back({queue.first().key, head.row});
       std::ranges::push_heap(heads, std::greater{}, &Head::order);
     }
   }
   new_room.clear();
   shapes.forget_fresh();
+}
+
+std::optional<Placement> ClusterEngine::Impl::find(const Resources& demand) {
+  nodes.update_order();
+  return nodes.find(demand);
 }
 
 void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Placement placement,

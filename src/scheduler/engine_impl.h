@@ -46,10 +46,7 @@ struct ClusterEngine::Impl {
   WaitingQueues waiting;
   std::array<FreedNodes, 2> freed;  // by priority
 
-  struct Head {
-    std::uint64_t order = 0;
-    ShapeTable::Row row = 0;
-  };
+  using Head = HeadIndex::Head;
   std::vector<Head> heads;  // of the pass that runs, a heap; kept for its memory
   std::vector<ShapeTable::Row> candidates;
 
@@ -65,7 +62,9 @@ struct ClusterEngine::Impl {
 
   void run(std::vector<Start>& starts);
   void pass(Priority priority, std::vector<Start>& starts);
-  void collect_heads(Priority priority);
+  void collect_heads(Priority priority, bool few_freed);
+  [[nodiscard]] Head next_head(Priority priority, bool few_freed);
+  [[nodiscard]] std::optional<Placement> find(const Resources& demand);
   void start(WaitingQueues::Slot slot, Placement placement, std::vector<Start>& starts);
   void free_everything();  // every queue must be compared with every node again
 

@@ -65,9 +65,11 @@ NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
     free_cpu_.push_back(node.capacity.cpu_milli);
     free_memory_.push_back(node.capacity.memory_bytes);
   }
-  block_room_.resize((count + kBlock - 1) / kBlock);
-  for (NodeIndex n = 0; n < count; ++n) refresh(n, {});
-  for (std::size_t block = 0; block < block_room_.size(); ++block) refresh_block(block);
+  if (ordered()) {
+    entered_.resize(count);
+    is_changed_.assign(count, false);
+  }
+  for (NodeIndex n = 0; n < count; ++n) refresh(n);
 }
 
 Resources NodeTable::free(NodeIndex n) const {
@@ -146,12 +148,10 @@ Placement NodeTable::place(const Best& best, const Resources& demand) const {
 
 std::optional<Placement> NodeTable::find(const Resources& demand) const {
   Best best;
-  for (std::size_t block = 0; block < block_room_.size(); ++block) {
-    if (!fits_into(demand, block_room_[block])) continue;
-    const std::size_t end = std::min(nodes_.size(), (block + 1) * kBlock);
-    for (std::size_t n = block * kBlock; n < end; ++n) {
-      consider(static_cast<NodeIndex>(n), demand, best);
-    }
+  if (ordered() && changed_.empty()) {
+    best = first_in_order(demand);
+  } else {
+    for (NodeIndex n = 0; n < nodes_.size(); ++n) consider(n, demand, best);
   }
   return best.found ? std::optional(place(best, demand)) : std::nullopt;
 }
@@ -166,7 +166,6 @@ std::optional<Placement> NodeTable::find_among(std::span<const NodeIndex> nodes,
 void NodeTable::take(const Placement& place, const Resources& demand) {
   const NodeIndex n = place.node;
   ensure(n < nodes_.size(), "a placement names a node that does not exist");
-  const Resources before = room(n);
   free_cpu_[n] -= demand.cpu_milli;
   free_memory_[n] -= demand.memory_bytes;
   ensure(free_cpu_[n] >= 0 && free_memory_[n] >= 0, "a node would be over-committed");
@@ -181,12 +180,11 @@ void NodeTable::take(const Placement& place, const Resources& demand) {
   }
   ensure(gpu == demand.gpu_milli, "a placement holds another GPU amount than was asked for");
   ++active_[n];
-  refresh(n, before);
+  refresh(n);
 }
 
 void NodeTable::give(const Placement& place, const Resources& demand) {
   const NodeIndex n = place.node;
-  const Resources before = room(n);
   free_cpu_[n] += demand.cpu_milli;
   free_memory_[n] += demand.memory_bytes;
   ensure(free_cpu_[n] <= nodes_[n].capacity.cpu_milli &&
@@ -198,10 +196,10 @@ void NodeTable::give(const Placement& place, const Resources& demand) {
     ensure(free <= kGpuDevice, "more was given back than the device has");
   }
   --active_[n];
-  refresh(n, before);
+  refresh(n);
 }
 
-void NodeTable::refresh(NodeIndex n, const Resources& before) {
+void NodeTable::refresh(NodeIndex n) {
   std::int64_t whole = 0;
   std::int64_t total = 0;
   std::int64_t largest = 0;
@@ -213,27 +211,60 @@ void NodeTable::refresh(NodeIndex n, const Resources& before) {
   reach_[n] = std::max(whole, largest);
   free_gpu_[n] = total;
   slack_[n] = weigh(free(n));
-  // The maxima stay what they are unless this node exceeds one, or may have been one.
-  Resources& bound = block_room_[n / kBlock];
-  const Resources now = room(n);
-  const bool may_shrink = before.cpu_milli == bound.cpu_milli ||
-                          before.memory_bytes == bound.memory_bytes ||
-                          before.gpu_milli == bound.gpu_milli;
-  bound = elementwise_max(bound, now);
-  if (may_shrink) refresh_block(n / kBlock);
+  if (!ordered() || is_changed_[n]) return;
+  is_changed_[n] = true;
+  changed_.push_back(n);
 }
 
-void NodeTable::refresh_block(std::size_t block) {
-  Resources bound;
-  const std::size_t end = std::min(nodes_.size(), (block + 1) * kBlock);
-  for (std::size_t n = block * kBlock; n < end; ++n) {
-    bound = elementwise_max(bound, room(static_cast<NodeIndex>(n)));
+// --- the orders -------------------------------------------------------------------------------
+
+void NodeTable::update_order() {
+  for (const NodeIndex n : changed_) {
+    is_changed_[n] = false;
+    Entered& old = entered_[n];
+    NodeOrder::Entry entry = old.plain;
+    if (old.known) by_free_gpu_.erase(entry);
+    for (const std::int32_t share : old.shares) {
+      entry.first = share;
+      by_share_.erase(entry);
+    }
+    entry.first = old.reach;
+    if (old.reach > 0) by_reach_.erase(entry);
+    enter(n);
   }
-  block_room_[block] = bound;
+  changed_.clear();
+}
+
+void NodeTable::enter(NodeIndex n) {
+  Entered& now = entered_[n];
+  NodeOrder::Entry entry{free_gpu_[n], slack_[n], n, free_cpu_[n], free_memory_[n]};
+  now.plain = entry;
+  now.known = true;
+  by_free_gpu_.insert(entry);
+  const auto free = devices(n);
+  now.shares.assign(free.begin(), free.end());
+  std::ranges::sort(now.shares);
+  now.shares.erase(std::ranges::unique(now.shares).begin(), now.shares.end());
+  std::erase(now.shares, 0);
+  for (const std::int32_t share : now.shares) {
+    entry.first = share;
+    by_share_.insert(entry);
+  }
+  now.reach = reach_[n] >= kGpuDevice ? reach_[n] : 0;
+  entry.first = now.reach;
+  if (now.reach > 0) by_reach_.insert(entry);
+}
+
+NodeTable::Best NodeTable::first_in_order(const Resources& demand) const {
+  const NodeOrder& order = demand.gpu_milli == 0           ? by_free_gpu_
+                           : demand.gpu_milli < kGpuDevice ? by_share_
+                                                           : by_reach_;
+  const auto* entry = order.find(demand.gpu_milli, demand.cpu_milli, demand.memory_bytes);
+  if (entry == nullptr) return {};
+  return {true, entry->first, entry->slack, entry->node};
 }
 
 void NodeTable::check() const {
-  std::vector<Resources> bounds(block_room_.size());
   for (NodeIndex n = 0; n < nodes_.size(); ++n) {
     std::int64_t total = 0;
     std::int64_t whole = 0;
@@ -246,9 +277,7 @@ void NodeTable::check() const {
     const bool same = free_gpu_[n] == total && slack_[n] == weigh(free(n)) &&
                       reach_[n] == (whole > 0 ? whole * kGpuDevice : largest);
     if (!same) throw std::logic_error("what is derived for node " + nodes_[n].name + " is stale");
-    bounds[n / kBlock] = elementwise_max(bounds[n / kBlock], room(n));
   }
-  if (bounds != block_room_) throw std::logic_error("the maxima of a block of nodes are stale");
 }
 
 }  // namespace berth

@@ -2,14 +2,15 @@
 //
 // A demand fits a node when three numbers suffice: free CPU, free memory and the GPU `reach`, which
 // is the number of fully free devices in thousandths, or the largest free share where no device is
-// fully free. Nodes lie in blocks with the maxima of these three numbers, so a search passes over a
-// block in which nothing can fit.
+// fully free. Few nodes are simply all looked at. Many are kept in the order of preference below,
+// once for each of the three kinds of demand, so that the first that has enough is the best one;
+// the orders are brought up to date when somebody asks, not with each change, because a stop alone
+// only asks about its own node.
 //
 // Where several nodes fit, the choice keeps large holes whole:
 //   CPU only        the node with the fewest free GPU thousandths,
 //   a GPU share     the node whose smallest sufficient device share is smallest (so a device that
-//   is
-//                   shared already comes before a fully free one),
+//                   is shared already comes before a fully free one),
 //   whole devices   the node with the fewest fully free devices;
 // then the node with the least free overall, each resource measured against the largest node; then
 // the lowest index. On the node: the smallest sufficient share, or the first fully free devices.
@@ -22,6 +23,7 @@
 
 #include "core/cluster.h"
 #include "scheduler/engine.h"
+#include "scheduler/node_order.h"
 
 namespace berth {
 
@@ -70,6 +72,8 @@ class NodeTable {
   // A weight for a shortage, to compare nodes: each resource relative to the largest node's.
   [[nodiscard]] std::uint64_t weigh(const Resources& amount) const;
 
+  // Makes find() fast again after changes; it answers the same without.
+  void update_order();
   // The best place now, over all nodes or over some.
   [[nodiscard]] std::optional<Placement> find(const Resources& demand) const;
   [[nodiscard]] std::optional<Placement> find_among(std::span<const NodeIndex> nodes,
@@ -81,13 +85,15 @@ class NodeTable {
   void check() const;  // of what is derived from the free amounts; throws std::logic_error
 
  private:
-  static constexpr std::size_t kBlock = 32;
+  static constexpr std::size_t kFewNodes = 64;
   struct Best;
   void consider(NodeIndex n, const Resources& demand, Best& best) const;
   [[nodiscard]] Placement place(const Best& best, const Resources& demand) const;
   [[nodiscard]] std::int32_t smallest_share(NodeIndex n, std::int64_t at_least) const;
-  void refresh(NodeIndex n, const Resources& before);  // `before`: its room until now
-  void refresh_block(std::size_t block);
+  void refresh(NodeIndex n);
+  [[nodiscard]] bool ordered() const { return nodes_.size() > kFewNodes; }
+  void enter(NodeIndex n);
+  [[nodiscard]] Best first_in_order(const Resources& demand) const;
 
   // Constant until the node list changes.
   std::vector<Node> nodes_;
@@ -103,7 +109,20 @@ class NodeTable {
   std::vector<std::uint64_t> slack_;    // weigh(free)
   std::vector<std::int32_t> device_free_;
   std::vector<std::uint32_t> active_;
-  std::vector<Resources> block_room_;  // maxima of room() over a block
+
+  // Only with many nodes.
+  NodeOrder by_free_gpu_;  // for demands without a GPU: first is what is free of all devices
+  NodeOrder by_share_;     // for shares: an entry for each different share that a node has free
+  NodeOrder by_reach_;     // for whole devices: nodes with a fully free device
+  struct Entered {
+    NodeOrder::Entry plain;
+    std::vector<std::int32_t> shares;
+    std::int64_t reach = 0;
+    bool known = false;
+  };
+  std::vector<Entered> entered_;    // what the orders hold about node n
+  std::vector<NodeIndex> changed_;  // since update_order()
+  std::vector<bool> is_changed_;
 };
 
 }  // namespace berth
