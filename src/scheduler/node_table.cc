@@ -17,6 +17,7 @@ namespace {
 std::uint64_t relative(std::int64_t amount, std::int64_t largest) {
   constexpr int kUnit = 20;
   constexpr std::uint64_t kWholeMax = std::uint64_t{1} << 40;
+  if (amount == 0) return 0;
   if (largest <= 0) largest = 1;
   const auto whole = std::min(static_cast<std::uint64_t>(amount / largest), kWholeMax);
   auto rest = static_cast<std::uint64_t>(amount % largest);
@@ -50,6 +51,7 @@ NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
            "a node has a negative capacity");
     first_device_.push_back(first_device_.back() + static_cast<std::uint32_t>(node.devices()));
     largest_ = elementwise_max(largest_, capacity);
+    total_free_ += capacity;
     const auto covers = [&](const Resources& kind) { return fits_into(capacity, kind); };
     if (std::ranges::any_of(capacity_kinds_, covers)) continue;
     std::erase_if(capacity_kinds_,
@@ -166,6 +168,7 @@ std::optional<Placement> NodeTable::find_among(std::span<const NodeIndex> nodes,
 void NodeTable::take(const Placement& place, const Resources& demand) {
   const NodeIndex n = place.node;
   ensure(n < nodes_.size(), "a placement names a node that does not exist");
+  total_free_ = shortage(total_free_, demand);
   free_cpu_[n] -= demand.cpu_milli;
   free_memory_[n] -= demand.memory_bytes;
   ensure(free_cpu_[n] >= 0 && free_memory_[n] >= 0, "a node would be over-committed");
@@ -185,6 +188,7 @@ void NodeTable::take(const Placement& place, const Resources& demand) {
 
 void NodeTable::give(const Placement& place, const Resources& demand) {
   const NodeIndex n = place.node;
+  total_free_ += demand;
   free_cpu_[n] += demand.cpu_milli;
   free_memory_[n] += demand.memory_bytes;
   ensure(free_cpu_[n] <= nodes_[n].capacity.cpu_milli &&
@@ -265,7 +269,9 @@ NodeTable::Best NodeTable::first_in_order(const Resources& demand) const {
 }
 
 void NodeTable::check() const {
+  Resources sum;
   for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+    sum += free(n);
     std::int64_t total = 0;
     std::int64_t whole = 0;
     for (const std::int32_t free : devices(n)) {
@@ -278,6 +284,7 @@ void NodeTable::check() const {
                       reach_[n] == (whole > 0 ? whole * kGpuDevice : largest);
     if (!same) throw std::logic_error("what is derived for node " + nodes_[n].name + " is stale");
   }
+  if (sum != total_free_) throw std::logic_error("what is free over all nodes is stale");
 }
 
 }  // namespace berth

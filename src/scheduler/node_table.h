@@ -59,6 +59,7 @@ class NodeTable {
   [[nodiscard]] std::uint32_t active(NodeIndex n) const { return active_[n]; }
   [[nodiscard]] Resources free(NodeIndex n) const;
   [[nodiscard]] std::span<const std::int32_t> devices(NodeIndex n) const;  // free per device
+  [[nodiscard]] const Resources& total_free() const { return total_free_; }
   // CPU, memory and GPU reach: what fits_into() compares a demand with.
   [[nodiscard]] Resources room(NodeIndex n) const {
     return {free_cpu_[n], free_memory_[n], reach_[n]};
@@ -100,6 +101,8 @@ class NodeTable {
   std::vector<std::uint32_t> first_device_;  // of node n; one more at the end
   Resources largest_;                        // the largest capacity per resource
   std::vector<Resources> capacity_kinds_;    // those that no other node exceeds in everything
+
+  Resources total_free_;
 
   // What is free, one array per number. A search reads them in a row.
   std::vector<std::int64_t> free_cpu_;

@@ -64,7 +64,7 @@ class WaitingQueues {
   void check() const;  // throws std::logic_error
 
  private:
-  static constexpr std::size_t kChunk = 1024;
+  static constexpr std::size_t kChunk = 128;
   [[nodiscard]] Entry& at(Slot slot) { return chunks_[slot / kChunk][slot % kChunk]; }
   [[nodiscard]] auto hasher() const;
   [[nodiscard]] Slot take_slot();
