@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "cli/commands.h"
+#include "cli/fgd_protocol.h"
 #include "cli/output.h"
 #include "cli/simulation_report.h"
 #include "cli/trace.h"
@@ -19,7 +20,8 @@ using SteadyClock = std::chrono::steady_clock;
 
 struct Args {
   std::string trace, nodes, plot;
-  std::string policy = "strict";
+  std::string policy = "strict", protocol, placement = "fgd";
+  std::size_t seeds = 10;
   std::vector<std::string> compare;
   std::int64_t gpus = 0;
   std::size_t limit = 0;
@@ -121,6 +123,33 @@ ClusterEngine engine_for(const std::string& policy, std::vector<Node> nodes) {
   return ClusterEngine(*known, std::move(nodes), false);
 }
 
+int run_fgd_protocol(const Global& global, const Args& a, const std::vector<TraceJob>& jobs,
+                     const std::vector<Node>& nodes) {
+  std::vector<Resources> pods;
+  for (const TraceJob& job : jobs) pods.push_back(job.demand);
+  Table table({"SEED", "AT 95 %", "AT 100 %", "AT 130 %"});
+  js::array rows;
+  FgdAllocation mean;
+  const auto add = [&](const std::string& name, const FgdAllocation& r) {
+    table.add({name, fmt::format("{:.2f}", r.at_95), fmt::format("{:.2f}", r.at_100),
+               fmt::format("{:.2f}", r.at_130)});
+    rows.push_back(
+        js::object{{"seed", name}, {"at_95", r.at_95}, {"at_100", r.at_100}, {"at_130", r.at_130}});
+  };
+  for (std::size_t seed = 1; seed <= a.seeds; ++seed) {
+    const auto one = fgd_protocol(pods, nodes, seed, a.placement == "fgd");
+    add(std::to_string(seed), one);
+    const double part = 1.0 / static_cast<double>(a.seeds);
+    mean.at_95 += one.at_95 * part;
+    mean.at_100 += one.at_100 * part;
+    mean.at_130 += one.at_130 * part;
+  }
+  add("mean", mean);
+  print_value(global, js::object{{"placement", a.placement}, {"allocation", std::move(rows)}},
+              table);
+  return kOk;
+}
+
 int simulate_trace(const Global& global, const Args& a) {
   auto jobs = read_trace(a.trace);
   if (!jobs) throw Failure{kRejected, jobs.error().message, "", {}};
@@ -135,6 +164,7 @@ int simulate_trace(const Global& global, const Args& a) {
     fmt::print(stderr, "{} jobs over {} on {} nodes with {}\n", jobs->size(),
                time_text(jobs->back().submit_s), nodes->size(), resources_text(capacity));
   }
+  if (a.protocol == "fgd") return run_fgd_protocol(global, a, *jobs, *nodes);
   const auto input = simulated(*jobs);
   js::array whole;
   Table table({"POLICY", "JOBS OF", "NUMBER", "MEAN WAIT", "P50", "P99", "LONGEST"});
@@ -173,6 +203,14 @@ void add_simulate_command(CLI::App& app, Global& global, Selected& selected) {
   c->add_flag("--one-node", a->vector, "Put all nodes together into one");
   c->add_option("--policy", a->policy, "The policy to run")->capture_default_str();
   c->add_option("--compare", a->compare, "Several policies, separated by commas")->delimiter(',');
+  c->add_option("--protocol", a->protocol,
+                "fgd: fill the GPU nodes with pods in random order up to 130 % of their GPUs and "
+                "report how much is allocated")
+      ->check(CLI::IsMember({"fgd"}));
+  c->add_option("--placement", a->placement, "For --protocol fgd: fgd or best_fit")
+      ->check(CLI::IsMember({"fgd", "best_fit"}))
+      ->capture_default_str();
+  c->add_option("--seeds", a->seeds, "For --protocol fgd: how many orders")->capture_default_str();
   c->add_option("--limit", a->limit, "Only the first so many jobs");
   c->add_option("--plot", a->plot,
                 "Write a picture (SVG) of use and of the queue over time, of the first policy");

@@ -142,7 +142,7 @@ void ClusterEngine::Impl::on(const Released& event) {
 }
 
 void ClusterEngine::Impl::on(const Resized& event) {
-  NodeTable next(event.nodes);
+  NodeTable next(event.nodes, nodes.mix());
   std::unordered_map<std::string_view, NodeIndex> by_name;
   for (NodeIndex n = 0; n < next.size(); ++n) by_name.emplace(next.node(n).name, n);
   constexpr NodeIndex kGone = ~NodeIndex{0};
@@ -168,11 +168,11 @@ void ClusterEngine::Impl::on(const PauseChanged& event) { paused = event.paused;
 
 // --- the interface ----------------------------------------------------------------------------
 
-ClusterEngine::ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused)
+ClusterEngine::ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused, Rules rules)
     : impl_(std::make_unique<Impl>()) {
   impl_->policy = policy;
   impl_->paused = paused;
-  impl_->nodes = NodeTable(std::move(nodes));
+  impl_->nodes = NodeTable(std::move(nodes), std::move(rules.mix));
   impl_->free_everything();
 }
 

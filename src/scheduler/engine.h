@@ -17,6 +17,7 @@
 #include "core/cluster.h"
 #include "core/deployment.h"
 #include "core/reason.h"
+#include "scheduler/fragmentation.h"
 
 namespace berth {
 
@@ -131,9 +132,15 @@ struct QueueEntry {
   Reason reason = Reason::pending_evaluation;
 };
 
+// How a cluster schedules beyond its policy. The defaults are the plain rules.
+struct Rules {
+  // Given: place so that the least GPU capacity becomes unusable for this mix. Else: best fit.
+  std::optional<TaskMix> mix;
+};
+
 class ClusterEngine {
  public:
-  ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused);
+  ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused, Rules rules = {});
   ~ClusterEngine();
   ClusterEngine(ClusterEngine&&) noexcept;
   ClusterEngine& operator=(ClusterEngine&&) noexcept;

@@ -31,15 +31,17 @@ std::uint64_t relative(std::int64_t amount, std::int64_t largest) {
 
 }  // namespace
 
-// Compared as (first, slack, node), smallest wins.
+// Compared as (growth of fragmentation, first, slack, node), smallest wins.
 struct NodeTable::Best {
   bool found = false;
+  std::int64_t growth = 0;
   std::int64_t first = 0;
   std::uint64_t slack = 0;
   NodeIndex node = 0;
 };
 
-NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
+NodeTable::NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix)
+    : nodes_(std::move(nodes)), mix_(std::move(mix)) {
   const std::size_t count = nodes_.size();
   std::set<std::string_view> names;
   first_device_.reserve(count + 1);
@@ -67,6 +69,7 @@ NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
     free_cpu_.push_back(node.capacity.cpu_milli);
     free_memory_.push_back(node.capacity.memory_bytes);
   }
+  if (mix_) version_.assign(count, 0);
   if (ordered()) {
     entered_.resize(count);
     is_changed_.assign(count, false);
@@ -117,7 +120,7 @@ std::int32_t NodeTable::smallest_share(NodeIndex n, std::int64_t at_least) const
 
 void NodeTable::consider(NodeIndex n, const Resources& demand, Best& best) const {
   if (!fits_into(demand, room(n))) return;
-  Best here{true, 0, slack_[n], n};
+  Best here{true, 0, 0, slack_[n], n};
   if (demand.gpu_milli == 0) {
     here.first = free_gpu_[n];
   } else if (demand.gpu_milli < kGpuDevice) {
@@ -125,8 +128,23 @@ void NodeTable::consider(NodeIndex n, const Resources& demand, Best& best) const
   } else {
     here.first = reach_[n];
   }
-  const auto key = [](const Best& b) { return std::tuple(b.first, b.slack, b.node); };
+  if (mix_) {
+    const Fragmenting least = fragmenting(n, demand);
+    here.growth = least.growth;
+    if (least.share_of > 0) here.first = least.share_of;
+  }
+  const auto key = [](const Best& b) { return std::tuple(b.growth, b.first, b.slack, b.node); };
   if (!best.found || key(here) < key(best)) best = here;
+}
+
+Fragmenting NodeTable::fragmenting(NodeIndex n, const Resources& demand) const {
+  auto& by_node = remembered_[{demand.cpu_milli, demand.memory_bytes, demand.gpu_milli}];
+  if (by_node.empty()) by_node.resize(nodes_.size());
+  Remembered& known = by_node[n];
+  if (known.version != version_[n]) {
+    known = {version_[n], least_fragmenting(*mix_, demand, free(n), devices(n))};
+  }
+  return known.value;
 }
 
 Placement NodeTable::place(const Best& best, const Resources& demand) const {
@@ -215,6 +233,7 @@ void NodeTable::refresh(NodeIndex n) {
   reach_[n] = std::max(whole, largest);
   free_gpu_[n] = total;
   slack_[n] = weigh(free(n));
+  if (mix_) ++version_[n];
   if (!ordered() || is_changed_[n]) return;
   is_changed_[n] = true;
   changed_.push_back(n);
@@ -265,7 +284,7 @@ NodeTable::Best NodeTable::first_in_order(const Resources& demand) const {
                                                            : by_reach_;
   const auto* entry = order.find(demand.gpu_milli, demand.cpu_milli, demand.memory_bytes);
   if (entry == nullptr) return {};
-  return {true, entry->first, entry->slack, entry->node};
+  return {true, 0, entry->first, entry->slack, entry->node};
 }
 
 void NodeTable::check() const {

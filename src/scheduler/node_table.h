@@ -16,13 +16,16 @@
 // the lowest index. On the node: the smallest sufficient share, or the first fully free devices.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "core/cluster.h"
 #include "scheduler/engine.h"
+#include "scheduler/fragmentation.h"
 #include "scheduler/node_order.h"
 
 namespace berth {
@@ -51,7 +54,10 @@ using NodeIndex = std::uint32_t;
 class NodeTable {
  public:
   NodeTable() = default;
-  explicit NodeTable(std::vector<Node> nodes);  // names must differ
+  // Names must differ. With a mix, the place is the one that leaves the least GPU capacity unusable
+  // for it, and only then the best fit.
+  explicit NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix = std::nullopt);
+  [[nodiscard]] const std::optional<TaskMix>& mix() const { return mix_; }
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
   [[nodiscard]] const Node& node(NodeIndex n) const { return nodes_[n]; }
@@ -92,7 +98,8 @@ class NodeTable {
   [[nodiscard]] Placement place(const Best& best, const Resources& demand) const;
   [[nodiscard]] std::int32_t smallest_share(NodeIndex n, std::int64_t at_least) const;
   void refresh(NodeIndex n);
-  [[nodiscard]] bool ordered() const { return nodes_.size() > kFewNodes; }
+  [[nodiscard]] bool ordered() const { return !mix_ && nodes_.size() > kFewNodes; }
+  [[nodiscard]] Fragmenting fragmenting(NodeIndex n, const Resources& demand) const;
   void enter(NodeIndex n);
   [[nodiscard]] Best first_in_order(const Resources& demand) const;
 
@@ -112,6 +119,16 @@ class NodeTable {
   std::vector<std::uint64_t> slack_;    // weigh(free)
   std::vector<std::int32_t> device_free_;
   std::vector<std::uint32_t> active_;
+
+  // Only with a mix. The growth of fragmentation by demand and node is remembered until the node
+  // changes: one placement changes one node. A memory of results, nothing depends on it.
+  std::optional<TaskMix> mix_;
+  struct Remembered {
+    std::uint32_t version = 0;
+    Fragmenting value;
+  };
+  std::vector<std::uint32_t> version_;  // of node n, from 1 on
+  mutable std::map<std::array<std::int64_t, 3>, std::vector<Remembered>> remembered_;
 
   // Only with many nodes.
   NodeOrder by_free_gpu_;  // for demands without a GPU: first is what is free of all devices
