@@ -18,8 +18,10 @@ struct PlainNode {
   std::int64_t memory = 0;
   std::vector<std::int64_t> devices;
   std::uint32_t active = 0;
+  std::uint32_t leaving = 0;  // while some leave for somebody, nothing starts there
 
   [[nodiscard]] bool holds(const Resources& demand) const {
+    if (leaving > 0) return false;
     const auto enough = [&](std::int64_t at_least) {
       return std::ranges::count_if(devices, [&](std::int64_t free) { return free >= at_least; });
     };
@@ -34,7 +36,7 @@ std::vector<PlainNode> empty_nodes(const NodeTable& nodes) {
   for (const Node& node : nodes.nodes()) {
     const auto devices = static_cast<std::size_t>(node.devices());
     out.push_back({node.capacity.cpu_milli, node.capacity.memory_bytes,
-                   std::vector<std::int64_t>(devices, kGpuDevice), 0});
+                   std::vector<std::int64_t>(devices, kGpuDevice), 0, 0});
   }
   return out;
 }
@@ -48,6 +50,7 @@ std::vector<PlainNode> check_nodes(const ClusterEngine::Impl& state) {
     node.cpu -= entry.demand.cpu_milli;
     node.memory -= entry.demand.memory_bytes;
     ++node.active;
+    if (!entry.leaving_for.is_nil()) ++node.leaving;
     std::int64_t gpu = 0;
     for (const GpuShare& share : entry.placement.gpus) {
       must(static_cast<std::size_t>(share.device) < node.devices.size(),
@@ -91,7 +94,9 @@ void check_fixpoint(const ClusterEngine::Impl& state, const std::vector<PlainNod
       if (!feasible || shapes.waiting(row).empty()) continue;
       if (priority == Priority::high) high_waits = true;
       const bool may_start = !state.paused && (priority == Priority::high || !high_waits);
-      must(!may_start || !state.settled || !any_holds(now, shapes.demand(row)),
+      // An overdue one holds up everybody behind it.
+      must(!may_start || !state.settled || state.rules.age_bound ||
+               !any_holds(now, shapes.demand(row)),
            "a deployment waits that may start and fits");
     }
   }
@@ -127,6 +132,7 @@ class Hasher {
 std::uint64_t hash_of(const ActiveEntry& entry) {
   Hasher hash;
   hash.add(entry.id).add(entry.demand).add(std::uint64_t{entry.placement.node});
+  if (!entry.leaving_for.is_nil()) hash.add(entry.leaving_for);
   for (const GpuShare& share : entry.placement.gpus) {
     hash.add(static_cast<std::uint64_t>(share.device)).add(static_cast<std::uint64_t>(share.milli));
   }

@@ -115,6 +115,30 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   return out;
 }
 
+std::vector<DeploymentId> ClusterEngine::blockers(const DeploymentId& id) const {
+  const Impl& state = *impl_;
+  const WaitingQueues::Slot slot = state.waiting.find(id);
+  if (slot == WaitingQueues::kNone) return {};
+  const Resources demand = state.waiting.demand(slot);
+  if (state.nodes.find(demand)) return {};
+  std::vector<std::vector<const ActiveEntry*>> by_node(state.nodes.size());
+  for (const ActiveEntry& entry : state.active.entries()) {
+    by_node[entry.placement.node].push_back(&entry);
+  }
+  std::vector<DeploymentId> best;
+  std::size_t at_most = state.active.size();
+  for (NodeIndex n = 0; n < by_node.size() && at_most > 0; ++n) {
+    // The answer must not depend on the layout of the table.
+    std::ranges::sort(by_node[n], {}, [](const ActiveEntry* e) { return e->id; });
+    const auto chosen = smallest_set(state.room_of(n), by_node[n], demand, at_most);
+    if (!chosen) continue;
+    best.clear();
+    for (const std::size_t i : *chosen) best.push_back(by_node[n][i]->id);
+    at_most = best.size() - std::min<std::size_t>(best.size(), 1);  // the next must be smaller
+  }
+  return best;
+}
+
 std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t limit) const {
   const WaitingQueues& waiting = impl_->waiting;
   std::vector<QueueEntry> out;

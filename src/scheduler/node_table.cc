@@ -62,6 +62,7 @@ NodeTable::NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix)
   }
   device_free_.assign(first_device_.back(), static_cast<std::int32_t>(kGpuDevice));
   active_.assign(count, 0);
+  frozen_.assign(count, 0);
   reach_.assign(count, 0);
   free_gpu_.assign(count, 0);
   slack_.assign(count, 0);
@@ -221,6 +222,17 @@ void NodeTable::give(const Placement& place, const Resources& demand) {
   refresh(n);
 }
 
+void NodeTable::freeze(NodeIndex n) {
+  ++frozen_[n];
+  refresh(n);
+}
+
+void NodeTable::thaw(NodeIndex n) {
+  ensure(frozen_[n] > 0, "a node is thawed too often");
+  --frozen_[n];
+  refresh(n);
+}
+
 void NodeTable::refresh(NodeIndex n) {
   std::int64_t whole = 0;
   std::int64_t total = 0;
@@ -260,7 +272,8 @@ void NodeTable::update_order() {
 
 void NodeTable::enter(NodeIndex n) {
   Entered& now = entered_[n];
-  NodeOrder::Entry entry{free_gpu_[n], slack_[n], n, free_cpu_[n], free_memory_[n]};
+  const Resources open = room(n);
+  NodeOrder::Entry entry{free_gpu_[n], slack_[n], n, open.cpu_milli, open.memory_bytes};
   now.plain = entry;
   now.known = true;
   by_free_gpu_.insert(entry);

@@ -68,6 +68,7 @@ class NodeTable {
   [[nodiscard]] const Resources& total_free() const { return total_free_; }
   // CPU, memory and GPU reach: what fits_into() compares a demand with.
   [[nodiscard]] Resources room(NodeIndex n) const {
+    if (frozen_[n] > 0) return {-1, -1, -1};
     return {free_cpu_[n], free_memory_[n], reach_[n]};
   }
   // The most that one demand of this kind (none, share, whole devices) could get on the node.
@@ -88,6 +89,11 @@ class NodeTable {
 
   void take(const Placement& place, const Resources& demand);  // it must fit
   void give(const Placement& place, const Resources& demand);
+
+  // A frozen node takes nothing, however much is free on it, until it was thawed as often.
+  void freeze(NodeIndex n);
+  void thaw(NodeIndex n);
+  [[nodiscard]] bool frozen(NodeIndex n) const { return frozen_[n] > 0; }
 
   void check() const;  // of what is derived from the free amounts; throws std::logic_error
 
@@ -119,6 +125,7 @@ class NodeTable {
   std::vector<std::uint64_t> slack_;    // weigh(free)
   std::vector<std::int32_t> device_free_;
   std::vector<std::uint32_t> active_;
+  std::vector<std::uint32_t> frozen_;
 
   // Only with a mix. The growth of fragmentation by demand and node is remembered until the node
   // changes: one placement changes one node. A memory of results, nothing depends on it.
