@@ -20,8 +20,9 @@ using SteadyClock = std::chrono::steady_clock;
 
 struct Args {
   std::string trace, nodes, plot;
-  std::string policy = "strict", protocol, placement = "fgd";
+  std::string policy = "strict", protocol, placement;
   std::size_t seeds = 10;
+  double age_bound_s = 0;
   std::vector<std::string> compare;
   std::int64_t gpus = 0;
   std::size_t limit = 0;
@@ -34,7 +35,9 @@ std::vector<SimulatedJob> simulated(const std::vector<TraceJob>& jobs) {
   std::vector<SimulatedJob> out;
   for (const TraceJob& job : jobs) {
     out.push_back({job.demand, job.priority, milliseconds(job.submit_s),
-                   std::max<SimulatedTime>(1, milliseconds(job.duration_s))});
+                   std::max<SimulatedTime>(1, milliseconds(job.duration_s)),
+                   // Traces that declare no limits are run as if users knew.
+                   std::max<SimulatedTime>(1, milliseconds(job.limit_s.value_or(job.duration_s)))});
   }
   return out;
 }
@@ -112,15 +115,24 @@ void write_file(const std::string& file, const std::string& text) {
   if (!out) throw Failure{kRejected, fmt::format("Cannot write {}.", file), "", {}};
 }
 
-ClusterEngine engine_for(const std::string& policy, std::vector<Node> nodes) {
-  const auto known = from_text<Policy>(policy);
-  if (!known) {
+ClusterEngine engine_for(const Args& a, const std::string& policy,
+                         const std::vector<SimulatedJob>& jobs, std::vector<Node> nodes) {
+  Rules rules;
+  rules.backfill = policy == "backfill";
+  rules.preempt = policy == "preempt";
+  if (!rules.backfill && !rules.preempt && policy != "strict") {
     throw Failure{kUsage,
-                  fmt::format("'{}' is no policy; there is {}.", policy, choices_text<Policy>()),
+                  fmt::format("'{}' is no policy; there are strict, backfill and preempt.", policy),
                   "",
                   {}};
   }
-  return ClusterEngine(*known, std::move(nodes), false);
+  if (a.age_bound_s > 0) rules.age_bound = milliseconds(a.age_bound_s);
+  if (a.placement == "fgd") {
+    std::vector<Resources> demands;
+    for (const SimulatedJob& job : jobs) demands.push_back(job.demand);
+    rules.mix = TaskMix::of(demands);
+  }
+  return {Policy::strict, std::move(nodes), false, std::move(rules)};
 }
 
 int run_fgd_protocol(const Global& global, const Args& a, const std::vector<TraceJob>& jobs,
@@ -137,7 +149,7 @@ int run_fgd_protocol(const Global& global, const Args& a, const std::vector<Trac
         js::object{{"seed", name}, {"at_95", r.at_95}, {"at_100", r.at_100}, {"at_130", r.at_130}});
   };
   for (std::size_t seed = 1; seed <= a.seeds; ++seed) {
-    const auto one = fgd_protocol(pods, nodes, seed, a.placement == "fgd");
+    const auto one = fgd_protocol(pods, nodes, seed, a.placement != "best_fit");
     add(std::to_string(seed), one);
     const double part = 1.0 / static_cast<double>(a.seeds);
     mean.at_95 += one.at_95 * part;
@@ -145,7 +157,9 @@ int run_fgd_protocol(const Global& global, const Args& a, const std::vector<Trac
     mean.at_130 += one.at_130 * part;
   }
   add("mean", mean);
-  print_value(global, js::object{{"placement", a.placement}, {"allocation", std::move(rows)}},
+  print_value(global,
+              js::object{{"placement", a.placement.empty() ? "fgd" : a.placement},
+                         {"allocation", std::move(rows)}},
               table);
   return kOk;
 }
@@ -170,7 +184,7 @@ int simulate_trace(const Global& global, const Args& a) {
   Table table({"POLICY", "JOBS OF", "NUMBER", "MEAN WAIT", "P50", "P99", "LONGEST"});
   std::vector<std::pair<SimulationReport, double>> reports;
   for (const auto& policy : a.compare.empty() ? std::vector{a.policy} : a.compare) {
-    ClusterEngine engine = engine_for(policy, *nodes);
+    ClusterEngine engine = engine_for(a, policy, input, *nodes);
     const auto began = SteadyClock::now();
     const auto result = simulate(std::move(engine), input);
     const double took = std::chrono::duration<double>(SteadyClock::now() - began).count();
@@ -201,16 +215,19 @@ void add_simulate_command(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--gpus", a->gpus,
                 "Only as many nodes as have so many GPUs; without a node list, machines of eight");
   c->add_flag("--one-node", a->vector, "Put all nodes together into one");
-  c->add_option("--policy", a->policy, "The policy to run")->capture_default_str();
+  c->add_option("--policy", a->policy, "strict, backfill or preempt")->capture_default_str();
   c->add_option("--compare", a->compare, "Several policies, separated by commas")->delimiter(',');
   c->add_option("--protocol", a->protocol,
                 "fgd: fill the GPU nodes with pods in random order up to 130 % of their GPUs and "
                 "report how much is allocated")
       ->check(CLI::IsMember({"fgd"}));
-  c->add_option("--placement", a->placement, "For --protocol fgd: fgd or best_fit")
-      ->check(CLI::IsMember({"fgd", "best_fit"}))
-      ->capture_default_str();
+  c->add_option("--placement", a->placement,
+                "best_fit, or fgd: leave the least GPU capacity unusable for the mix of the trace; "
+                "if not said, fgd with --protocol fgd and else best_fit")
+      ->check(CLI::IsMember({"fgd", "best_fit"}));
   c->add_option("--seeds", a->seeds, "For --protocol fgd: how many orders")->capture_default_str();
+  c->add_option("--age-bound", a->age_bound_s,
+                "Nobody who has waited so many seconds is overtaken any more");
   c->add_option("--limit", a->limit, "Only the first so many jobs");
   c->add_option("--plot", a->plot,
                 "Write a picture (SVG) of use and of the queue over time, of the first policy");

@@ -50,14 +50,33 @@ class VirtualRun {
   }
 
  private:
+  // One event, and those that follow from evictions.
   void apply(const EngineEvent& event) {
-    ++out_.events;
-    for (const Start& start : engine_.apply(event)) {
-      const std::uint64_t job = index_of(start.id);
-      out_.jobs[job].start = now_;
-      endings_.push({now_ + jobs_[job].duration, out_.jobs[job].evictions, job});
-      ++out_.decisions;
+    std::vector<EngineEvent> events{event};
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      ++out_.events;
+      const Decisions decisions = engine_.decide(events[i], now_);
+      for (const Start& start : decisions.starts) began(index_of(start.id));
+      for (const Evict& evict : decisions.evictions) {
+        const std::uint64_t job = index_of(evict.id);
+        ++out_.decisions;
+        ++out_.jobs[job].evictions;
+        out_.jobs[job].wasted += now_ - out_.jobs[job].start;
+        events.emplace_back(Released{evict.id});
+        events.emplace_back(queued(job));
+      }
     }
+  }
+
+  void began(std::uint64_t job) {
+    out_.jobs[job].start = now_;
+    endings_.push({now_ + jobs_[job].duration, out_.jobs[job].evictions, job});
+    ++out_.decisions;
+  }
+
+  [[nodiscard]] Queued queued(std::uint64_t index) const {
+    const SimulatedJob& job = jobs_[index];
+    return {simulated_id(index), job.priority, index + 1, job.demand, false, job.submit, job.limit};
   }
 
   void submit(std::size_t index) {
@@ -68,7 +87,7 @@ class VirtualRun {
       out_.jobs[index].refused = true;
       return;
     }
-    apply(Queued{simulated_id(index), job.priority, index + 1, job.demand, false});
+    apply(queued(index));
   }
 
   void end(const Ending& ending) {

@@ -16,6 +16,7 @@ struct SimulatedJob {
   Priority priority = Priority::low;
   SimulatedTime submit = 0;    // never decreasing from one job to the next
   SimulatedTime duration = 1;  // at least 1
+  SimulatedTime limit = 0;     // the declared longest run time; 0: none
 };
 
 struct SimulatedOutcome {
@@ -35,7 +36,8 @@ struct SimulationResult {
   SimulatedTime end = 0;               // when the last one ended
 };
 
-// What ends at the same moment ends before anything is submitted; ties keep the order of the input.
+// An evicted job is gone at once, loses what it has done and waits again at its old place. What
+// ends at the same moment ends before anything is submitted; ties keep the order of the input.
 [[nodiscard]] SimulationResult simulate(ClusterEngine engine, std::span<const SimulatedJob> jobs);
 
 // The id under which job `index` is known to the engine.
