@@ -313,6 +313,9 @@ bool ClusterEngine::is_waiting(const DeploymentId& id) const {
   return impl_->waiting.find(id) != WaitingQueues::kNone;
 }
 bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->active.contains(id); }
+std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
+const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
+EngineTime ClusterEngine::now() const { return impl_->now; }
 std::size_t ClusterEngine::memory_bytes() const { return impl_->waiting.memory_bytes(); }
 
 }  // namespace berth

@@ -204,6 +204,9 @@ class ClusterEngine {
   [[nodiscard]] std::vector<QueueEntry> queue(std::size_t position, std::size_t limit) const;
   [[nodiscard]] EngineStatus status() const;
   [[nodiscard]] std::vector<ActiveEntry> active() const;
+  [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones
+  [[nodiscard]] const Node& node(std::uint32_t index) const;
+  [[nodiscard]] EngineTime now() const;  // of the last event
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
   [[nodiscard]] bool is_active(const DeploymentId& id) const;
 
