@@ -106,7 +106,9 @@ FullCluster::FullCluster(std::vector<Node> nodes, Demands demands, std::size_t w
 void FullCluster::refill_queue(std::size_t missing) {
   while (missing > 0) {
     const std::uint64_t n = next_++;
-    const auto starts = engine_.apply(Queued{id_of(n), Priority::high, n + 1, demands_(n), false});
+    const Resources demand = demands_(n);
+    if (engine_.never_fits(demand)) continue;  // refused, as the service does
+    const auto starts = engine_.apply(Queued{id_of(n), Priority::high, n + 1, demand, false});
     ++decisions_;
     if (starts.empty()) {
       --missing;
