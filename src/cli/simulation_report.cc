@@ -173,9 +173,9 @@ std::string svg_of(const SimulationReport& report) {
   constexpr double kFirst = 50, kSecond = 300;
   const double longest = std::max(1.0, std::ceil(std::ranges::max(report.curve.waiting)));
   std::string out =
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 920 520\" "
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 940 520\" "
       "font-family=\"sans-serif\" font-size=\"12\">\n"
-      "<rect width=\"920\" height=\"520\" fill=\"white\"/>\n";
+      "<rect width=\"940\" height=\"520\" fill=\"white\"/>\n";
   out += text(kLeft, 24, "start",
               fmt::format("policy {}: {} jobs, mean utilization cpu {:.1f} %, gpu {:.1f} %",
                           report.policy, report.finished, report.cpu * 100, report.gpu * 100));
