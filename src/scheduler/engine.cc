@@ -234,10 +234,17 @@ void ClusterEngine::restore_waiting(const Queued& entry) {
   impl_->settled = false;
 }
 
-std::vector<Start> ClusterEngine::settle() {
+Decisions ClusterEngine::settle(EngineTime now) {
+  ensure(now >= impl_->now, "the time of the engine goes back");
+  impl_->now = now;
   Decisions out;
   impl_->free_everything();
   impl_->run(out);
+  return out;
+}
+
+std::vector<Start> ClusterEngine::settle() {
+  Decisions out = settle(impl_->now);
   ensure(out.evictions.empty(), "an engine that evicts is asked with decide()");
   return std::move(out.starts);
 }

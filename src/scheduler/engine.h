@@ -181,7 +181,8 @@ class ClusterEngine {
   void restore_active(const ActiveEntry& entry);
   void restore_waiting(const Queued& entry);
   // Runs the queues to the fixpoint; the answer is empty when the record was at a fixpoint.
-  [[nodiscard]] std::vector<Start> settle();
+  [[nodiscard]] Decisions settle(EngineTime now);
+  [[nodiscard]] std::vector<Start> settle();  // where nobody is evicted
 
   // Applies one event and answers what happens because of it, in order. `now` never goes back.
   [[nodiscard]] Decisions decide(const EngineEvent& event, EngineTime now);

@@ -167,6 +167,26 @@ TEST(Preempt, NobodyElseGetsTheRoomAndTheVictimReturnsToItsPlace) {
   EXPECT_EQ(berth::numbers(engine.decide(Released{dep(10)}, 4).starts), (Numbers{11, 1, 3}));
 }
 
+TEST(Preempt, GoesOnAfterARestart) {
+  ClusterEngine engine = engine_with({.preempt = true}, {machine("a", 4, 8)});
+  (void)engine.decide(queued(1, Priority::low, res(2)), 0);
+  (void)engine.decide(queued(2, Priority::low, res(2)), 0);
+  EXPECT_EQ(numbers(engine.decide(queued(10, Priority::high, res(4)), 1).evictions),
+            (Pairs{{2, 10}, {1, 10}}));
+  ClusterEngine again = engine_with({.preempt = true}, {machine("a", 4, 8)});
+  for (const ActiveEntry& entry : engine.active()) again.restore_active(entry);
+  again.restore_waiting(queued(10, Priority::high, res(4)));
+  EXPECT_EQ(again.settle(1), Decisions{}) << "nobody is evicted twice";
+  EXPECT_EQ(again.state_hash(), engine.state_hash());
+  EXPECT_EQ(again.decide(Released{dep(2)}, 2), Decisions{});
+  EXPECT_EQ(berth::numbers(again.decide(Released{dep(1)}, 3).starts), (Numbers{10}));
+  // One that was restored with a high one still without room evicts at once.
+  ClusterEngine fresh = engine_with({.preempt = true}, {machine("a", 4, 8)});
+  fresh.restore_active({dep(1), res(4), {0, {}}, Priority::low, 1});
+  fresh.restore_waiting(queued(10, Priority::high, res(4)));
+  EXPECT_EQ(numbers(fresh.settle(5).evictions), (Pairs{{1, 10}}));
+}
+
 TEST(Preempt, HighOnesAreNeverDisplacedAndLowOnesDisplaceNobody) {
   ClusterEngine engine = engine_with({.preempt = true}, {machine("a", 4, 8)});
   (void)engine.decide(queued(1, Priority::high, res(3)), 0);
