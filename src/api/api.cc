@@ -57,6 +57,7 @@ Api::Api(Services services, ApiOptions options)
   add_account_routes(routes_, services_);
   add_organization_routes(routes_, services_);
   add_cluster_routes(routes_, services_);
+  add_plan_routes(routes_, services_);
   add_deployment_routes(routes_, services_);
   add_watch_routes(routes_, services_, options_.bookmark_every);
   add_operation_routes(routes_, services_, metrics_, draining_, openapi_);

@@ -75,6 +75,7 @@ class Api final : public net::Handler {
 void add_account_routes(std::vector<Route>& table, const Services& services);
 void add_organization_routes(std::vector<Route>& table, const Services& services);
 void add_cluster_routes(std::vector<Route>& table, const Services& services);
+void add_plan_routes(std::vector<Route>& table, const Services& services);
 void add_deployment_routes(std::vector<Route>& table, const Services& services);
 void add_watch_routes(std::vector<Route>& table, const Services& services,
                       std::chrono::milliseconds bookmark);

@@ -4,3 +4,4 @@
 #include "api/cluster_schemas.h"
 #include "api/common_schemas.h"
 #include "api/deployment_schemas.h"
+#include "api/plan_schemas.h"

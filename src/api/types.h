@@ -226,6 +226,47 @@ struct QueueItemView {
   std::optional<Timestamp> retry_at;
 };
 
+// --- what-if questions
+// ----------------------------------------------------------------------------
+
+enum class PlanKind { submit, stop, prioritize, resize, lose_node };
+struct PlanCommandBody {
+  PlanKind kind = PlanKind::submit;
+  std::optional<DeploymentId> deployment_id;
+  std::optional<Priority> priority;
+  std::optional<ResourcesBody> resources;
+  std::optional<Seconds> max_run_time;
+  std::optional<std::vector<NodeBody>> nodes;
+  std::optional<std::string> node;
+};
+struct PlanRequest {
+  std::vector<PlanCommandBody> commands;
+};
+struct PlanStartView {
+  DeploymentId deployment_id;
+  std::string node;
+};
+struct PlanEvictionView {
+  DeploymentId deployment_id;
+  DeploymentId for_deployment_id;
+};
+struct PlanStepView {
+  std::optional<DeploymentId> deployment_id;
+  std::optional<std::string> refused;
+  std::vector<PlanStartView> starts;
+  std::vector<PlanEvictionView> evictions;
+  std::vector<DeploymentId> returns;
+};
+struct PlanMoveView {
+  DeploymentId deployment_id;
+  std::uint64_t before = 0;
+  std::uint64_t after = 0;
+};
+struct PlanView {
+  std::vector<PlanStepView> steps;
+  std::vector<PlanMoveView> moves;
+};
+
 // --- deployments --------------------------------------------------------------------------------
 
 struct ReadinessBody {
@@ -376,3 +417,14 @@ struct VersionView {
 };
 
 }  // namespace berth::api
+
+template <>
+struct berth::Names<berth::api::PlanKind> {
+  using K = berth::api::PlanKind;
+  static constexpr std::array<std::pair<K, std::string_view>, 5> table{
+      {{K::submit, "submit"},
+       {K::stop, "stop"},
+       {K::prioritize, "prioritize"},
+       {K::resize, "resize"},
+       {K::lose_node, "lose_node"}}};
+};

@@ -6,7 +6,6 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cmath>
-#include <filesystem>
 #include <mutex>
 #include <thread>
 
@@ -31,57 +30,10 @@ struct Args {
 
 // --- the cluster ---------------------------------------------------------------------------------
 
-// As many nodes, in the order of the list, as have `gpus` devices together; 0: all of them.
-std::vector<Node> first_gpus(std::vector<Node> nodes, std::int64_t gpus) {
-  if (gpus == 0) return nodes;
-  std::vector<Node> out;
-  for (auto& node : nodes) {
-    if (gpus <= 0) break;
-    if (node.devices() == 0 || node.devices() > gpus) continue;
-    gpus -= node.devices();
-    out.push_back(std::move(node));
-  }
-  return out;
-}
-
-// A trace without a node list: machines of eight devices.
-std::vector<Node> eights(std::int64_t gpus) {
-  std::vector<Node> out;
-  for (std::int64_t left = gpus; left > 0; left -= 8) {
-    const auto devices = std::min<std::int64_t>(8, left);
-    out.push_back({fmt::format("node-{:03}", out.size()),
-                   {96'000, std::int64_t{768} << 30, devices * kGpuDevice},
-                   ""});
-  }
-  return out;
-}
-
 std::vector<Node> nodes_for(const Args& a) {
-  std::string file = a.nodes;
-  if (file.empty()) {
-    const auto beside = std::filesystem::path(a.trace).parent_path() / "openb_nodes.csv";
-    if (std::filesystem::path(a.trace).filename().string().starts_with("openb") &&
-        std::filesystem::exists(beside))
-      file = beside.string();
-  }
-  if (file.empty()) {
-    if (a.gpus <= 0)
-      throw Failure{kUsage,
-                    "This trace comes without a node list: say --nodes FILE, or --gpus N for "
-                    "machines of eight.",
-                    "",
-                    {}};
-    return eights(a.gpus);
-  }
-  auto nodes = read_nodes(file);
+  auto nodes = nodes_for_trace(a.trace, a.nodes, a.gpus);
   if (!nodes) throw Failure{kRejected, nodes.error().message, "", {}};
-  auto out = first_gpus(std::move(*nodes), a.gpus);
-  if (out.empty())
-    throw Failure{kRejected,
-                  fmt::format("{} has no nodes that together have {} GPUs.", file, a.gpus),
-                  "",
-                  {}};
-  return out;
+  return *std::move(nodes);
 }
 
 std::string create_cluster(Client& client, const Args& a, const std::vector<Node>& nodes) {

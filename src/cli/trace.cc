@@ -4,8 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <string_view>
 
 namespace berth::cli {
@@ -124,9 +128,92 @@ Result<TraceJob> philly_job(const Columns& row) {
   return job;
 }
 
+// By submission, the first at 0.
+void put_in_order(std::vector<TraceJob>& jobs) {
+  std::sort(jobs.begin(), jobs.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.submit_s, a.line) < std::pair(b.submit_s, b.line);
+  });
+  if (jobs.empty()) return;
+  const double first = jobs.front().submit_s;
+  for (auto& job : jobs) job.submit_s -= first;
+}
+
+// --- Standard Workload Format: 18 numbers a line, -1 where unknown, comments behind ';' ---------
+
+enum SwfField { kSubmit = 1, kRunTime = 3, kProcessors = 4, kAskedProcessors = 7, kAskedTime = 8 };
+
+Result<std::vector<TraceJob>> read_swf(const std::string& file) {
+  std::ifstream in(file);
+  if (!in) return fail(Code::invalid_argument, "bad_trace", fmt::format("Cannot read {}.", file));
+  std::vector<TraceJob> jobs;
+  std::string text;
+  for (std::size_t line = 1; std::getline(in, text); ++line) {
+    const auto begin = text.find_first_not_of(" \t\r");
+    if (begin == std::string::npos || text[begin] == ';') continue;
+    std::istringstream cells(text);
+    std::array<double, 18> field{};
+    for (double& value : field) {
+      if (!(cells >> value)) return bad(file, line, "a job of this format has 18 numbers");
+    }
+    const double processors =
+        field[kAskedProcessors] > 0 ? field[kAskedProcessors] : field[kProcessors];
+    if (field[kRunTime] < 0 || processors <= 0) continue;  // cancelled before it ran
+    TraceJob job;
+    job.name = fmt::format("swf-{:.0f}", field[0]);
+    job.demand.cpu_milli = std::llround(processors) * 1000;
+    job.submit_s = std::max(0.0, field[kSubmit]);
+    job.duration_s = std::max(1.0, field[kRunTime]);
+    if (field[kAskedTime] > 0) job.limit_s = field[kAskedTime];
+    job.line = jobs.size();
+    jobs.push_back(std::move(job));
+  }
+  put_in_order(jobs);
+  return jobs;
+}
+
+// "; MaxProcs: 128" in its head.
+Result<std::vector<Node>> swf_machine(const std::string& file) {
+  std::ifstream in(file);
+  std::string text;
+  while (std::getline(in, text) && text.starts_with(';')) {
+    const auto at = text.find("MaxProcs:");
+    if (at == std::string::npos) continue;
+    const long processors = std::strtol(text.c_str() + at + 9, nullptr, 10);
+    if (processors > 0) return std::vector<Node>{{"all", {processors * 1000, 0, 0}, ""}};
+  }
+  return fail(Code::invalid_argument, "bad_trace",
+              fmt::format("{} does not say MaxProcs in its head: say --nodes FILE.", file));
+}
+
+// As many nodes, in the order of the list, as have `gpus` devices together; 0: all of them.
+std::vector<Node> first_gpus(std::vector<Node> nodes, std::int64_t gpus) {
+  if (gpus == 0) return nodes;
+  std::vector<Node> out;
+  for (auto& node : nodes) {
+    if (gpus <= 0) break;
+    if (node.devices() == 0 || node.devices() > gpus) continue;
+    gpus -= node.devices();
+    out.push_back(std::move(node));
+  }
+  return out;
+}
+
+// A trace without a node list: machines of eight devices.
+std::vector<Node> eights(std::int64_t gpus) {
+  std::vector<Node> out;
+  for (std::int64_t left = gpus; left > 0; left -= 8) {
+    const auto devices = std::min<std::int64_t>(8, left);
+    out.push_back({fmt::format("node-{:03}", out.size()),
+                   {96'000, std::int64_t{768} << 30, devices * kGpuDevice},
+                   ""});
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<std::vector<TraceJob>> read_trace(const std::string& file) {
+  if (file.ends_with(".swf")) return read_swf(file);
   auto rows = Columns::open(file);
   if (!rows) return std::unexpected(std::move(rows.error()));
   const bool openb = rows->has("cpu_milli") && rows->has("creation_time") && rows->has("num_gpu");
@@ -145,13 +232,7 @@ Result<std::vector<TraceJob>> read_trace(const std::string& file) {
     job->line = jobs.size();
     jobs.push_back(std::move(*job));
   }
-  std::sort(jobs.begin(), jobs.end(), [](const auto& a, const auto& b) {
-    return std::pair(a.submit_s, a.line) < std::pair(b.submit_s, b.line);
-  });
-  if (!jobs.empty()) {
-    const double first = jobs.front().submit_s;
-    for (auto& job : jobs) job.submit_s -= first;
-  }
+  put_in_order(jobs);
   return jobs;
 }
 
@@ -173,6 +254,31 @@ Result<std::vector<Node>> read_nodes(const std::string& file) {
                      std::string(rows->text("model"))});
   }
   return nodes;
+}
+
+Result<std::vector<Node>> nodes_for_trace(const std::string& trace, const std::string& nodes,
+                                          std::int64_t gpus) {
+  std::string file = nodes;
+  const std::filesystem::path path(trace);
+  if (file.empty() && path.filename().string().starts_with("openb")) {
+    const auto beside = path.parent_path() / "openb_nodes.csv";
+    if (std::filesystem::exists(beside)) file = beside.string();
+  }
+  if (file.empty() && trace.ends_with(".swf")) return swf_machine(trace);
+  if (file.empty()) {
+    if (gpus > 0) return eights(gpus);
+    return fail(Code::invalid_argument, "no_nodes",
+                "This trace comes without a node list: say --nodes FILE, or --gpus N for machines "
+                "of eight.");
+  }
+  auto list = read_nodes(file);
+  if (!list) return list;
+  auto out = first_gpus(std::move(*list), gpus);
+  if (out.empty()) {
+    return fail(Code::invalid_argument, "no_nodes",
+                fmt::format("{} has no nodes that together have {} GPUs.", file, gpus));
+  }
+  return out;
 }
 
 }  // namespace berth::cli

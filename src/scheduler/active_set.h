@@ -25,6 +25,10 @@ class ActiveSet {
   [[nodiscard]] std::span<const ActiveEntry> entries() const { return entries_; }
   [[nodiscard]] bool contains(const DeploymentId& id) const { return find(id) != SlotIndex::kNone; }
 
+  void leave(const DeploymentId& id, const DeploymentId& for_whom) {  // it must be there
+    entries_[find(id)].leaving_for = for_whom;
+  }
+
   void add(ActiveEntry entry) {  // its id must be new
     const std::uint64_t hash = hash_of_id(entry.id);
     entries_.push_back(std::move(entry));

@@ -18,8 +18,10 @@ struct PlainNode {
   std::int64_t memory = 0;
   std::vector<std::int64_t> devices;
   std::uint32_t active = 0;
+  std::uint32_t leaving = 0;  // while some leave for somebody, nothing starts there
 
   [[nodiscard]] bool holds(const Resources& demand) const {
+    if (leaving > 0) return false;
     const auto enough = [&](std::int64_t at_least) {
       return std::ranges::count_if(devices, [&](std::int64_t free) { return free >= at_least; });
     };
@@ -34,7 +36,7 @@ std::vector<PlainNode> empty_nodes(const NodeTable& nodes) {
   for (const Node& node : nodes.nodes()) {
     const auto devices = static_cast<std::size_t>(node.devices());
     out.push_back({node.capacity.cpu_milli, node.capacity.memory_bytes,
-                   std::vector<std::int64_t>(devices, kGpuDevice), 0});
+                   std::vector<std::int64_t>(devices, kGpuDevice), 0, 0});
   }
   return out;
 }
@@ -48,6 +50,7 @@ std::vector<PlainNode> check_nodes(const ClusterEngine::Impl& state) {
     node.cpu -= entry.demand.cpu_milli;
     node.memory -= entry.demand.memory_bytes;
     ++node.active;
+    if (!entry.leaving_for.is_nil()) ++node.leaving;
     std::int64_t gpu = 0;
     for (const GpuShare& share : entry.placement.gpus) {
       must(static_cast<std::size_t>(share.device) < node.devices.size(),
@@ -91,7 +94,9 @@ void check_fixpoint(const ClusterEngine::Impl& state, const std::vector<PlainNod
       if (!feasible || shapes.waiting(row).empty()) continue;
       if (priority == Priority::high) high_waits = true;
       const bool may_start = !state.paused && (priority == Priority::high || !high_waits);
-      must(!may_start || !state.settled || !any_holds(now, shapes.demand(row)),
+      // An overdue one holds up everybody behind it.
+      must(!may_start || !state.settled || state.rules.age_bound ||
+               !any_holds(now, shapes.demand(row)),
            "a deployment waits that may start and fits");
     }
   }
@@ -124,9 +129,15 @@ class Hasher {
   std::uint64_t state_ = 0;
 };
 
-std::uint64_t hash_of(const ActiveEntry& entry) {
+// Only policies beyond the strict rules look at times, and at who is what among those that run.
+std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
   Hasher hash;
   hash.add(entry.id).add(entry.demand).add(std::uint64_t{entry.placement.node});
+  if (with_times) {
+    hash.add(static_cast<std::uint64_t>(entry.priority)).add(entry.order).add(entry.leaving_for);
+    hash.add(static_cast<std::uint64_t>(entry.started));
+    hash.add(static_cast<std::uint64_t>(entry.max_run));
+  }
   for (const GpuShare& share : entry.placement.gpus) {
     hash.add(static_cast<std::uint64_t>(share.device)).add(static_cast<std::uint64_t>(share.milli));
   }
@@ -162,12 +173,18 @@ void ClusterEngine::check() const {
 // sets, so their hashes are summed and the layout of the tables does not matter.
 std::uint64_t ClusterEngine::state_hash() const {
   Hasher hash;
+  const Rules& rules = impl_->rules;
+  const bool with_times = rules.backfill || rules.preempt || rules.age_bound;
+  if (with_times) {
+    hash.add(std::uint64_t{rules.backfill}).add(std::uint64_t{rules.preempt});
+    hash.add(static_cast<std::uint64_t>(rules.age_bound.value_or(-1)));
+  }
   hash.add(static_cast<std::uint64_t>(impl_->policy)).add(std::uint64_t{impl_->paused});
   for (const Node& node : impl_->nodes.nodes()) {
     hash.add(node.name).add(node.capacity).add(node.gpu_model);
   }
   std::uint64_t active = 0;
-  for (const ActiveEntry& entry : impl_->active.entries()) active += hash_of(entry);
+  for (const ActiveEntry& entry : impl_->active.entries()) active += hash_of(entry, with_times);
   std::uint64_t waiting = 0;
   for (const Priority priority : {Priority::high, Priority::low}) {
     const WaitingQueues::Band& band = impl_->waiting.band(priority);
@@ -178,6 +195,9 @@ std::uint64_t ClusterEngine::state_hash() const {
           const WaitingQueues::Entry& e = impl_->waiting.entry(slot);
           Hasher one;
           one.add(e.id).add(e.order).add(impl_->waiting.demand(slot));
+          if (with_times) {
+            one.add(static_cast<std::uint64_t>(e.since)).add(static_cast<std::uint64_t>(e.max_run));
+          }
           waiting +=
               one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked}).value();
         }

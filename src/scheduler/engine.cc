@@ -7,6 +7,7 @@
 
 #include "base/ensure.h"
 #include "scheduler/engine_impl.h"
+#include "scheduler/policies/policies.h"
 
 namespace berth {
 namespace {
@@ -24,63 +25,113 @@ bool well_formed(const Resources& demand) {
 
 // --- passes -----------------------------------------------------------------------------------
 
-void ClusterEngine::Impl::run(std::vector<Start>& starts) {
+void ClusterEngine::Impl::run(Decisions& out) {
   if (paused) return;
-  pass(Priority::high, starts);
-  if (!low_is_blocked()) pass(Priority::low, starts);
   settled = true;
+  if (!start_overdue(out.starts)) return;
+  if (!pass(Priority::high, out.starts)) return;
+  if (low_is_blocked()) {
+    if (rules.preempt) preempt(out.evictions);
+    if (rules.backfill) backfill(out.starts);
+  } else {
+    pass(Priority::low, out.starts);
+  }
 }
 
-void ClusterEngine::Impl::collect_heads(Priority priority) {
+// The heap of heads that the pass has to try: fresh rows, which must be compared with every node.
+// Where much was freed also the others that fit into some of it; where little was freed, the index
+// answers for each freed node which head comes first (next_head).
+void ClusterEngine::Impl::collect_heads(Priority priority, bool few_freed) {
   const ShapeTable& shapes = waiting.band(priority).shapes;
   heads.clear();
   for (const ShapeTable::Row row : shapes.fresh()) {
     heads.push_back({shapes.waiting(row).first().key, row});
   }
-  Resources room{-1, -1, -1};
-  for (const NodeIndex n : freed_for(priority).list) {
-    room = elementwise_max(room, nodes.room(n));
-  }
-  candidates.clear();
-  shapes.collect(room, candidates);
-  for (const ShapeTable::Row row : candidates) {
-    if (!shapes.is_fresh(row)) heads.push_back({shapes.waiting(row).first().key, row});
+  if (!few_freed) {
+    Resources room{-1, -1, -1};
+    for (const NodeIndex n : freed_for(priority).list) {
+      room = elementwise_max(room, nodes.room(n));
+    }
+    candidates.clear();
+    shapes.collect(room, candidates);
+    for (const ShapeTable::Row row : candidates) {
+      if (!shapes.is_fresh(row)) heads.push_back({shapes.waiting(row).first().key, row});
+    }
   }
   std::ranges::make_heap(heads, std::greater{}, &Head::order);
 }
 
-void ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
+ClusterEngine::Impl::Head ClusterEngine::Impl::next_head(Priority priority, bool few_freed) {
+  Head next;
+  if (few_freed) {
+    const ShapeTable& shapes = waiting.band(priority).shapes;
+    for (const NodeIndex n : freed_for(priority).list) shapes.first_fit(nodes.room(n), next);
+  }
+  if (heads.empty() || heads.front().order > next.order) return next;
+  std::ranges::pop_heap(heads, std::greater{}, &Head::order);
+  next = heads.back();
+  heads.pop_back();
+  return next;
+}
+
+bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
   ShapeTable& shapes = waiting.shapes(priority);
   FreedNodes& new_room = freed_for(priority);
   if (shapes.feasible_waiting() > 0 && !(new_room.list.empty() && shapes.fresh().empty())) {
-    collect_heads(priority);
-    while (!heads.empty()) {
-      std::ranges::pop_heap(heads, std::greater{}, &Head::order);
-      const ShapeTable::Row row = heads.back().row;
-      heads.pop_back();
-      const OrderedSequence& queue = shapes.waiting(row);
-      const Resources demand = shapes.demand(row);
-      const bool few = !shapes.is_fresh(row) && new_room.list.size() <= kFewNodes;
-      auto place = few ? nodes.find_among(new_room.list, demand) : nodes.find(demand);
+    const bool few = new_room.list.size() <= kFewNodes;
+    collect_heads(priority, few);
+    for (Head head = next_head(priority, few); head.order != HeadIndex::kNever;
+         head = next_head(priority, few)) {
+      if (rules.age_bound && policies::overdue(*this, now)) {
+        // What was freed stays to be looked at, and so do the fresh rows.
+        return start_overdue(starts) && pass(priority, starts);
+      }
+      const OrderedSequence& queue = shapes.waiting(head.row);
+      const Resources demand = shapes.demand(head.row);
+      const bool only_freed = few && !shapes.is_fresh(head.row);
+      auto place = only_freed ? nodes.find_among(new_room.list, demand) : find(demand);
       if (!place) continue;
       start(queue.first().value, *std::move(place), starts);
-      if (queue.empty()) continue;
-      heads.push_back({queue.first().key, row});
+      if (only_freed || queue.empty()) continue;
+      heads.push_back({queue.first().key, head.row});
       std::ranges::push_heap(heads, std::greater{}, &Head::order);
     }
   }
   new_room.clear();
   shapes.forget_fresh();
+  return true;
+}
+
+std::optional<Placement> ClusterEngine::Impl::find(const Resources& demand) {
+  nodes.update_order();
+  return nodes.find(demand);
 }
 
 void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Placement placement,
                                 std::vector<Start>& starts) {
-  const DeploymentId id = waiting.entry(slot).id;
+  const WaitingQueues::Entry& entry = waiting.entry(slot);
+  const DeploymentId id = entry.id;
   const Resources demand = waiting.demand(slot);
   nodes.take(placement, demand);
+  active.add({id, demand, placement, entry.priority, entry.order, now, entry.max_run, {}});
   waiting.remove(slot);
-  active.add({id, demand, placement});
   starts.push_back({id, std::move(placement)});
+}
+
+bool ClusterEngine::Impl::start_overdue(std::vector<Start>& starts) {
+  if (!rules.age_bound) return true;
+  while (const auto slot = policies::overdue(*this, now)) {
+    auto place = find(waiting.demand(*slot));
+    if (!place) return false;
+    start(*slot, *std::move(place), starts);
+  }
+  return true;
+}
+
+NodeRoom ClusterEngine::Impl::room_of(NodeIndex n) const {
+  const Resources free = nodes.free(n);
+  const auto devices = nodes.devices(n);
+  return {free.cpu_milli, free.memory_bytes, {devices.begin(), devices.end()}};
 }
 
 void ClusterEngine::Impl::free_everything() {
@@ -115,12 +166,15 @@ void ClusterEngine::Impl::on(const Reprioritized& event) {
 void ClusterEngine::Impl::on(const Released& event) {
   const auto entry = active.remove(event.id);
   if (!entry) return;
+  const NodeIndex node = entry->placement.node;
   nodes.give(entry->placement, entry->demand);
-  for (FreedNodes& list : freed) list.add(entry->placement.node);
+  // A node that is being cleared for somebody stays closed until the last one has left it.
+  if (!entry->leaving_for.is_nil()) nodes.thaw(node);
+  for (FreedNodes& list : freed) list.add(node);
 }
 
 void ClusterEngine::Impl::on(const Resized& event) {
-  NodeTable next(event.nodes);
+  NodeTable next(event.nodes, nodes.mix());
   std::unordered_map<std::string_view, NodeIndex> by_name;
   for (NodeIndex n = 0; n < next.size(); ++n) by_name.emplace(next.node(n).name, n);
   constexpr NodeIndex kGone = ~NodeIndex{0};
@@ -133,6 +187,7 @@ void ClusterEngine::Impl::on(const Resized& event) {
   for (const ActiveEntry& entry : active.entries()) {
     ensure(entry.placement.node != kGone, "the new node list lacks a node that holds reservations");
     next.take(entry.placement, entry.demand);
+    if (!entry.leaving_for.is_nil()) next.freeze(entry.placement.node);
   }
   nodes = std::move(next);
   for (const Priority p : {Priority::high, Priority::low}) {
@@ -146,11 +201,13 @@ void ClusterEngine::Impl::on(const PauseChanged& event) { paused = event.paused;
 
 // --- the interface ----------------------------------------------------------------------------
 
-ClusterEngine::ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused)
+ClusterEngine::ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused, Rules rules)
     : impl_(std::make_unique<Impl>()) {
   impl_->policy = policy;
   impl_->paused = paused;
-  impl_->nodes = NodeTable(std::move(nodes));
+  impl_->nodes = NodeTable(std::move(nodes), std::move(rules.mix));
+  rules.mix.reset();
+  impl_->rules = std::move(rules);
   impl_->free_everything();
 }
 
@@ -167,6 +224,7 @@ ClusterEngine ClusterEngine::clone() const {
 void ClusterEngine::restore_active(const ActiveEntry& entry) {
   ensure(!is_active(entry.id) && !is_waiting(entry.id), "a deployment is restored twice");
   impl_->nodes.take(entry.placement, entry.demand);
+  if (!entry.leaving_for.is_nil()) impl_->nodes.freeze(entry.placement.node);
   impl_->active.add(entry);
   impl_->settled = false;
 }
@@ -176,18 +234,34 @@ void ClusterEngine::restore_waiting(const Queued& entry) {
   impl_->settled = false;
 }
 
-std::vector<Start> ClusterEngine::settle() {
-  std::vector<Start> starts;
+Decisions ClusterEngine::settle(EngineTime now) {
+  ensure(now >= impl_->now, "the time of the engine goes back");
+  impl_->now = now;
+  Decisions out;
   impl_->free_everything();
-  impl_->run(starts);
-  return starts;
+  impl_->run(out);
+  return out;
+}
+
+std::vector<Start> ClusterEngine::settle() {
+  Decisions out = settle(impl_->now);
+  ensure(out.evictions.empty(), "an engine that evicts is asked with decide()");
+  return std::move(out.starts);
+}
+
+Decisions ClusterEngine::decide(const EngineEvent& event, EngineTime now) {
+  ensure(now >= impl_->now, "the time of the engine goes back");
+  impl_->now = now;
+  Decisions out;
+  std::visit([&](const auto& e) { impl_->on(e); }, event);
+  impl_->run(out);
+  return out;
 }
 
 std::vector<Start> ClusterEngine::apply(const EngineEvent& event) {
-  std::vector<Start> starts;
-  std::visit([&](const auto& e) { impl_->on(e); }, event);
-  impl_->run(starts);
-  return starts;
+  Decisions out = decide(event, impl_->now);
+  ensure(out.evictions.empty(), "an engine that evicts is asked with decide()");
+  return std::move(out.starts);
 }
 
 std::vector<DeploymentId> ClusterEngine::can_resize(std::span<const Node> nodes) const {
@@ -246,6 +320,9 @@ bool ClusterEngine::is_waiting(const DeploymentId& id) const {
   return impl_->waiting.find(id) != WaitingQueues::kNone;
 }
 bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->active.contains(id); }
+std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
+const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
+EngineTime ClusterEngine::now() const { return impl_->now; }
 std::size_t ClusterEngine::memory_bytes() const { return impl_->waiting.memory_bytes(); }
 
 }  // namespace berth

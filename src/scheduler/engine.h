@@ -17,6 +17,7 @@
 #include "core/cluster.h"
 #include "core/deployment.h"
 #include "core/reason.h"
+#include "scheduler/fragmentation.h"
 
 namespace berth {
 
@@ -27,6 +28,9 @@ struct Placement {
   friend bool operator==(const Placement&, const Placement&) = default;
 };
 
+// Milliseconds; only differences count. Time comes in with the event.
+using EngineTime = std::int64_t;
+
 // --- events -----------------------------------------------------------------------------------
 
 // `order` is the admission number: unique within the cluster, smaller goes first. A deployment that
@@ -36,7 +40,9 @@ struct Queued {
   Priority priority = Priority::low;
   std::uint64_t order = 0;
   Resources demand;
-  bool parked = false;  // in back-off: not considered, and blocks nobody, until Unparked
+  bool parked = false;     // in back-off: not considered, and blocks nobody, until Unparked
+  EngineTime since = 0;    // when it began to wait; for the age bound
+  EngineTime max_run = 0;  // declared; 0: it has not said. For back-filling
 };
 struct Unparked {
   DeploymentId id;
@@ -71,6 +77,20 @@ struct Start {
   friend bool operator==(const Start&, const Start&) = default;
 };
 
+// A running low deployment loses its place. The caller stops it, and tells Released and then Queued
+// with its old order when it is gone; until then nothing else starts on its node.
+struct Evict {
+  DeploymentId id;
+  DeploymentId for_whom;
+  friend bool operator==(const Evict&, const Evict&) = default;
+};
+
+struct Decisions {
+  std::vector<Start> starts;
+  std::vector<Evict> evictions;
+  friend bool operator==(const Decisions&, const Decisions&) = default;
+};
+
 // The refusal of a demand that no node could ever hold (rule 6).
 struct TooLarge {
   Resources asked;
@@ -89,6 +109,11 @@ struct ActiveEntry {
   DeploymentId id;
   Resources demand;
   Placement placement;
+  Priority priority = Priority::high;
+  std::uint64_t order = 0;
+  EngineTime started = 0;
+  EngineTime max_run = 0;
+  DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
 };
 
 struct EngineStatus {
@@ -131,9 +156,22 @@ struct QueueEntry {
   Reason reason = Reason::pending_evaluation;
 };
 
+// How a cluster schedules beyond its policy. The defaults are the plain rules.
+struct Rules {
+  // Given: place so that the least GPU capacity becomes unusable for this mix. Else: best fit.
+  std::optional<TaskMix> mix;
+  // A low deployment with a declared run time may start although high ones wait, where by the
+  // declared run times it delays none of them. Of the low queue the first 256 are looked at.
+  bool backfill = false;
+  // A high deployment that fits nowhere displaces low ones.
+  bool preempt = false;
+  // The first of a queue that has waited this long is not overtaken any more, by neither queue.
+  std::optional<EngineTime> age_bound;
+};
+
 class ClusterEngine {
  public:
-  ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused);
+  ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused, Rules rules = {});
   ~ClusterEngine();
   ClusterEngine(ClusterEngine&&) noexcept;
   ClusterEngine& operator=(ClusterEngine&&) noexcept;
@@ -143,9 +181,12 @@ class ClusterEngine {
   void restore_active(const ActiveEntry& entry);
   void restore_waiting(const Queued& entry);
   // Runs the queues to the fixpoint; the answer is empty when the record was at a fixpoint.
-  [[nodiscard]] std::vector<Start> settle();
+  [[nodiscard]] Decisions settle(EngineTime now);
+  [[nodiscard]] std::vector<Start> settle();  // where nobody is evicted
 
-  // Applies one event and answers what starts because of it, in order. The caller commits these, or
+  // Applies one event and answers what happens because of it, in order. `now` never goes back.
+  [[nodiscard]] Decisions decide(const EngineEvent& event, EngineTime now);
+  // The same where nothing depends on the time and nobody is evicted. The caller commits these, or
   // throws the engine away and rebuilds it from the record. Events about unknown ids are bugs of
   // the caller (ensure), except Withdrawn/Released of ids that are not there, which do nothing.
   [[nodiscard]] std::vector<Start> apply(const EngineEvent& event);
@@ -156,11 +197,17 @@ class ClusterEngine {
   [[nodiscard]] std::vector<DeploymentId> can_resize(std::span<const Node> nodes) const;
 
   [[nodiscard]] std::optional<Explanation> explain(const DeploymentId& id) const;  // waiting ones
+  // A smallest set of active deployments on one node whose end would let this waiting one start
+  // there: exact up to three, else minimal by inclusion. Empty when it would fit now, or never.
+  [[nodiscard]] std::vector<DeploymentId> blockers(const DeploymentId& id) const;
   // Waiting deployments in the order in which they would be considered, from `position` (1..) on;
   // parked ones come last, with position 0.
   [[nodiscard]] std::vector<QueueEntry> queue(std::size_t position, std::size_t limit) const;
   [[nodiscard]] EngineStatus status() const;
   [[nodiscard]] std::vector<ActiveEntry> active() const;
+  [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones
+  [[nodiscard]] const Node& node(std::uint32_t index) const;
+  [[nodiscard]] EngineTime now() const;  // of the last event
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
   [[nodiscard]] bool is_active(const DeploymentId& id) const;
 

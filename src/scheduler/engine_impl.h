@@ -7,11 +7,13 @@
 // For the low queue both pile up while the high queue keeps it from being processed.
 #pragma once
 #include <array>
+#include <limits>
 #include <vector>
 
 #include "scheduler/active_set.h"
 #include "scheduler/engine.h"
 #include "scheduler/node_table.h"
+#include "scheduler/victims.h"
 #include "scheduler/waiting_queues.h"
 
 namespace berth {
@@ -37,8 +39,12 @@ struct FreedNodes {
   }
 };
 
+inline constexpr EngineTime kNoEnd = std::numeric_limits<EngineTime>::max();
+
 struct ClusterEngine::Impl {
   Policy policy = Policy::strict;
+  Rules rules;  // without the mix, which the nodes keep
+  EngineTime now = 0;
   bool paused = false;
   bool settled = true;  // false between restore_*() and settle()
   NodeTable nodes;
@@ -46,10 +52,7 @@ struct ClusterEngine::Impl {
   WaitingQueues waiting;
   std::array<FreedNodes, 2> freed;  // by priority
 
-  struct Head {
-    std::uint64_t order = 0;
-    ShapeTable::Row row = 0;
-  };
+  using Head = HeadIndex::Head;
   std::vector<Head> heads;  // of the pass that runs, a heap; kept for its memory
   std::vector<ShapeTable::Row> candidates;
 
@@ -63,9 +66,16 @@ struct ClusterEngine::Impl {
   void on(const Resized& event);
   void on(const PauseChanged& event);
 
-  void run(std::vector<Start>& starts);
-  void pass(Priority priority, std::vector<Start>& starts);
-  void collect_heads(Priority priority);
+  void run(Decisions& out);
+  // False when somebody who is overdue has stopped it.
+  bool pass(Priority priority, std::vector<Start>& starts);
+  bool start_overdue(std::vector<Start>& starts);
+  void backfill(std::vector<Start>& starts);
+  void preempt(std::vector<Evict>& evictions);
+  [[nodiscard]] NodeRoom room_of(NodeIndex n) const;
+  void collect_heads(Priority priority, bool few_freed);
+  [[nodiscard]] Head next_head(Priority priority, bool few_freed);
+  [[nodiscard]] std::optional<Placement> find(const Resources& demand);
   void start(WaitingQueues::Slot slot, Placement placement, std::vector<Start>& starts);
   void free_everything();  // every queue must be compared with every node again
 

@@ -8,12 +8,6 @@
 namespace berth {
 namespace {
 
-Resources total_free(const NodeTable& nodes) {
-  Resources sum;
-  for (NodeIndex n = 0; n < nodes.size(); ++n) sum += nodes.free(n);
-  return sum;
-}
-
 // The node where the shortage of `asked` against room(node) weighs least; the first of equals.
 // There must be a node.
 template <class Room>
@@ -43,15 +37,15 @@ struct Asking {
 };
 
 // Every reason that applies, in the order of precedence of core/reason.h.
-std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& asking,
-                            const Resources& free_total) {
+std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& asking, bool fits_now) {
   std::vector<Reason> out;
   const bool feasible = state.nodes.could_hold(asking.demand);
   if (!feasible) out.push_back(Reason::exceeds_cluster);
   if (state.paused) out.push_back(Reason::cluster_paused);
-  if (feasible && !state.nodes.find(asking.demand)) {
-    out.push_back(fits_into(asking.demand, free_total) ? Reason::fragmented
-                                                       : Reason::waiting_for_capacity);
+  if (feasible && !fits_now) {
+    out.push_back(fits_into(asking.demand, state.nodes.total_free())
+                      ? Reason::fragmented
+                      : Reason::waiting_for_capacity);
   }
   if (asking.priority == Priority::low && state.low_is_blocked()) {
     out.push_back(Reason::behind_higher_priority);
@@ -62,11 +56,11 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
 }
 
 // The node that misses least, what it has, and what of it would start at once.
-void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking, Explanation& out) {
+void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking,
+                      const std::optional<Placement>& best, Explanation& out) {
   const NodeTable& nodes = state.nodes;
   if (nodes.size() == 0) return;
   const auto room = [&](NodeIndex n) { return nodes.room_for(n, asking.demand); };
-  const auto best = nodes.find(asking.demand);
   const NodeIndex nearest = best ? best->node : nearest_node(nodes, asking.demand, room);
   out.nearest_node = nodes.node(nearest).name;
   out.free_there = room(nearest);
@@ -102,11 +96,12 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   out.id = id;
   out.priority = asking.priority;
   out.demand = asking.demand;
-  out.free_total = total_free(impl_->nodes);
-  out.all = reasons(*impl_, asking, out.free_total);
+  out.free_total = impl_->nodes.total_free();
+  const auto best = impl_->nodes.find(asking.demand);
+  out.all = reasons(*impl_, asking, best.has_value());
   out.reason = out.all.front();
   out.too_large = never_fits(asking.demand);
-  describe_nearest(*impl_, asking, out);
+  describe_nearest(*impl_, asking, best, out);
   if (!entry.parked) {
     const OrderedSequence& high = waiting.band(Priority::high).considered;
     if (entry.priority == Priority::high) {
@@ -120,9 +115,32 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   return out;
 }
 
+std::vector<DeploymentId> ClusterEngine::blockers(const DeploymentId& id) const {
+  const Impl& state = *impl_;
+  const WaitingQueues::Slot slot = state.waiting.find(id);
+  if (slot == WaitingQueues::kNone) return {};
+  const Resources demand = state.waiting.demand(slot);
+  if (state.nodes.find(demand)) return {};
+  std::vector<std::vector<const ActiveEntry*>> by_node(state.nodes.size());
+  for (const ActiveEntry& entry : state.active.entries()) {
+    by_node[entry.placement.node].push_back(&entry);
+  }
+  std::vector<DeploymentId> best;
+  std::size_t at_most = state.active.size();
+  for (NodeIndex n = 0; n < by_node.size() && at_most > 0; ++n) {
+    // The answer must not depend on the layout of the table.
+    std::ranges::sort(by_node[n], {}, [](const ActiveEntry* e) { return e->id; });
+    const auto chosen = smallest_set(state.room_of(n), by_node[n], demand, at_most);
+    if (!chosen) continue;
+    best.clear();
+    for (const std::size_t i : *chosen) best.push_back(by_node[n][i]->id);
+    at_most = best.size() - std::min<std::size_t>(best.size(), 1);  // the next must be smaller
+  }
+  return best;
+}
+
 std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t limit) const {
   const WaitingQueues& waiting = impl_->waiting;
-  const Resources free_total = total_free(impl_->nodes);
   std::vector<QueueEntry> out;
   std::size_t skip = position > 0 ? position - 1 : 0;
   std::size_t before = 0;  // all positions of the sequences that came before
@@ -141,7 +159,8 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
         auto reason = known.find(entry.row);
         if (reason == known.end()) {
           const Asking asking{demand, priority, parked};
-          reason = known.emplace(entry.row, reasons(*impl_, asking, free_total).front()).first;
+          const bool fits_now = impl_->nodes.find(demand).has_value();
+          reason = known.emplace(entry.row, reasons(*impl_, asking, fits_now).front()).first;
         }
         const std::size_t place = parked ? 0 : before + rank + 1;
         out.push_back({entry.id, priority, entry.order, demand, place, reason->second});

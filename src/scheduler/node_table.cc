@@ -17,6 +17,7 @@ namespace {
 std::uint64_t relative(std::int64_t amount, std::int64_t largest) {
   constexpr int kUnit = 20;
   constexpr std::uint64_t kWholeMax = std::uint64_t{1} << 40;
+  if (amount == 0) return 0;
   if (largest <= 0) largest = 1;
   const auto whole = std::min(static_cast<std::uint64_t>(amount / largest), kWholeMax);
   auto rest = static_cast<std::uint64_t>(amount % largest);
@@ -30,15 +31,17 @@ std::uint64_t relative(std::int64_t amount, std::int64_t largest) {
 
 }  // namespace
 
-// Compared as (first, slack, node), smallest wins.
+// Compared as (growth of fragmentation, first, slack, node), smallest wins.
 struct NodeTable::Best {
   bool found = false;
+  std::int64_t growth = 0;
   std::int64_t first = 0;
   std::uint64_t slack = 0;
   NodeIndex node = 0;
 };
 
-NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
+NodeTable::NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix)
+    : nodes_(std::move(nodes)), mix_(std::move(mix)) {
   const std::size_t count = nodes_.size();
   std::set<std::string_view> names;
   first_device_.reserve(count + 1);
@@ -50,6 +53,7 @@ NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
            "a node has a negative capacity");
     first_device_.push_back(first_device_.back() + static_cast<std::uint32_t>(node.devices()));
     largest_ = elementwise_max(largest_, capacity);
+    total_free_ += capacity;
     const auto covers = [&](const Resources& kind) { return fits_into(capacity, kind); };
     if (std::ranges::any_of(capacity_kinds_, covers)) continue;
     std::erase_if(capacity_kinds_,
@@ -58,6 +62,7 @@ NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
   }
   device_free_.assign(first_device_.back(), static_cast<std::int32_t>(kGpuDevice));
   active_.assign(count, 0);
+  frozen_.assign(count, 0);
   reach_.assign(count, 0);
   free_gpu_.assign(count, 0);
   slack_.assign(count, 0);
@@ -65,9 +70,12 @@ NodeTable::NodeTable(std::vector<Node> nodes) : nodes_(std::move(nodes)) {
     free_cpu_.push_back(node.capacity.cpu_milli);
     free_memory_.push_back(node.capacity.memory_bytes);
   }
-  block_room_.resize((count + kBlock - 1) / kBlock);
-  for (NodeIndex n = 0; n < count; ++n) refresh(n, {});
-  for (std::size_t block = 0; block < block_room_.size(); ++block) refresh_block(block);
+  if (mix_) version_.assign(count, 0);
+  if (ordered()) {
+    entered_.resize(count);
+    is_changed_.assign(count, false);
+  }
+  for (NodeIndex n = 0; n < count; ++n) refresh(n);
 }
 
 Resources NodeTable::free(NodeIndex n) const {
@@ -113,7 +121,7 @@ std::int32_t NodeTable::smallest_share(NodeIndex n, std::int64_t at_least) const
 
 void NodeTable::consider(NodeIndex n, const Resources& demand, Best& best) const {
   if (!fits_into(demand, room(n))) return;
-  Best here{true, 0, slack_[n], n};
+  Best here{true, 0, 0, slack_[n], n};
   if (demand.gpu_milli == 0) {
     here.first = free_gpu_[n];
   } else if (demand.gpu_milli < kGpuDevice) {
@@ -121,8 +129,23 @@ void NodeTable::consider(NodeIndex n, const Resources& demand, Best& best) const
   } else {
     here.first = reach_[n];
   }
-  const auto key = [](const Best& b) { return std::tuple(b.first, b.slack, b.node); };
+  if (mix_) {
+    const Fragmenting least = fragmenting(n, demand);
+    here.growth = least.growth;
+    if (least.share_of > 0) here.first = least.share_of;
+  }
+  const auto key = [](const Best& b) { return std::tuple(b.growth, b.first, b.slack, b.node); };
   if (!best.found || key(here) < key(best)) best = here;
+}
+
+Fragmenting NodeTable::fragmenting(NodeIndex n, const Resources& demand) const {
+  auto& by_node = remembered_[{demand.cpu_milli, demand.memory_bytes, demand.gpu_milli}];
+  if (by_node.empty()) by_node.resize(nodes_.size());
+  Remembered& known = by_node[n];
+  if (known.version != version_[n]) {
+    known = {version_[n], least_fragmenting(*mix_, demand, free(n), devices(n))};
+  }
+  return known.value;
 }
 
 Placement NodeTable::place(const Best& best, const Resources& demand) const {
@@ -146,12 +169,10 @@ Placement NodeTable::place(const Best& best, const Resources& demand) const {
 
 std::optional<Placement> NodeTable::find(const Resources& demand) const {
   Best best;
-  for (std::size_t block = 0; block < block_room_.size(); ++block) {
-    if (!fits_into(demand, block_room_[block])) continue;
-    const std::size_t end = std::min(nodes_.size(), (block + 1) * kBlock);
-    for (std::size_t n = block * kBlock; n < end; ++n) {
-      consider(static_cast<NodeIndex>(n), demand, best);
-    }
+  if (ordered() && changed_.empty()) {
+    best = first_in_order(demand);
+  } else {
+    for (NodeIndex n = 0; n < nodes_.size(); ++n) consider(n, demand, best);
   }
   return best.found ? std::optional(place(best, demand)) : std::nullopt;
 }
@@ -166,7 +187,7 @@ std::optional<Placement> NodeTable::find_among(std::span<const NodeIndex> nodes,
 void NodeTable::take(const Placement& place, const Resources& demand) {
   const NodeIndex n = place.node;
   ensure(n < nodes_.size(), "a placement names a node that does not exist");
-  const Resources before = room(n);
+  total_free_ = shortage(total_free_, demand);
   free_cpu_[n] -= demand.cpu_milli;
   free_memory_[n] -= demand.memory_bytes;
   ensure(free_cpu_[n] >= 0 && free_memory_[n] >= 0, "a node would be over-committed");
@@ -181,12 +202,12 @@ void NodeTable::take(const Placement& place, const Resources& demand) {
   }
   ensure(gpu == demand.gpu_milli, "a placement holds another GPU amount than was asked for");
   ++active_[n];
-  refresh(n, before);
+  refresh(n);
 }
 
 void NodeTable::give(const Placement& place, const Resources& demand) {
   const NodeIndex n = place.node;
-  const Resources before = room(n);
+  total_free_ += demand;
   free_cpu_[n] += demand.cpu_milli;
   free_memory_[n] += demand.memory_bytes;
   ensure(free_cpu_[n] <= nodes_[n].capacity.cpu_milli &&
@@ -198,10 +219,21 @@ void NodeTable::give(const Placement& place, const Resources& demand) {
     ensure(free <= kGpuDevice, "more was given back than the device has");
   }
   --active_[n];
-  refresh(n, before);
+  refresh(n);
 }
 
-void NodeTable::refresh(NodeIndex n, const Resources& before) {
+void NodeTable::freeze(NodeIndex n) {
+  ++frozen_[n];
+  refresh(n);
+}
+
+void NodeTable::thaw(NodeIndex n) {
+  ensure(frozen_[n] > 0, "a node is thawed too often");
+  --frozen_[n];
+  refresh(n);
+}
+
+void NodeTable::refresh(NodeIndex n) {
   std::int64_t whole = 0;
   std::int64_t total = 0;
   std::int64_t largest = 0;
@@ -213,28 +245,65 @@ void NodeTable::refresh(NodeIndex n, const Resources& before) {
   reach_[n] = std::max(whole, largest);
   free_gpu_[n] = total;
   slack_[n] = weigh(free(n));
-  // The maxima stay what they are unless this node exceeds one, or may have been one.
-  Resources& bound = block_room_[n / kBlock];
-  const Resources now = room(n);
-  const bool may_shrink = before.cpu_milli == bound.cpu_milli ||
-                          before.memory_bytes == bound.memory_bytes ||
-                          before.gpu_milli == bound.gpu_milli;
-  bound = elementwise_max(bound, now);
-  if (may_shrink) refresh_block(n / kBlock);
+  if (mix_) ++version_[n];
+  if (!ordered() || is_changed_[n]) return;
+  is_changed_[n] = true;
+  changed_.push_back(n);
 }
 
-void NodeTable::refresh_block(std::size_t block) {
-  Resources bound;
-  const std::size_t end = std::min(nodes_.size(), (block + 1) * kBlock);
-  for (std::size_t n = block * kBlock; n < end; ++n) {
-    bound = elementwise_max(bound, room(static_cast<NodeIndex>(n)));
+// --- the orders -------------------------------------------------------------------------------
+
+void NodeTable::update_order() {
+  for (const NodeIndex n : changed_) {
+    is_changed_[n] = false;
+    Entered& old = entered_[n];
+    NodeOrder::Entry entry = old.plain;
+    if (old.known) by_free_gpu_.erase(entry);
+    for (const std::int32_t share : old.shares) {
+      entry.first = share;
+      by_share_.erase(entry);
+    }
+    entry.first = old.reach;
+    if (old.reach > 0) by_reach_.erase(entry);
+    enter(n);
   }
-  block_room_[block] = bound;
+  changed_.clear();
+}
+
+void NodeTable::enter(NodeIndex n) {
+  Entered& now = entered_[n];
+  const Resources open = room(n);
+  NodeOrder::Entry entry{free_gpu_[n], slack_[n], n, open.cpu_milli, open.memory_bytes};
+  now.plain = entry;
+  now.known = true;
+  by_free_gpu_.insert(entry);
+  const auto free = devices(n);
+  now.shares.assign(free.begin(), free.end());
+  std::ranges::sort(now.shares);
+  now.shares.erase(std::ranges::unique(now.shares).begin(), now.shares.end());
+  std::erase(now.shares, 0);
+  for (const std::int32_t share : now.shares) {
+    entry.first = share;
+    by_share_.insert(entry);
+  }
+  now.reach = reach_[n] >= kGpuDevice ? reach_[n] : 0;
+  entry.first = now.reach;
+  if (now.reach > 0) by_reach_.insert(entry);
+}
+
+NodeTable::Best NodeTable::first_in_order(const Resources& demand) const {
+  const NodeOrder& order = demand.gpu_milli == 0           ? by_free_gpu_
+                           : demand.gpu_milli < kGpuDevice ? by_share_
+                                                           : by_reach_;
+  const auto* entry = order.find(demand.gpu_milli, demand.cpu_milli, demand.memory_bytes);
+  if (entry == nullptr) return {};
+  return {true, 0, entry->first, entry->slack, entry->node};
 }
 
 void NodeTable::check() const {
-  std::vector<Resources> bounds(block_room_.size());
+  Resources sum;
   for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+    sum += free(n);
     std::int64_t total = 0;
     std::int64_t whole = 0;
     for (const std::int32_t free : devices(n)) {
@@ -246,9 +315,8 @@ void NodeTable::check() const {
     const bool same = free_gpu_[n] == total && slack_[n] == weigh(free(n)) &&
                       reach_[n] == (whole > 0 ? whole * kGpuDevice : largest);
     if (!same) throw std::logic_error("what is derived for node " + nodes_[n].name + " is stale");
-    bounds[n / kBlock] = elementwise_max(bounds[n / kBlock], room(n));
   }
-  if (bounds != block_room_) throw std::logic_error("the maxima of a block of nodes are stale");
+  if (sum != total_free_) throw std::logic_error("what is free over all nodes is stale");
 }
 
 }  // namespace berth

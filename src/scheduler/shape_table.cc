@@ -1,14 +1,8 @@
 #include "scheduler/shape_table.h"
 
-#include <limits>
 #include <stdexcept>
 
 namespace berth {
-namespace {
-
-constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-
-}  // namespace
 
 std::uint64_t ShapeTable::hash(const Resources& demand) {
   std::uint64_t h = mix(static_cast<std::uint64_t>(demand.cpu_milli));
@@ -26,9 +20,6 @@ ShapeTable::Row ShapeTable::acquire(const Resources& demand, bool feasible) {
     if (unused_.empty()) {
       row = static_cast<Row>(rows_.size());
       rows_.emplace_back();
-      cpu_.push_back(kNever);
-      memory_.push_back(kNever);
-      gpu_.push_back(kNever);
     } else {
       row = unused_.back();
       unused_.pop_back();
@@ -53,19 +44,19 @@ void ShapeTable::release(Row row) {
 void ShapeTable::add(Row row, std::uint64_t order, std::uint32_t slot) {
   RowState& state = rows_[row];
   ensure(state.waiting.insert(order, slot), "two waiting deployments have the same order");
-  if (state.feasible) ++feasible_waiting_;
-  if (state.waiting.size() > 1) return;
-  if (state.feasible) set_fresh(row, true);
-  refresh_filter(row);
+  if (!state.feasible) return;
+  ++feasible_waiting_;
+  if (state.waiting.size() == 1) set_fresh(row, true);
+  if (order < heads_.order_of(row)) heads_.set(row, state.demand, order);
 }
 
 void ShapeTable::remove(Row row, std::uint64_t order) {
   RowState& state = rows_[row];
   ensure(state.waiting.erase(order), "a waiting deployment is missing from its row");
-  if (state.feasible) --feasible_waiting_;
-  if (!state.waiting.empty()) return;
-  set_fresh(row, false);
-  refresh_filter(row);
+  if (!state.feasible) return;
+  --feasible_waiting_;
+  if (heads_.order_of(row) == order) refresh_head(row);
+  if (state.waiting.empty()) set_fresh(row, false);
 }
 
 void ShapeTable::set_feasible(Row row, bool feasible) {
@@ -78,7 +69,7 @@ void ShapeTable::set_feasible(Row row, bool feasible) {
     feasible_waiting_ -= state.waiting.size();
   }
   set_fresh(row, feasible && !state.waiting.empty());
-  refresh_filter(row);
+  refresh_head(row);
 }
 
 void ShapeTable::set_fresh(Row row, bool fresh) {
@@ -100,20 +91,12 @@ void ShapeTable::forget_fresh() {
   fresh_.clear();
 }
 
-void ShapeTable::refresh_filter(Row row) {
+void ShapeTable::refresh_head(Row row) {
   const RowState& state = rows_[row];
-  const bool candidate = state.feasible && !state.waiting.empty();
-  cpu_[row] = candidate ? state.demand.cpu_milli : kNever;
-  memory_[row] = candidate ? state.demand.memory_bytes : kNever;
-  gpu_[row] = candidate ? state.demand.gpu_milli : kNever;
-}
-
-void ShapeTable::collect(const Resources& room, std::vector<Row>& out) const {
-  for (std::size_t row = 0; row < cpu_.size(); ++row) {
-    // One branch for all three: most rows fail, in an order no processor can guess.
-    const int excess = int{cpu_[row] > room.cpu_milli} | int{memory_[row] > room.memory_bytes} |
-                       int{gpu_[row] > room.gpu_milli};
-    if (excess == 0) out.push_back(static_cast<Row>(row));
+  if (state.feasible && !state.waiting.empty()) {
+    heads_.set(row, state.demand, state.waiting.first().key);
+  } else {
+    heads_.clear(row);
   }
 }
 
@@ -127,8 +110,7 @@ std::vector<ShapeTable::Row> ShapeTable::rows() const {
 
 std::size_t ShapeTable::memory_bytes() const {
   std::size_t sum = rows_.capacity() * sizeof(RowState) + index_.memory_bytes() +
-                    (unused_.capacity() + fresh_.capacity()) * sizeof(Row) +
-                    (cpu_.capacity() + memory_.capacity() + gpu_.capacity()) * sizeof(std::int64_t);
+                    (unused_.capacity() + fresh_.capacity()) * sizeof(Row) + heads_.memory_bytes();
   for (const RowState& state : rows_) sum += state.waiting.memory_bytes();
   return sum;
 }
@@ -139,6 +121,8 @@ void ShapeTable::check() const {
   };
   std::size_t feasible = 0;
   std::size_t fresh = 0;
+  std::size_t candidates = 0;
+  heads_.check();
   for (Row row = 0; row < rows_.size(); ++row) {
     const RowState& state = rows_[row];
     state.waiting.check();
@@ -150,11 +134,12 @@ void ShapeTable::check() const {
       ++fresh;
       must(candidate && fresh_[state.fresh_at] == row, "a row is marked fresh wrongly");
     }
-    const Resources filter{cpu_[row], memory_[row], gpu_[row]};
-    must(filter == (candidate ? state.demand : Resources{kNever, kNever, kNever}),
-         "the filter of a row does not match its demand");
+    const std::uint64_t head = candidate ? state.waiting.first().key : HeadIndex::kNever;
+    must(heads_.order_of(row) == head, "the head of a row is not known to the index");
+    candidates += candidate ? 1 : 0;
   }
   must(feasible == feasible_waiting_, "feasible waiting deployments are counted wrongly");
+  must(candidates == heads_.size(), "the index holds rows that cannot start");
   must(fresh == fresh_.size(), "fresh rows are counted wrongly");
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/resources.h"
+#include "scheduler/head_index.h"
 #include "scheduler/ordered_sequence.h"
 #include "scheduler/slot_index.h"
 
@@ -43,8 +44,12 @@ class ShapeTable {
   [[nodiscard]] bool is_fresh(Row row) const { return rows_[row].fresh_at != kNotFresh; }
   void forget_fresh();
 
-  // Appends the feasible waiting rows whose demand does not exceed `room` in any resource.
-  void collect(const Resources& room, std::vector<Row>& out) const;
+  // The first of the feasible waiting that ask for no more than `room`: replaces a later `best`.
+  void first_fit(const Resources& room, HeadIndex::Head& best) const {
+    heads_.first_fit(room, best);
+  }
+  // Appends all feasible waiting rows whose demand does not exceed `room` in any resource.
+  void collect(const Resources& room, std::vector<Row>& out) const { heads_.collect(room, out); }
 
   // The rows in use; for checks and listings.
   [[nodiscard]] std::vector<Row> rows() const;
@@ -67,18 +72,14 @@ class ShapeTable {
   }
   void set_feasible(Row row, bool feasible);
   void set_fresh(Row row, bool fresh);
-  void refresh_filter(Row row);
+  void refresh_head(Row row);
 
   std::vector<RowState> rows_;
   std::vector<Row> unused_;
   SlotIndex index_;  // demand -> row
   std::vector<Row> fresh_;
   std::size_t feasible_waiting_ = 0;
-  // What collect() reads, one array per resource; rows that cannot start ask for more than any node
-  // has.
-  std::vector<std::int64_t> cpu_;
-  std::vector<std::int64_t> memory_;
-  std::vector<std::int64_t> gpu_;
+  HeadIndex heads_;  // of the feasible rows in which something waits
 };
 
 }  // namespace berth

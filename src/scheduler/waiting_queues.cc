@@ -57,7 +57,8 @@ void WaitingQueues::unlink(Slot slot) {
 void WaitingQueues::add(const Queued& queued, bool feasible) {
   ensure(find(queued.id) == kNone, "a deployment that already waits is queued");
   const Slot slot = take_slot();
-  at(slot) = {queued.id, queued.order, 0, queued.priority, queued.parked, true};
+  at(slot) = {queued.id,    queued.order,  0, queued.priority, queued.parked, true,
+              queued.since, queued.max_run};
   index_.insert(hash_of_id(queued.id), slot, hasher());
   link(slot, queued.demand, feasible);
 }

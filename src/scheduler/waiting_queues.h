@@ -1,7 +1,7 @@
 // Everything that waits in one cluster: per priority a queue in order of admission, and the same
 // deployments grouped by demand. Parked ones (in back-off) stand beside their queue.
 //
-// An entry is 32 bytes in a table of chunks; everything else refers to it by its 32-bit slot.
+// An entry is 48 bytes in a table of chunks; everything else refers to it by its 32-bit slot.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -28,6 +28,8 @@ class WaitingQueues {
     Priority priority : 8 = Priority::low;
     bool parked = false;
     bool used = false;
+    EngineTime since = 0;
+    EngineTime max_run = 0;
   };
 
   struct Band {
@@ -64,7 +66,7 @@ class WaitingQueues {
   void check() const;  // throws std::logic_error
 
  private:
-  static constexpr std::size_t kChunk = 1024;
+  static constexpr std::size_t kChunk = 128;
   [[nodiscard]] Entry& at(Slot slot) { return chunks_[slot / kChunk][slot % kChunk]; }
   [[nodiscard]] auto hasher() const;
   [[nodiscard]] Slot take_slot();
@@ -76,6 +78,6 @@ class WaitingQueues {
   SlotIndex index_;  // id -> slot
   std::array<Band, 2> bands_;
 };
-static_assert(sizeof(WaitingQueues::Entry) == 32);
+static_assert(sizeof(WaitingQueues::Entry) == 48);
 
 }  // namespace berth

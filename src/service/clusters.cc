@@ -356,4 +356,19 @@ Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id
   co_return out;
 }
 
+Task<Result<Plan>> Clusters::plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands) {
+  auto cluster = get(caller, id, Operation::cluster_plan);
+  if (!cluster) co_return std::unexpected(std::move(cluster.error()));
+  std::move_only_function<Result<ClusterEngine>()> copy = [this, id]() -> Result<ClusterEngine> {
+    auto view = reads_.view();
+    if (!view) return std::unexpected(std::move(view.error()));
+    auto engine = scheduling_.engine(**view, id);
+    if (!engine) return std::unexpected(std::move(engine.error()));
+    return (*engine)->clone();
+  };
+  auto engine = co_await committer_.inspect<Result<ClusterEngine>>(std::move(copy));
+  if (!engine) co_return std::unexpected(std::move(engine.error()));
+  co_return berth::plan(*engine, commands);
+}
+
 }  // namespace berth

@@ -1,5 +1,6 @@
 // Clusters: capacity, pause, status and the queue.
 #pragma once
+#include "scheduler/plan.h"
 #include "service/access.h"
 #include "service/committer.h"
 #include "service/idempotency.h"
@@ -73,6 +74,8 @@ class Clusters {
   Task<Result<EngineStatus>> measure(ClusterId id);
   Task<Result<std::vector<QueueItem>>> queue(Caller caller, ClusterId id,
                                              std::optional<QueuePlace> after, std::size_t limit);
+  // What the commands would do, on a copy of the engine.
+  Task<Result<Plan>> plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands);
 
  private:
   Result<void> apply_patch(Change& change, Cluster& cluster, const ClusterPatch& patch);

@@ -242,6 +242,12 @@ std::map<std::string, Row> rows() {
       {"getCluster", {200, [=](const Target& t) { return P{cluster(t), ""}; }}},
       {"getClusterStatus", {200, [=](const Target& t) { return P{cluster(t) + "/status", ""}; }}},
       {"getClusterQueue", {200, [=](const Target& t) { return P{cluster(t) + "/queue", ""}; }}},
+      {"planCluster",
+       {200,
+        [=](const Target& t) {
+          return P{cluster(t) + "/plan",
+                   R"({"commands":[{"kind":"submit","resources":{"cpu":"1m"}}]})"};
+        }}},
       {"updateCluster",
        {200, [=](const Target& t) { return P{cluster(t), text({{"name", fresh("c")}})}; }}},
       {"pauseCluster",

@@ -194,5 +194,32 @@ TEST(Clusters, AreDeletedOnlyWhenNothingIsLeft) {
   EXPECT_EQ(site.server.submit(site.cluster, "late", site.owner, amounts(1)).status, 404);
 }
 
+TEST(Clusters, APlanSaysWhatWouldHappenAndDoesNothing) {
+  Site site(amounts(4));
+  const auto path = "/api/v1/clusters/" + site.cluster;
+  site.submit("runs", amounts(4));
+  site.until("runs", "running");
+  site.submit("waits", amounts(3));
+  const auto plan = site.server.post(
+      path + "/plan",
+      {{"commands",
+        js::array{js::object{{"kind", "submit"}, {"priority", "high"}, {"resources", amounts(2)}},
+                  js::object{{"kind", "stop"}, {"deployment_id", site.id("runs")}},
+                  js::object{{"kind", "lose_node"}, {"node", "nowhere"}}}}},
+      site.owner.token);
+  ASSERT_EQ(plan.status, 200) << plan;
+  const std::string made_up = plan.text("/steps/0/deployment_id");
+  EXPECT_EQ(js::serialize(plan.at("/steps/0/starts")), "[]");
+  EXPECT_EQ(plan.text("/steps/1/starts/0/deployment_id"), made_up);
+  EXPECT_EQ(plan.text("/steps/2/refused"), "There is no node nowhere.");
+  EXPECT_EQ(js::serialize(plan.at("/moves")), "[]");  // "waits" is first before and after
+  EXPECT_EQ(site.state("runs"), "running");
+  EXPECT_EQ(site.state("waits"), "queued");
+  const auto incomplete = site.server.post(
+      path + "/plan", {{"commands", js::array{js::object{{"kind", "stop"}}}}}, site.owner.token);
+  EXPECT_EQ(incomplete.status, 400);
+  EXPECT_EQ(incomplete.fields(), "/commands/0/deployment_id");
+}
+
 }  // namespace
 }  // namespace berth::test

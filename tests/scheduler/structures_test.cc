@@ -5,8 +5,11 @@
 #include <random>
 #include <set>
 
+#include "scheduler/head_index.h"
+#include "scheduler/node_table.h"
 #include "scheduler/ordered_sequence.h"
 #include "scheduler/slot_index.h"
+#include "support.h"
 
 namespace berth {
 namespace {
@@ -148,6 +151,127 @@ TEST(SlotIndex, BehavesLikeASetUnderCollisions) {
       }
       ASSERT_EQ(index.size(), model.size());
     }
+  }
+}
+
+// --- heads of rows ------------------------------------------------------------------------------
+
+struct PlainHead {
+  Resources demand;
+  std::uint64_t order = 0;
+};
+
+HeadIndex::Head plain_first_fit(const std::map<std::uint32_t, PlainHead>& heads,
+                                const Resources& room) {
+  HeadIndex::Head best;
+  for (const auto& [row, head] : heads) {
+    if (fits_into(head.demand, room) && head.order < best.order) best = {head.order, row};
+  }
+  return best;
+}
+
+// `values` per resource: few make many demands alike in one resource, which is hard to halve.
+void compare_heads(std::uint64_t seed, std::uint64_t values, std::uint32_t rows, int steps) {
+  std::mt19937_64 random(seed);
+  HeadIndex index;
+  std::map<std::uint32_t, PlainHead> plain;
+  std::vector<Resources> demands;  // of a row, always the same
+  std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t>> seen;
+  const auto amount = [&] { return static_cast<std::int64_t>(random() % values); };
+  while (demands.size() < rows) {
+    const Resources demand{amount(), amount(), random() % 3 == 0 ? amount() : 0};
+    if (seen.emplace(demand.cpu_milli, demand.memory_bytes, demand.gpu_milli).second) {
+      demands.push_back(demand);
+    }
+  }
+  for (int step = 0; step < steps; ++step) {
+    const auto row = static_cast<std::uint32_t>(random() % rows);
+    const bool growing = (step / (4 * static_cast<int>(rows))) % 2 == 0;
+    if (random() % 4 < (growing ? 3 : 1)) {
+      const std::uint64_t order = random() % 1'000'000 * rows + row;
+      index.set(row, demands[row], order);
+      plain[row] = {demands[row], order};
+    } else {
+      index.clear(row);
+      plain.erase(row);
+    }
+    ASSERT_EQ(index.size(), plain.size());
+    const Resources room{amount(), amount(), amount()};
+    HeadIndex::Head found;
+    index.first_fit(room, found);
+    const HeadIndex::Head expected = plain_first_fit(plain, room);
+    ASSERT_EQ(found.order, expected.order) << "step " << step;
+    if (found.order != HeadIndex::kNever) {
+      ASSERT_EQ(found.row, expected.row);
+    }
+    if (step % 64 != 0) continue;
+    index.check();
+    std::vector<std::uint32_t> all;
+    index.collect(room, all);
+    std::ranges::sort(all);
+    std::vector<std::uint32_t> expected_all;
+    for (const auto& [r, head] : plain) {
+      if (fits_into(head.demand, room)) expected_all.push_back(r);
+    }
+    ASSERT_EQ(all, expected_all);
+  }
+}
+
+TEST(HeadIndex, FindsWhatAScanFinds) {
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
+    compare_heads(seed, 12, 60, 3'000);
+    compare_heads(seed, 12, 400, 8'000);
+    compare_heads(seed, 1'000'000, 1'500, 20'000);
+  }
+}
+
+TEST(HeadIndex, AnEarlierBestIsKept) {
+  HeadIndex index;
+  index.set(3, res(1), 10);
+  HeadIndex::Head best{.order = 7, .row = 99};
+  index.first_fit(res(4), best);
+  EXPECT_EQ(best.row, 99U);
+  index.set(3, res(1), 6);
+  index.first_fit(res(4), best);
+  EXPECT_EQ(best.row, 3U);
+  EXPECT_EQ(best.order, 6U);
+}
+
+// --- the order of many nodes --------------------------------------------------------------------
+
+TEST(NodeTable, TheFirstInOrderIsTheBestOfAll) {
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    std::mt19937_64 random(seed);
+    const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random() % n); };
+    std::vector<Node> list;
+    for (int n = 0; n < 300; ++n) {
+      list.push_back(machine("n" + std::to_string(n), 4 + below(28), 8 + below(60), below(9)));
+    }
+    NodeTable nodes(list);
+    std::vector<NodeIndex> everyone(list.size());
+    for (NodeIndex n = 0; n < everyone.size(); ++n) everyone[n] = n;
+    std::vector<std::pair<Placement, Resources>> taken;
+    int placed = 0;
+    for (int step = 0; step < 4'000; ++step) {
+      Resources demand{below(9) * 500, below(17) * kGiB / 2, 0};
+      if (below(3) > 0) demand.gpu_milli = below(2) == 0 ? 1 + below(999) : 1000 * (1 + below(8));
+      if (below(8) > 0) nodes.update_order();  // it must be right without, too
+      const auto best = nodes.find(demand);
+      ASSERT_EQ(best, nodes.find_among(everyone, demand)) << "seed " << seed << " step " << step;
+      if (best) {
+        nodes.take(*best, demand);
+        taken.emplace_back(*best, demand);
+        ++placed;
+      }
+      while (!taken.empty() && below(5) < 2) {
+        const auto which = static_cast<std::size_t>(below(taken.size()));
+        nodes.give(taken[which].first, taken[which].second);
+        taken[which] = taken.back();
+        taken.pop_back();
+      }
+      if (step % 500 == 0) nodes.check();
+    }
+    EXPECT_GT(placed, 1'000);
   }
 }
 

@@ -35,6 +35,7 @@ TEST(Permissions, AreTheOnesWrittenHere) {
                                           {cluster_pause, Role::admin},
                                           {cluster_status, Role::viewer},
                                           {cluster_queue, Role::viewer},
+                                          {cluster_plan, Role::viewer},
                                           {deployment_create, Role::developer},
                                           {deployment_list, Role::viewer},
                                           {deployment_read, Role::viewer},

@@ -1,0 +1,239 @@
+// `berth simulate`: a trace through the decision engine itself, without a server, on a virtual
+// clock.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <fstream>
+
+#include "cli/commands.h"
+#include "cli/fgd_protocol.h"
+#include "cli/output.h"
+#include "cli/simulation_report.h"
+#include "cli/trace.h"
+
+namespace berth::cli {
+namespace {
+
+namespace js = boost::json;
+using SteadyClock = std::chrono::steady_clock;
+
+struct Args {
+  std::string trace, nodes, plot;
+  std::string policy = "strict", protocol, placement;
+  std::size_t seeds = 10;
+  double age_bound_s = 0;
+  std::vector<std::string> compare;
+  std::int64_t gpus = 0;
+  std::size_t limit = 0;
+  bool vector = false;
+};
+
+SimulatedTime milliseconds(double seconds) { return std::llround(seconds * 1000); }
+
+std::vector<SimulatedJob> simulated(const std::vector<TraceJob>& jobs) {
+  std::vector<SimulatedJob> out;
+  for (const TraceJob& job : jobs) {
+    out.push_back({job.demand, job.priority, milliseconds(job.submit_s),
+                   std::max<SimulatedTime>(1, milliseconds(job.duration_s)),
+                   // Traces that declare no limits are run as if users knew.
+                   std::max<SimulatedTime>(1, milliseconds(job.limit_s.value_or(job.duration_s)))});
+  }
+  return out;
+}
+
+// All nodes as one, to see what the borders between them cost.
+std::vector<Node> as_one(const std::vector<Node>& nodes) {
+  Resources sum;
+  for (const Node& node : nodes) sum += node.capacity;
+  return {{"all", sum, ""}};
+}
+
+std::string time_text(double seconds) {
+  return humane(std::chrono::microseconds(static_cast<std::int64_t>(seconds * 1e6)));
+}
+
+js::object json_of(const WaitSummary& w) {
+  return {{"jobs", w.jobs},
+          {"mean_s", w.mean_s},
+          {"p50_s", w.p50_s},
+          {"p99_s", w.p99_s},
+          {"longest_s", w.longest_s}};
+}
+
+js::object json_of(const SimulationReport& r) {
+  js::object priorities;
+  for (const auto& [priority, waits] : r.by_priority)
+    priorities[to_text(priority)] = json_of(waits);
+  js::object sizes;
+  for (const auto& [size, waits] : r.by_size) sizes[size] = json_of(waits);
+  const auto& c = r.curve;
+  return {{"policy", r.policy},
+          {"jobs", r.jobs},
+          {"finished", r.finished},
+          {"refused", r.refused},
+          {"span_s", r.span_s},
+          {"waits_by_priority", std::move(priorities)},
+          {"waits_by_size", std::move(sizes)},
+          {"utilization", js::object{{"cpu", r.cpu}, {"memory", r.memory}, {"gpu", r.gpu}}},
+          {"bounded_slowdown", r.bounded_slowdown},
+          {"evictions", r.evictions},
+          {"wasted_s", r.wasted_s},
+          {"events", r.events},
+          {"curve", js::object{{"cpu", js::array(c.cpu.begin(), c.cpu.end())},
+                               {"gpu", js::array(c.gpu.begin(), c.gpu.end())},
+                               {"waiting", js::array(c.waiting.begin(), c.waiting.end())}}}};
+}
+
+void add_rows(Table& table, const SimulationReport& r) {
+  const auto row = [&](std::string which, const WaitSummary& w) {
+    table.add({r.policy, std::move(which), std::to_string(w.jobs), time_text(w.mean_s),
+               time_text(w.p50_s), time_text(w.p99_s), time_text(w.longest_s)});
+  };
+  for (const auto& [priority, waits] : r.by_priority) row(std::string(to_text(priority)), waits);
+  for (const auto& [size, waits] : r.by_size) row(size, waits);
+}
+
+void print_summary(const SimulationReport& r, double took_s) {
+  fmt::print(
+      "\n{}: {} of {} jobs ended within {}, {} refused because no node could ever hold them.\n",
+      r.policy, r.finished, r.jobs, time_text(r.span_s), r.refused);
+  fmt::print(
+      "  utilization: cpu {:.1f} %, memory {:.1f} %, gpu {:.1f} %; bounded slowdown {:.1f}\n",
+      r.cpu * 100, r.memory * 100, r.gpu * 100, r.bounded_slowdown);
+  if (r.evictions > 0) {
+    fmt::print("  {} evictions threw away {} of work\n", r.evictions, time_text(r.wasted_s));
+  }
+  fmt::print("  {} events in {}, {:.0f} a second\n", r.events, time_text(took_s),
+             static_cast<double>(r.events) / std::max(took_s, 1e-9));
+}
+
+void write_file(const std::string& file, const std::string& text) {
+  std::ofstream out(file);
+  out << text;
+  out.flush();
+  if (!out) throw Failure{kRejected, fmt::format("Cannot write {}.", file), "", {}};
+}
+
+ClusterEngine engine_for(const Args& a, const std::string& policy,
+                         const std::vector<SimulatedJob>& jobs, std::vector<Node> nodes) {
+  Rules rules;
+  rules.backfill = policy == "backfill";
+  rules.preempt = policy == "preempt";
+  if (!rules.backfill && !rules.preempt && policy != "strict") {
+    throw Failure{kUsage,
+                  fmt::format("'{}' is no policy; there are strict, backfill and preempt.", policy),
+                  "",
+                  {}};
+  }
+  if (a.age_bound_s > 0) rules.age_bound = milliseconds(a.age_bound_s);
+  if (a.placement == "fgd") {
+    std::vector<Resources> demands;
+    for (const SimulatedJob& job : jobs) demands.push_back(job.demand);
+    rules.mix = TaskMix::of(demands);
+  }
+  return {Policy::strict, std::move(nodes), false, std::move(rules)};
+}
+
+int run_fgd_protocol(const Global& global, const Args& a, const std::vector<TraceJob>& jobs,
+                     const std::vector<Node>& nodes) {
+  std::vector<Resources> pods;
+  for (const TraceJob& job : jobs) pods.push_back(job.demand);
+  Table table({"SEED", "AT 95 %", "AT 100 %", "AT 130 %"});
+  js::array rows;
+  FgdAllocation mean;
+  const auto add = [&](const std::string& name, const FgdAllocation& r) {
+    table.add({name, fmt::format("{:.2f}", r.at_95), fmt::format("{:.2f}", r.at_100),
+               fmt::format("{:.2f}", r.at_130)});
+    rows.push_back(
+        js::object{{"seed", name}, {"at_95", r.at_95}, {"at_100", r.at_100}, {"at_130", r.at_130}});
+  };
+  for (std::size_t seed = 1; seed <= a.seeds; ++seed) {
+    const auto one = fgd_protocol(pods, nodes, seed, a.placement != "best_fit");
+    add(std::to_string(seed), one);
+    const double part = 1.0 / static_cast<double>(a.seeds);
+    mean.at_95 += one.at_95 * part;
+    mean.at_100 += one.at_100 * part;
+    mean.at_130 += one.at_130 * part;
+  }
+  add("mean", mean);
+  print_value(global,
+              js::object{{"placement", a.placement.empty() ? "fgd" : a.placement},
+                         {"allocation", std::move(rows)}},
+              table);
+  return kOk;
+}
+
+int simulate_trace(const Global& global, const Args& a) {
+  auto jobs = read_trace(a.trace);
+  if (!jobs) throw Failure{kRejected, jobs.error().message, "", {}};
+  if (a.limit > 0 && jobs->size() > a.limit) jobs->resize(a.limit);
+  if (jobs->empty()) throw Failure{kRejected, fmt::format("{} has no jobs.", a.trace), "", {}};
+  auto nodes = nodes_for_trace(a.trace, a.nodes, a.gpus);
+  if (!nodes) throw Failure{kRejected, nodes.error().message, "", {}};
+  if (a.vector) nodes = as_one(*nodes);
+  Resources capacity;
+  for (const Node& node : *nodes) capacity += node.capacity;
+  if (!global.quiet) {
+    fmt::print(stderr, "{} jobs over {} on {} nodes with {}\n", jobs->size(),
+               time_text(jobs->back().submit_s), nodes->size(), resources_text(capacity));
+  }
+  if (a.protocol == "fgd") return run_fgd_protocol(global, a, *jobs, *nodes);
+  const auto input = simulated(*jobs);
+  js::array whole;
+  Table table({"POLICY", "JOBS OF", "NUMBER", "MEAN WAIT", "P50", "P99", "LONGEST"});
+  std::vector<std::pair<SimulationReport, double>> reports;
+  for (const auto& policy : a.compare.empty() ? std::vector{a.policy} : a.compare) {
+    ClusterEngine engine = engine_for(a, policy, input, *nodes);
+    const auto began = SteadyClock::now();
+    const auto result = simulate(std::move(engine), input);
+    const double took = std::chrono::duration<double>(SteadyClock::now() - began).count();
+    reports.emplace_back(report_on(policy, input, result, capacity), took);
+    add_rows(table, reports.back().first);
+    whole.push_back(json_of(reports.back().first));
+  }
+  print_value(global, js::object{{"simulations", std::move(whole)}}, table);
+  if (global.output == "table") {
+    for (const auto& [report, took] : reports) print_summary(report, took);
+  }
+  if (!a.plot.empty()) write_file(a.plot, svg_of(reports.front().first));
+  return kOk;
+}
+
+}  // namespace
+
+void add_simulate_command(CLI::App& app, Global& global, Selected& selected) {
+  auto a = std::make_shared<Args>();
+  auto* c = app.add_subcommand(
+      "simulate",
+      "Run a trace through the scheduler on a virtual clock, without a server, and report waiting "
+      "and use");
+  c->add_option("--trace", a->trace,
+                "openb pods or a Philly slice (CSV), or Standard Workload Format (.swf)")
+      ->required();
+  c->add_option("--nodes", a->nodes, "CSV file with the nodes; for openb the one beside the trace");
+  c->add_option("--gpus", a->gpus,
+                "Only as many nodes as have so many GPUs; without a node list, machines of eight");
+  c->add_flag("--one-node", a->vector, "Put all nodes together into one");
+  c->add_option("--policy", a->policy, "strict, backfill or preempt")->capture_default_str();
+  c->add_option("--compare", a->compare, "Several policies, separated by commas")->delimiter(',');
+  c->add_option("--protocol", a->protocol,
+                "fgd: fill the GPU nodes with pods in random order up to 130 % of their GPUs and "
+                "report how much is allocated")
+      ->check(CLI::IsMember({"fgd"}));
+  c->add_option("--placement", a->placement,
+                "best_fit, or fgd: leave the least GPU capacity unusable for the mix of the trace; "
+                "if not said, fgd with --protocol fgd and else best_fit")
+      ->check(CLI::IsMember({"fgd", "best_fit"}));
+  c->add_option("--seeds", a->seeds, "For --protocol fgd: how many orders")->capture_default_str();
+  c->add_option("--age-bound", a->age_bound_s,
+                "Nobody who has waited so many seconds is overtaken any more");
+  c->add_option("--limit", a->limit, "Only the first so many jobs");
+  c->add_option("--plot", a->plot,
+                "Write a picture (SVG) of use and of the queue over time, of the first policy");
+  c->footer("Example: berth simulate --trace openb_pods.csv --gpus 64 --plot use.svg");
+  c->callback(
+      [&selected, &global, a] { selected = [&global, a] { return simulate_trace(global, *a); }; });
+}
+
+}  // namespace berth::cli

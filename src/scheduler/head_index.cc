@@ -1,0 +1,355 @@
+#include "scheduler/head_index.h"
+
+#include <algorithm>
+#include <functional>
+#include <stdexcept>
+
+#include "base/ensure.h"
+
+namespace berth {
+namespace {
+
+using Demand = std::array<std::int64_t, 3>;
+
+Demand as_array(const Resources& r) { return {r.cpu_milli, r.memory_bytes, r.gpu_milli}; }
+
+bool exceeds(const Demand& demand, const Demand& room) {
+  // One branch for all three: which resource is short, no processor can guess.
+  return (int{demand[0] > room[0]} | int{demand[1] > room[1]} | int{demand[2] > room[2]}) != 0;
+}
+
+}  // namespace
+
+// --- nodes and leaves ---------------------------------------------------------------------------
+
+HeadIndex::NodeIndex HeadIndex::new_node(NodeIndex parent) {
+  NodeIndex n = 0;
+  if (unused_nodes_.empty()) {
+    n = static_cast<NodeIndex>(nodes_.size());
+    nodes_.emplace_back();
+  } else {
+    n = unused_nodes_.back();
+    unused_nodes_.pop_back();
+    nodes_[n] = {};
+  }
+  nodes_[n].parent = parent;
+  return n;
+}
+
+std::uint32_t HeadIndex::new_leaf() {
+  if (unused_leaves_.empty()) {
+    leaves_.emplace_back();
+    return static_cast<std::uint32_t>(leaves_.size() - 1);
+  }
+  const std::uint32_t out = unused_leaves_.back();
+  unused_leaves_.pop_back();
+  return out;
+}
+
+void HeadIndex::put(NodeIndex n, const Item& item) {
+  Node& node = nodes_[n];
+  const std::uint32_t at = node.count++;
+  Leaf& here = leaf(n);
+  for (std::size_t axis = 0; axis < 3; ++axis) here.demand[axis][at] = item.demand[axis];
+  here.order[at] = item.order;
+  here.row[at] = item.row;
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    node.low[axis] = at == 0 ? item.demand[axis] : std::min(node.low[axis], item.demand[axis]);
+  }
+  node.first = at == 0 ? item.order : std::min(node.first, item.order);
+  places_[item.row] = {n, at};
+}
+
+std::uint64_t HeadIndex::first_in_leaf(NodeIndex n) const {
+  const auto& order = leaf(n).order;
+  std::uint64_t first = kNever;
+  for (std::uint32_t i = 0; i < nodes_[n].count; ++i) first = std::min(first, order[i]);
+  return first;
+}
+
+// --- changes ------------------------------------------------------------------------------------
+
+// From a node whose `first` may have changed up to the root, as far as something changes.
+void HeadIndex::refresh_first(NodeIndex n) {
+  for (NodeIndex up = nodes_[n].parent; up != kNone; up = nodes_[up].parent) {
+    Node& node = nodes_[up];
+    const std::uint64_t first = std::min(nodes_[node.left].first, nodes_[node.right].first);
+    if (first == node.first) return;
+    node.first = first;
+  }
+}
+
+void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
+  if (row >= places_.size()) places_.resize(row + 1);
+  if (const Place place = places_[row]; place.leaf != kNone) {
+    Node& node = nodes_[place.leaf];
+    const std::uint64_t before = leaf(place.leaf).order[place.at];
+    leaf(place.leaf).order[place.at] = order;
+    if (order <= node.first) {
+      node.first = order;
+    } else if (before == node.first) {
+      node.first = first_in_leaf(place.leaf);
+    } else {
+      return;
+    }
+    refresh_first(place.leaf);
+    return;
+  }
+  if (nodes_.empty()) nodes_[new_node(kNone)].leaf = new_leaf();
+  const Item item{as_array(demand), order, row};
+  NodeIndex n = kRoot;
+  NodeIndex lopsided = kNone;  // the highest one
+  while (nodes_[n].left != kNone) {
+    Node& node = nodes_[n];
+    ++node.count;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      node.low[axis] = std::min(node.low[axis], item.demand[axis]);
+    }
+    node.first = std::min(node.first, order);
+    const NodeIndex next = item.demand[node.axis] < node.split ? node.left : node.right;
+    const std::uint32_t heavy = nodes_[next].count + 1;
+    // Only after it has grown by half, so that what cannot be balanced is not built again and
+    // again.
+    const bool grown = node.count > node.built + node.built / 2;
+    if (lopsided == kNone && grown && heavy > node.count / 4 * 3) lopsided = n;
+    n = next;
+  }
+  if (nodes_[n].leaf == kNone) nodes_[n].leaf = new_leaf();
+  put(n, item);
+  if (nodes_[n].count == kLeaf) rebuild(n);
+  if (lopsided != kNone) rebuild(lopsided);
+}
+
+void HeadIndex::clear(Row row) {
+  if (!contains(row)) return;
+  const auto [n, at] = places_[row];
+  places_[row] = {};
+  Leaf& here = leaf(n);
+  const std::uint64_t order = here.order[at];
+  const std::uint32_t last = nodes_[n].count - 1;
+  if (at != last) {
+    for (auto& column : here.demand) column[at] = column[last];
+    here.order[at] = here.order[last];
+    here.row[at] = here.row[last];
+    places_[here.row[at]].at = at;
+  }
+  for (NodeIndex up = n; up != kNone; up = nodes_[up].parent) --nodes_[up].count;
+  if (order == nodes_[n].first) {
+    nodes_[n].first = first_in_leaf(n);
+    refresh_first(n);
+  }
+  // A parent that has room for all in one leaf takes them back.
+  const NodeIndex parent = nodes_[n].parent;
+  if (parent != kNone && nodes_[parent].count <= kLeaf / 4) rebuild(parent);
+}
+
+void HeadIndex::rebuild(NodeIndex n) {
+  std::vector<Item> items;
+  items.reserve(nodes_[n].count);
+  gather(n, items);
+  discard(n);
+  build(n, items);
+}
+
+void HeadIndex::gather(NodeIndex n, std::vector<Item>& out) const {
+  const Node& node = nodes_[n];
+  if (node.left != kNone) {
+    gather(node.left, out);
+    gather(node.right, out);
+    return;
+  }
+  for (std::uint32_t i = 0; i < node.count; ++i) {
+    const Leaf& here = leaf(n);
+    out.push_back(
+        {{here.demand[0][i], here.demand[1][i], here.demand[2][i]}, here.order[i], here.row[i]});
+  }
+}
+
+void HeadIndex::discard(NodeIndex n) {
+  if (nodes_[n].left != kNone) {
+    for (const NodeIndex child : {nodes_[n].left, nodes_[n].right}) {
+      discard(child);
+      unused_nodes_.push_back(child);
+    }
+  }
+  if (nodes_[n].leaf != kNone) unused_leaves_.push_back(nodes_[n].leaf);
+  const NodeIndex parent = nodes_[n].parent;
+  nodes_[n] = {};
+  nodes_[n].parent = parent;
+}
+
+namespace {
+
+// Where to cut along one axis, and how many fall on the smaller side.
+struct Cut {
+  std::size_t axis = 0;
+  std::int64_t split = 0;
+  std::ptrdiff_t smaller = -1;
+};
+
+template <class Items>
+Cut cut_along(std::size_t axis, Items items) {
+  const auto value = [axis](const auto& item) { return item.demand[axis]; };
+  const auto middle = items.begin() + std::ssize(items) / 2;
+  std::ranges::nth_element(items, middle, {}, value);
+  const std::int64_t median = value(*middle);
+  std::int64_t above = median;  // the next larger value
+  std::ptrdiff_t below_median = 0;
+  std::ptrdiff_t at_median = 0;
+  for (const auto& item : items) {
+    below_median += value(item) < median ? 1 : 0;
+    at_median += value(item) == median ? 1 : 0;
+    if (value(item) > median && (above == median || value(item) < above)) above = value(item);
+  }
+  const std::ptrdiff_t up_to_median = below_median + at_median;
+  const auto smaller = [&](std::ptrdiff_t left) {
+    return std::min(left, std::ssize(items) - left);
+  };
+  if (smaller(below_median) >= smaller(up_to_median)) return {axis, median, smaller(below_median)};
+  return {axis, above, smaller(up_to_median)};
+}
+
+}  // namespace
+
+// Makes the emptied node `n` hold items[begin, end), which are all different.
+void HeadIndex::build(NodeIndex n, std::span<Item> items) {
+  nodes_[n].built = static_cast<std::uint32_t>(items.size());
+  if (items.size() < kLeaf) {
+    nodes_[n].leaf = new_leaf();
+    for (const Item& item : items) put(n, item);
+    return;
+  }
+  Demand low = items.front().demand;
+  Demand high = low;
+  std::uint64_t first = kNever;
+  for (const Item& item : items) {
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      low[axis] = std::min(low[axis], item.demand[axis]);
+      high[axis] = std::max(high[axis], item.demand[axis]);
+    }
+    first = std::min(first, item.order);
+  }
+  // The widest resource relative to its largest demand, unless it cuts badly because many ask for
+  // the same. Only the speed depends on it.
+  const auto width = [&](std::size_t axis) {
+    return static_cast<double>(high[axis] - low[axis]) / static_cast<double>(high[axis] + 1);
+  };
+  std::array<std::size_t, 3> axes{0, 1, 2};
+  std::ranges::sort(axes, std::greater{}, width);
+  Cut cut;
+  for (const std::size_t axis : axes) {
+    const Cut here = cut_along(axis, items);
+    if (here.smaller > cut.smaller) cut = here;
+    if (cut.smaller >= std::ssize(items) / 4) break;
+  }
+  const auto right_half = std::ranges::partition(
+      items, [&](const Item& item) { return item.demand[cut.axis] < cut.split; });
+  const auto left = new_node(n);
+  const auto right = new_node(n);
+  Node& node = nodes_[n];
+  node.left = left;
+  node.right = right;
+  node.axis = static_cast<std::uint32_t>(cut.axis);
+  node.split = cut.split;
+  node.low = low;
+  node.first = first;
+  node.count = static_cast<std::uint32_t>(items.size());
+  build(left, items.first(items.size() - right_half.size()));
+  build(right, items.last(right_half.size()));
+}
+
+// --- questions ----------------------------------------------------------------------------------
+
+std::uint64_t HeadIndex::order_of(Row row) const {
+  return contains(row) ? leaf(places_[row].leaf).order[places_[row].at] : kNever;
+}
+
+void HeadIndex::first_fit(const Resources& room, Head& best) const {
+  if (!nodes_.empty()) first_fit(kRoot, as_array(room), best);
+}
+
+void HeadIndex::first_fit(NodeIndex n, const Demand& room, Head& best) const {
+  const Node& node = nodes_[n];
+  if (node.first >= best.order || exceeds(node.low, room)) return;
+  if (node.left != kNone) {
+    const bool left_first = nodes_[node.left].first < nodes_[node.right].first;
+    first_fit(left_first ? node.left : node.right, room, best);
+    first_fit(left_first ? node.right : node.left, room, best);
+    return;
+  }
+  const Leaf& here = leaf(n);
+  for (std::uint32_t i = 0; i < node.count; ++i) {
+    const int misfit = int{here.demand[0][i] > room[0]} | int{here.demand[1][i] > room[1]} |
+                       int{here.demand[2][i] > room[2]} | int{here.order[i] >= best.order};
+    if (misfit == 0) best = {here.order[i], here.row[i]};
+  }
+}
+
+void HeadIndex::collect(const Resources& room, std::vector<Row>& out) const {
+  if (nodes_.empty()) return;
+  const Demand most = as_array(room);
+  std::vector<NodeIndex> stack{kRoot};
+  while (!stack.empty()) {
+    const NodeIndex n = stack.back();
+    stack.pop_back();
+    const Node& node = nodes_[n];
+    if (node.count == 0 || exceeds(node.low, most)) continue;
+    if (node.left != kNone) {
+      stack.push_back(node.left);
+      stack.push_back(node.right);
+      continue;
+    }
+    const Leaf& here = leaf(n);
+    for (std::uint32_t i = 0; i < node.count; ++i) {
+      if (!exceeds({here.demand[0][i], here.demand[1][i], here.demand[2][i]}, most)) {
+        out.push_back(here.row[i]);
+      }
+    }
+  }
+}
+
+std::size_t HeadIndex::memory_bytes() const {
+  return nodes_.capacity() * sizeof(Node) + leaves_.capacity() * sizeof(Leaf) +
+         places_.capacity() * sizeof(Place) +
+         (unused_nodes_.capacity() + unused_leaves_.capacity()) * sizeof(std::uint32_t);
+}
+
+void HeadIndex::check() const {
+  const auto must = [](bool ok, const char* sentence) {
+    if (!ok) throw std::logic_error(sentence);
+  };
+  std::size_t rows = 0;
+  std::vector<NodeIndex> stack;
+  if (!nodes_.empty()) stack.push_back(kRoot);
+  while (!stack.empty()) {
+    const NodeIndex n = stack.back();
+    stack.pop_back();
+    const Node& node = nodes_[n];
+    std::vector<Item> items;
+    gather(n, items);
+    must(items.size() == node.count, "the rows below a node of the index are miscounted");
+    std::uint64_t first = kNever;
+    for (const Item& item : items) {
+      first = std::min(first, item.order);
+      must(!exceeds(node.low, item.demand), "a demand lies outside its node of the index");
+    }
+    must(first == node.first, "a node of the index does not know its first order");
+    if (node.left == kNone) {
+      rows += items.size();
+      for (std::uint32_t i = 0; i < node.count; ++i) {
+        const Place& place = places_[items[i].row];
+        must(place.leaf == n && place.at == i, "a row does not lead to its place in the index");
+      }
+      continue;
+    }
+    for (const NodeIndex child : {node.left, node.right}) {
+      must(nodes_[child].parent == n, "a node of the index does not know its parent");
+      stack.push_back(child);
+    }
+  }
+  std::size_t placed = 0;
+  for (Row row = 0; row < places_.size(); ++row) placed += contains(row) ? 1 : 0;
+  must(placed == rows, "the index has lost rows");
+}
+
+}  // namespace berth

@@ -1,0 +1,99 @@
+// The heads of all rows of equal demands, searched by what fits: a k-d tree over the demands whose
+// leaves are small arrays and whose nodes know the first order below them.
+//
+// The question is "which head is the first in order among those that ask for no more than this?".
+// A subtree is passed over when its smallest demand exceeds the room in some resource, or when its
+// first order comes after the best that is known. With few rows this is a scan of a few arrays;
+// with a row for each of a million deployments it looks at a handful of leaves, where a scan would
+// look at all of them.
+//
+// Leaves that overflow are halved at the median of their widest resource; a subtree that has become
+// lopsided is built anew, so the depth stays logarithmic whatever arrives.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/resources.h"
+
+namespace berth {
+
+class HeadIndex {
+ public:
+  using Row = std::uint32_t;
+  static constexpr std::uint64_t kNever = ~std::uint64_t{0};
+  struct Head {
+    std::uint64_t order = kNever;
+    Row row = 0;
+  };
+
+  void set(Row row, const Resources& demand, std::uint64_t order);  // new, or another order
+  void clear(Row row);                                              // nothing when it is not there
+  [[nodiscard]] bool contains(Row row) const {
+    return row < places_.size() && places_[row].leaf != kNone;
+  }
+  // Replaces `best` when a head that fits into `room` has a smaller order.
+  void first_fit(const Resources& room, Head& best) const;
+  // Appends all rows that fit into `room`.
+  void collect(const Resources& room, std::vector<Row>& out) const;
+
+  [[nodiscard]] std::size_t size() const { return nodes_.empty() ? 0 : nodes_[kRoot].count; }
+  [[nodiscard]] std::uint64_t order_of(Row row) const;  // kNever when it is not there
+  [[nodiscard]] std::size_t memory_bytes() const;
+  void check() const;  // throws std::logic_error
+
+ private:
+  using NodeIndex = std::uint32_t;
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  static constexpr NodeIndex kRoot = 0;
+  static constexpr std::uint32_t kLeaf = 64;
+
+  struct Item {
+    std::array<std::int64_t, 3> demand{};
+    std::uint64_t order = kNever;
+    Row row = 0;
+  };
+  struct Leaf {
+    std::array<std::array<std::int64_t, kLeaf>, 3> demand;
+    std::array<std::uint64_t, kLeaf> order;
+    std::array<Row, kLeaf> row;
+  };
+  struct Node {
+    std::array<std::int64_t, 3> low{};  // no demand below asks for less; may be too small
+    std::uint64_t first = kNever;       // the smallest order below, exact
+    std::int64_t split = 0;             // inner: what is less in `axis` lies on the left
+    NodeIndex parent = kNone;
+    NodeIndex left = kNone;  // none: a leaf
+    NodeIndex right = kNone;
+    std::uint32_t leaf = kNone;
+    std::uint32_t count = 0;  // rows below
+    std::uint32_t built = 0;  // as many were there when it was built
+    std::uint32_t axis = 0;
+  };
+  struct Place {
+    NodeIndex leaf = kNone;  // the tree node
+    std::uint32_t at = 0;
+  };
+
+  [[nodiscard]] Leaf& leaf(NodeIndex n) { return leaves_[nodes_[n].leaf]; }
+  [[nodiscard]] const Leaf& leaf(NodeIndex n) const { return leaves_[nodes_[n].leaf]; }
+  [[nodiscard]] NodeIndex new_node(NodeIndex parent);
+  [[nodiscard]] std::uint32_t new_leaf();
+  void put(NodeIndex n, const Item& item);
+  void build(NodeIndex n, std::span<Item> items);
+  void rebuild(NodeIndex n);
+  void gather(NodeIndex n, std::vector<Item>& out) const;
+  void discard(NodeIndex n);  // what is below it; it becomes a leaf without an array
+  void refresh_first(NodeIndex n);
+  [[nodiscard]] std::uint64_t first_in_leaf(NodeIndex n) const;
+  void first_fit(NodeIndex n, const std::array<std::int64_t, 3>& room, Head& best) const;
+
+  std::vector<Node> nodes_;
+  std::vector<Leaf> leaves_;
+  std::vector<NodeIndex> unused_nodes_;
+  std::vector<std::uint32_t> unused_leaves_;
+  std::vector<Place> places_;  // by row
+};
+
+}  // namespace berth

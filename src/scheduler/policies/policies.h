@@ -1,0 +1,34 @@
+// What a policy adds to the strict rules. Each is a pure function of the state and the time, in a
+// file of its own; engine.cc says when it is asked.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "scheduler/engine_impl.h"
+
+namespace berth::policies {
+
+// preempt.cc: who has to go so that this waiting high deployment can start: the fewest low ones on
+// one node, of equally many the youngest. Empty when there is no such set.
+struct Victims {
+  NodeIndex node = 0;
+  std::vector<DeploymentId> ids;
+};
+[[nodiscard]] std::optional<Victims> choose_victims(const ClusterEngine::Impl& state,
+                                                    const Resources& demand);
+
+// backfill.cc: whether a low deployment that runs until `end` at most on `node` delays none of the
+// waiting high ones, by the declared run times of what runs.
+[[nodiscard]] bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node,
+                                 const Resources& demand, EngineTime now, EngineTime end);
+// When the demand could start by the declared run times; absent when they do not say.
+[[nodiscard]] std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state,
+                                                       const Resources& demand, EngineTime now,
+                                                       const ActiveEntry* also_running);
+
+// age_bound.cc: the waiting deployment that must not be overtaken any more, if there is one: the
+// first of its queue, and of two queues the one that has waited longer.
+[[nodiscard]] std::optional<WaitingQueues::Slot> overdue(const ClusterEngine::Impl& state,
+                                                         EngineTime now);
+
+}  // namespace berth::policies

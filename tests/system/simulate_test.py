@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+"""`berth simulate` without any server: literal waits on a small cluster, the same answer twice, a picture."""
+
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+import xml.etree.ElementTree
+
+BERTH = os.environ.get("BERTH", "")
+TRACES = pathlib.Path(__file__).resolve().parent.parent / "data" / "traces"
+
+SWF = """; MaxProcs: 4
+1 0 -1 100 3 -1 -1 3 100 -1 1 1 1 1 1 1 -1 -1
+2 10 -1 50 4 -1 -1 4 60 -1 1 1 1 1 1 1 -1 -1
+3 20 -1 80 1 -1 -1 1 80 -1 1 1 1 1 1 1 -1 -1
+4 30 -1 -1 1 -1 -1 1 80 -1 5 1 1 1 1 1 -1 -1
+"""
+
+
+class Simulate(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def berth(self, *words, code=0):
+        done = subprocess.run([BERTH, "simulate", *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=120, env={"PATH": "/usr/bin:/bin", "HOME": str(self.folder)})
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done
+
+    def simulations(self, *words):
+        return json.loads(self.berth(*words, "-o", "json", "-q").stdout)["simulations"]
+
+    def test_a_workload_in_the_standard_format(self):
+        trace = self.folder / "small.swf"
+        trace.write_text(SWF)
+        (one,) = self.simulations("--trace", trace)
+        # 1 runs at 0, 3 beside it from 20 to 100, 2 needs everything and starts at 100; 4 never ran.
+        self.assertEqual((one["jobs"], one["finished"], one["span_s"]), (3, 3, 150))
+        self.assertEqual(one["waits_by_priority"]["low"], {"jobs": 3, "mean_s": 30, "p50_s": 0, "p99_s": 90, "longest_s": 90})
+        self.assertAlmostEqual(one["utilization"]["cpu"], (300 + 80 + 200) / (4 * 150))
+
+    def test_the_slice_of_a_real_trace_under_each_policy(self):
+        words = ("--trace", TRACES / "openb_pods_slice.csv", "--nodes", TRACES / "openb_nodes_slice.csv", "--gpus", 8,
+                 "--compare", "strict,backfill,preempt")
+        first = self.simulations(*words)
+        self.assertEqual([one["policy"] for one in first], ["strict", "backfill", "preempt"])
+        for one in first:
+            self.assertEqual(one["finished"] + one["refused"], 300)
+            self.assertLessEqual(one["utilization"]["gpu"], 1)
+        self.assertEqual(first[0]["evictions"], 0)
+        self.assertEqual(first, self.simulations(*words))
+
+    def test_a_picture(self):
+        picture = self.folder / "use.svg"
+        said = self.berth("--trace", TRACES / "openb_pods_slice.csv", "--nodes", TRACES / "openb_nodes_slice.csv", "--plot", picture).stdout
+        self.assertIn("MEAN WAIT", said)
+        root = xml.etree.ElementTree.parse(picture).getroot()
+        lines = root.findall("{http://www.w3.org/2000/svg}polyline")
+        self.assertEqual([len(line.get("points").split()) for line in lines], [240, 240, 240])
+
+    def test_the_published_experiment(self):
+        answer = self.berth("--trace", TRACES / "openb_pods_slice.csv", "--nodes", TRACES / "openb_nodes_slice.csv",
+                            "--protocol", "fgd", "--seeds", 2, "-o", "json", "-q")
+        rows = json.loads(answer.stdout)["allocation"]
+        self.assertEqual([row["seed"] for row in rows], ["1", "2", "mean"])
+        for row in rows:
+            self.assertTrue(50 < row["at_130"] <= 100, row)
+
+    def test_what_is_wrong_is_said(self):
+        self.assertIn("'fifo' is no policy", self.berth("--trace", TRACES / "openb_pods_slice.csv", "--gpus", 8, "--policy", "fifo", code=2).stderr)
+        self.assertIn("say --nodes FILE", self.berth("--trace", TRACES / "openb_pods_slice.csv", code=6).stderr)
+        broken = self.folder / "broken.swf"
+        broken.write_text("; MaxProcs: 4\n1 2 3\n")
+        self.assertIn("broken.swf:2: a job of this format has 18 numbers", self.berth("--trace", broken, code=6).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
