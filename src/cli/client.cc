@@ -80,6 +80,10 @@ double number_at(const Value& value, std::string_view key) {
   return found.is_number() ? found.to_number<double>() : 0.0;
 }
 
+Failure file_failure(const Error& error) {
+  return {error.reason == "no_nodes" ? kUsage : kRejected, error.message, error.reason, {}};
+}
+
 Client::Client(const Global& global) {
   auto loaded = load_contexts();
   if (!loaded) throw Failure{kUsage, loaded.error().message, "", {}};

@@ -23,6 +23,9 @@ struct Failure {
   std::vector<std::pair<std::string, std::string>> fields;  // pointer, message
 };
 
+// Of a file that cannot be used as it is; a missing flag is a usage error.
+[[nodiscard]] Failure file_failure(const Error& error);
+
 struct Global {
   std::string context;  // --context, else BERTH_CONTEXT, else the file's current one
   std::string server;   // --server, else BERTH_SERVER

@@ -32,7 +32,7 @@ struct Args {
 
 std::vector<Node> nodes_for(const Args& a) {
   auto nodes = nodes_for_trace(a.trace, a.nodes, a.gpus);
-  if (!nodes) throw Failure{kRejected, nodes.error().message, "", {}};
+  if (!nodes) throw file_failure(nodes.error());
   return *std::move(nodes);
 }
 
@@ -312,7 +312,7 @@ int replay(const Global& global, Args a) {
   if (!(a.speed >= 1))
     throw Failure{kUsage, "--speed is how many times faster than real time: 1 or more.", "", {}};
   auto jobs = read_trace(a.trace);
-  if (!jobs) throw Failure{kRejected, jobs.error().message, "", {}};
+  if (!jobs) throw file_failure(jobs.error());
   if (a.limit > 0 && jobs->size() > a.limit) jobs->resize(a.limit);
   if (jobs->empty()) throw Failure{kRejected, fmt::format("{} has no jobs.", a.trace), "", {}};
   const auto nodes = nodes_for(a);

@@ -166,11 +166,11 @@ int run_fgd_protocol(const Global& global, const Args& a, const std::vector<Trac
 
 int simulate_trace(const Global& global, const Args& a) {
   auto jobs = read_trace(a.trace);
-  if (!jobs) throw Failure{kRejected, jobs.error().message, "", {}};
+  if (!jobs) throw file_failure(jobs.error());
   if (a.limit > 0 && jobs->size() > a.limit) jobs->resize(a.limit);
   if (jobs->empty()) throw Failure{kRejected, fmt::format("{} has no jobs.", a.trace), "", {}};
   auto nodes = nodes_for_trace(a.trace, a.nodes, a.gpus);
-  if (!nodes) throw Failure{kRejected, nodes.error().message, "", {}};
+  if (!nodes) throw file_failure(nodes.error());
   if (a.vector) nodes = as_one(*nodes);
   Resources capacity;
   for (const Node& node : *nodes) capacity += node.capacity;
