@@ -73,7 +73,7 @@ class Simulate(unittest.TestCase):
 
     def test_what_is_wrong_is_said(self):
         self.assertIn("'fifo' is no policy", self.berth("--trace", TRACES / "openb_pods_slice.csv", "--gpus", 8, "--policy", "fifo", code=2).stderr)
-        self.assertIn("say --nodes FILE", self.berth("--trace", TRACES / "openb_pods_slice.csv", code=6).stderr)
+        self.assertIn("say --nodes FILE", self.berth("--trace", TRACES / "openb_pods_slice.csv", code=2).stderr)
         broken = self.folder / "broken.swf"
         broken.write_text("; MaxProcs: 4\n1 2 3\n")
         self.assertIn("broken.swf:2: a job of this format has 18 numbers", self.berth("--trace", broken, code=6).stderr)
