@@ -22,6 +22,6 @@ NINJA_STATUS='%f/%t ' cmake --build "build/$preset" "${flags[@]}" 2>&1 | tee "$l
       elif [ $((SECONDS - ${shown:-0})) -ge 20 ]; then shown=$SECONDS; echo "Building $preset: ${line%% *}"; fi
     fi
   done
-[ "${PIPESTATUS[0]}" -eq 0 ] || { [ -t 1 ] && echo; grep -A20 -E 'error:|FAILED:|undefined' "$log" | head -n 60 >&2; echo "build: $preset failed; see above." >&2; exit 1; }
+[ "${PIPESTATUS[0]}" -eq 0 ] || { [ -t 1 ] && echo; grep -A20 -E 'error:|FAILED:|undefined' "$log" | head -n 60 >&2 || tail -n 5 "$log" >&2; echo "build: $preset failed; see above." >&2; exit 1; }
 [ -t 1 ] && printf '\r\033[K'
 [ $((SECONDS - began)) -lt 3 ] || echo "Built $preset in $((SECONDS - began)) s."

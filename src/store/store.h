@@ -64,6 +64,13 @@ struct LeaseRow {
   bool alive = false;  // the holder's deadline has not passed, judged by the database's clock
 };
 
+// A deployment that the history speaks of, as it is now.
+struct Touched {
+  std::int64_t seq = 0;  // of the latest event about it in the range asked for
+  DeploymentId id;
+  std::optional<Deployment> row;  // empty: deleted
+};
+
 struct LedgerFinding {
   std::string invariant;  // "conservation", "one_reservation_per_active_attempt", ...
   std::string detail;
@@ -115,6 +122,12 @@ class ReadView {
   virtual Result<std::vector<Deployment>> active(const ClusterId& cluster) = 0;
 
   virtual Result<std::vector<Event>> events(const EventFilter& filter) = 0;
+  // Everybody's, oldest first, with a seq greater than `after`: for the processes themselves.
+  virtual Result<std::vector<Event>> history(std::int64_t after, std::size_t limit) = 0;
+  // The deployments of a cluster (empty: of all) that events with `after` < seq <= `until` are
+  // about, each once, by the latest of these.
+  virtual Result<std::vector<Touched>> touched(std::optional<ClusterId> cluster, std::int64_t after,
+                                               std::int64_t until) = 0;
   virtual Result<std::int64_t> first_event() = 0;  // the oldest kept seq, 1 for an empty history
   virtual Result<std::int64_t> last_event() = 0;   // 0 for an empty history
 
@@ -181,6 +194,11 @@ class Transaction : public ReadView {
   virtual Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) = 0;
   virtual Result<void> remove_cluster(const ClusterId& cluster) = 0;
   virtual Result<std::uint64_t> take_order(const ClusterId& cluster) = 0;
+  // Keeps everybody else who holds from changing this cluster, its queue and its deployments until
+  // the end of the transaction, or until undo() to a mark before this. Answers the cluster's
+  // version; empty when there is no such cluster. Who holds several holds them in the order of
+  // their ids.
+  virtual Result<std::optional<std::int64_t>> hold(const ClusterId& cluster) = 0;
 
   // A fresh one: queued, without an attempt. already_exists: name_taken.
   virtual Result<void> insert(const Deployment& deployment) = 0;

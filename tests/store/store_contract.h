@@ -477,6 +477,60 @@ TYPED_TEST_P(StoreContract, TheRelaysMarkMovesOnlyFromWhereItIs) {
   EXPECT_EQ(must(this->view()->installation_secret()), secret);
 }
 
+TYPED_TEST_P(StoreContract, WhatHappenedSinceIsAskedByClusterOrForAll) {
+  Cluster other = this->pool;
+  other.id = ClusterId::make(kThen, this->random);
+  other.name = "other";
+  auto a = this->waiting("a"), b = this->waiting("b"), c = this->waiting("c");
+  c.cluster = other.id;
+  const auto note = [&](Transaction& tx, const Deployment& d, const char* kind) {
+    tx.append(Event{0, kThen, d.organization, d.cluster, d.id, kind, "a", "A", "r", "{}"});
+  };
+  const auto first = this->commit([&](Transaction& tx) {
+    must(tx.insert(other));
+    for (const auto* d : {&a, &b, &c}) {
+      must(tx.insert(*d));
+      note(tx, *d, "deployment.queued");
+    }
+  });
+  b.state = State::cancelled;
+  b.version = 2;
+  this->commit([&](Transaction& tx) {
+    must(tx.update(b, State::queued));
+    note(tx, b, "deployment.cancelled");
+    must(tx.remove_deployment(a.id));
+    note(tx, a, "deployment.deleted");
+    tx.append(
+        Event{0, kThen, this->lab.id, this->pool.id, {}, "cluster.paused", "a", "A", "r", "{}"});
+  });
+  const auto touched = must(this->view()->touched(this->pool.id, first - 1, first + 5));
+  ASSERT_EQ(touched.size(), 2u) << "each once";
+  EXPECT_EQ(touched[0].id, b.id) << "in the order of what happened last";
+  EXPECT_EQ(touched[0].seq, first + 3);
+  EXPECT_EQ(touched[0].row, b);
+  EXPECT_EQ(touched[1].id, a.id);
+  EXPECT_FALSE(touched[1].row) << "deleted since";
+  EXPECT_EQ(must(this->view()->touched(std::nullopt, first + 1, first + 3)).size(), 2u);
+  EXPECT_EQ(must(this->view()->touched(other.id, first + 2, first + 5)).size(), 0u);
+  const auto history = must(this->view()->history(first, 4));
+  ASSERT_EQ(history.size(), 4u);
+  EXPECT_EQ(history[0].seq, first + 1);
+  EXPECT_EQ(history[3].kind, "deployment.deleted");
+  EXPECT_TRUE(must(this->view()->history(first + 5, 4)).empty());
+}
+
+TYPED_TEST_P(StoreContract, AHeldClusterSaysItsVersion) {
+  this->commit([&](Transaction& tx) {
+    EXPECT_EQ(must(tx.hold(this->pool.id)), 1);
+    EXPECT_EQ(must(tx.hold(ClusterId::make(kThen, this->random))), std::nullopt);
+    auto paused = this->pool;
+    paused.paused = true;
+    paused.version = 2;
+    must(tx.update(paused));
+    EXPECT_EQ(must(tx.hold(this->pool.id)), 2);
+  });
+}
+
 REGISTER_TYPED_TEST_SUITE_P(
     StoreContract, ARefusedStatementIsUndoneToTheMarkAndTheRestGoesOn,
     ASnapshotIsOfTheMomentItWasOpenedAt, EveryColumnComesBackAsItWasWritten,
@@ -489,6 +543,7 @@ REGISTER_TYPED_TEST_SUITE_P(
     ListsAreFilteredAndPagedNewestFirst, InvitesAreUsedAsOftenAsTheySay,
     SessionsAreFoundByEachOfTheirTokens, TheHistoryHasNoGapsAndNoStrangers,
     PruningForgetsWhatIsOldButNeverTheNewestEvent, ALeaseHasOneLivingHolderAndItsEpochOnlyGrows,
-    TheRelaysMarkMovesOnlyFromWhereItIs, OwnersAreCountedAndMembersPaged);
+    TheRelaysMarkMovesOnlyFromWhereItIs, WhatHappenedSinceIsAskedByClusterOrForAll,
+    AHeldClusterSaysItsVersion, OwnersAreCountedAndMembersPaged);
 
 }  // namespace berth::test

@@ -203,4 +203,9 @@ Result<std::uint64_t> Session::take_order(const ClusterId& cluster) {
   return rows->front();
 }
 
+Result<std::optional<std::int64_t>> Session::hold(const ClusterId& cluster) {
+  auto q = db_->query("SELECT version FROM clusters WHERE id = ?1 {for update}");
+  return one<std::int64_t>(q.with(cluster), [](Query& row) { return row.integer(); });
+}
+
 }  // namespace berth::sql

@@ -26,6 +26,23 @@ constexpr const char* kActive =
     "updated_at, admitted_at, started_at, ended_at, version FROM deployments "
     "WHERE cluster_id = ?1 AND state IN ('starting', 'running', 'stopping', 'preempting') "
     "ORDER BY id";
+// What events speak of, whether it is there or not.
+constexpr const char* kTouched =
+    "SELECT e.seq, e.deployment_id, d.id IS NOT NULL, d.id, d.org_id, d.cluster_id, d.name, "
+    "d.priority, d.state, d.ord, d.cpu, d.memory, d.gpu, d.spec, d.attempt, d.failures, "
+    "d.retry_at, d.node, d.gpu_grant, d.endpoint, d.exit_code, d.message, d.created_by, "
+    "d.created_at, d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.version FROM "
+    "(SELECT deployment_id, max(seq) AS seq FROM events WHERE seq > ?1 AND seq <= ?2 "
+    "AND deployment_id IS NOT NULL GROUP BY deployment_id) e "
+    "LEFT JOIN deployments d ON d.id = e.deployment_id ORDER BY e.seq";
+constexpr const char* kTouchedOfCluster =
+    "SELECT e.seq, e.deployment_id, d.id IS NOT NULL, d.id, d.org_id, d.cluster_id, d.name, "
+    "d.priority, d.state, d.ord, d.cpu, d.memory, d.gpu, d.spec, d.attempt, d.failures, "
+    "d.retry_at, d.node, d.gpu_grant, d.endpoint, d.exit_code, d.message, d.created_by, "
+    "d.created_at, d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.version FROM "
+    "(SELECT deployment_id, max(seq) AS seq FROM events WHERE cluster_id = ?3 AND seq > ?1 "
+    "AND seq <= ?2 AND deployment_id IS NOT NULL GROUP BY deployment_id) e "
+    "LEFT JOIN deployments d ON d.id = e.deployment_id ORDER BY e.seq";
 // Absent filters are NULL. The index follows the leading equality.
 constexpr const char* kPageOfOrganization =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
@@ -152,6 +169,20 @@ Result<void> Session::for_each_waiting(const ClusterId& cluster,
 Result<std::vector<Deployment>> Session::active(const ClusterId& cluster) {
   auto q = db_->query(kActive);
   return all<Deployment>(q.with(cluster), read_deployment);
+}
+
+Result<std::vector<Touched>> Session::touched(std::optional<ClusterId> cluster, std::int64_t after,
+                                              std::int64_t until) {
+  auto q = db_->query(cluster ? kTouchedOfCluster : kTouched);
+  q.with(after, until);
+  if (cluster) q.with(*cluster);
+  return all<Touched>(q, [](Query& row) {
+    Touched out;
+    out.seq = row.integer();
+    out.id = row.id<DeploymentId>();
+    if (row.flag()) out.row = read_deployment(row);
+    return out;
+  });
 }
 
 Result<void> Session::insert(const Deployment& d) {

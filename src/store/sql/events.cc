@@ -16,6 +16,10 @@ constexpr const char* kOfOrganizationBefore =
     "FROM events WHERE org_id = ?1 AND seq < ?2 AND (?3 = '' OR substr(kind, 1, length(?3)) = ?3) "
     "AND (?4 IS NULL OR cluster_id = ?4) ORDER BY seq DESC LIMIT ?5";
 
+constexpr const char* kAllAfter =
+    "SELECT seq, at, org_id, cluster_id, deployment_id, kind, actor, actor_name, request_id, data "
+    "FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+
 Event read_event(Query& q) {
   Event e;
   e.seq = q.integer();
@@ -53,6 +57,11 @@ Result<std::vector<Event>> Session::events(const EventFilter& f) {
   });
   if (merged.size() > f.limit) merged.resize(f.limit);
   return merged;
+}
+
+Result<std::vector<Event>> Session::history(std::int64_t after, std::size_t limit) {
+  auto q = db_->query(kAllAfter);
+  return all<Event>(q.with(after, limit), read_event);
 }
 
 Result<std::int64_t> Session::first_event() {

@@ -79,6 +79,7 @@ class Session final : public Transaction {
   Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) override;
   Result<void> remove_cluster(const ClusterId& cluster) override;
   Result<std::uint64_t> take_order(const ClusterId& cluster) override;
+  Result<std::optional<std::int64_t>> hold(const ClusterId& cluster) override;
 
   // deployments.cc
   Result<std::optional<Deployment>> deployment(const DeploymentId& id) override;
@@ -88,6 +89,8 @@ class Session final : public Transaction {
   Result<void> for_each_waiting(const ClusterId& cluster,
                                 const std::function<void(const WaitingRow&)>& use) override;
   Result<std::vector<Deployment>> active(const ClusterId& cluster) override;
+  Result<std::vector<Touched>> touched(std::optional<ClusterId> cluster, std::int64_t after,
+                                       std::int64_t until) override;
   Result<void> insert(const Deployment& deployment) override;
   Result<void> update(const Deployment& deployment, State from) override;
   Result<void> remove_deployment(const DeploymentId& id) override;
@@ -101,6 +104,7 @@ class Session final : public Transaction {
 
   // events.cc
   Result<std::vector<Event>> events(const EventFilter& filter) override;
+  Result<std::vector<Event>> history(std::int64_t after, std::size_t limit) override;
   Result<std::int64_t> first_event() override;
   Result<std::int64_t> last_event() override;
   Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
