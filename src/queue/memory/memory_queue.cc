@@ -95,7 +95,9 @@ Result<void> MemoryQueue::publish(std::span<const QueueChange> changes) {
   const std::scoped_lock lock(state_->mutex);
   for (const auto& change : changes) {
     const auto found = state_->queues.find(change.cluster);
-    if (found != state_->queues.end() && found->second.seq < change.seq) {
+    if (found != state_->queues.end() && found->second.seq < change.after) {
+      state_->queues.erase(found);
+    } else if (found != state_->queues.end() && found->second.seq < change.seq) {
       if (change.leave) found->second.leave(*change.leave);
       if (change.enter) found->second.enter(*change.enter);
       found->second.seq = change.seq;

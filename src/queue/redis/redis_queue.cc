@@ -29,14 +29,15 @@ std::string order_text(const WaitingEntry& entry) {
 void add_words(const QueueChange& change, std::vector<std::string>& to) {
   to.push_back(std::to_string(change.seq));
   to.push_back(change.leave ? change.leave->str() : "");
-  if (!change.enter) {
+  if (change.enter) {
+    to.push_back(change.enter->id.str());
+    to.emplace_back(to_text(change.enter->priority));
+    to.push_back(order_text(*change.enter));
+    to.push_back(demand_text(change.enter->demand));
+  } else {
     to.insert(to.end(), 4, "");
-    return;
   }
-  to.push_back(change.enter->id.str());
-  to.emplace_back(to_text(change.enter->priority));
-  to.push_back(order_text(*change.enter));
-  to.push_back(demand_text(change.enter->demand));
+  to.push_back(std::to_string(change.after));
 }
 
 Result<void> all_done(const Replies& replies) {
