@@ -102,10 +102,10 @@ Result<Difference> difference(ReadView& view, WorkQueue& queue, const ClusterId&
   for (const auto& entry : *rows) recorded.emplace(entry.id, entry);
   const auto wrong = unexplained(queued, recorded, on_their_way);
   if (wrong.empty()) return Difference{};
+  const auto& one = wrong.front();
   return Difference{
-      fmt::format("is wrong about {} deployments, of {} that wait: {} {} there, but {}",
-                  wrong.size(), recorded.size(), wrong.front().str(),
-                  place_text(queued, wrong.front()), place_text(recorded, wrong.front()))};
+      fmt::format("is wrong about {} of the deployments, for example {}: it {} there, but {}",
+                  wrong.size(), one.str(), place_text(queued, one), place_text(recorded, one))};
 }
 
 std::vector<ClusterId> ids_of(std::span<const Cluster> clusters) {

@@ -249,9 +249,9 @@ TEST_F(RelayTest, HealingFindsEverythingThatCanBeWrong) {
   const auto sentences = must(drift(world.view(), queue));
   ASSERT_EQ(sentences.size(), 4U);
   EXPECT_TRUE(sentences[0].ends_with("is not there.")) << sentences[0];
-  EXPECT_TRUE(sentences[2].contains("is wrong about 2 deployments, of 2 that wait: "))
+  EXPECT_TRUE(sentences[2].contains("is wrong about 2 of the deployments, for example dep_"))
       << sentences[2];
-  EXPECT_TRUE(sentences[2].contains(" does not wait there, but waits as ")) << sentences[2];
+  EXPECT_TRUE(sentences[2].contains(": it does not wait there, but waits as ")) << sentences[2];
   EXPECT_EQ(sentences[3],
             "There is a queue of cluster " + stranger.str() + ", which does not exist.");
 

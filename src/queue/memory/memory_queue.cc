@@ -118,9 +118,9 @@ Result<void> MemoryQueue::rebuild(const ClusterId& cluster, std::span<const Wait
   fresh.seq = seq;
   for (const auto& entry : waiting) fresh.enter(entry);
   const std::scoped_lock lock(state_->mutex);
-  const auto found = state_->queues.find(cluster);
-  if (found != state_->queues.end() && found->second.seq > seq) return {};
-  state_->queues.insert_or_assign(cluster, std::move(fresh));
+  auto& queue = state_->queues[cluster];
+  // What was there is destroyed without the lock, behind it.
+  if (queue.seq <= seq) std::swap(queue, fresh);
   return {};
 }
 
