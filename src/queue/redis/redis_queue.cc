@@ -95,6 +95,10 @@ Result<bool> RedisQueue::cleared(const Replies& replies) {
     connection_.close();  // the next opening loads them
     return true;
   }
+  if (any("READONLY")) {
+    connection_.close();  // it is the primary no more; the address may lead to another one now
+    return false;
+  }
   if (!any("WRONGTYPE")) return false;
   Pipeline types;
   types.add({"TYPE", wake_});
