@@ -80,7 +80,7 @@ Api::Api(Services services, ApiOptions options)
   add_plan_routes(routes_, services_);
   add_deployment_routes(routes_, services_);
   add_watch_routes(routes_, services_, options_.bookmark_every);
-  add_operation_routes(routes_, services_, metrics_, draining_, openapi_);
+  add_operation_routes(routes_, services_, metrics_, draining_, openapi_, options_.shared);
   openapi_ = make_openapi(routes_);
   router_ = std::make_unique<Router>(routes_);
   std::vector<std::string> ids;

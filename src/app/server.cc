@@ -73,6 +73,11 @@ api::ApiOptions api_options(const ServeConfig& config, ReadSide& reads, Cooperat
     auto secret = view ? (*view)->installation_secret() : std::unexpected(view.error());
     if (!secret) throw std::runtime_error(secret.error().message);
     options.secret = std::move(*secret);
+    options.shared = [together] {
+      const auto figures = together->figures();
+      return api::Metrics::Shared{figures.clusters, figures.followed, figures.leads,
+                                  figures.queue_reachable};
+    };
   }
   if (config.role == ProcessRole::scheduler) {
     options.internal_only = true;
