@@ -36,14 +36,15 @@ def wait_until(condition, seconds=20, what="the condition"):
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 
-class Server:
-    """`berth serve` on a data directory of its own; it can be killed and started again on the same one."""
+class Process:
+    """One process of the binary that announces itself with a line of JSON; it can be killed and started again."""
 
-    def __init__(self, folder, *flags):
+    def __init__(self, folder, name, words, env=None):
         self.folder = pathlib.Path(folder)
-        self.data = self.folder / "data"
+        self.name = name
+        self.words = list(words)
+        self.env = env
         self.port = free_port()
-        self.flags = list(flags)
         self.process = None
         self.announcement = None
 
@@ -51,28 +52,43 @@ class Server:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def log(self):
+        return self.folder / f"{self.name}.log"
+
+    def command(self):
+        return [BERTH, *self.words, "--listen", f"127.0.0.1:{self.port}"]
+
     def spawn(self):
-        log = open(self.folder / "serve.log", "ab")
-        self.process = subprocess.Popen(
-            [BERTH, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data),
-             "--rate-limit", "off", *self.flags],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
-        log.close()
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
+                env=None if self.env is None else {**os.environ, **self.env})
 
     def start(self):
+        """Answers once it has announced itself and says that it is ready."""
         self.spawn()
+        self.await_announcement()
+        wait_until(lambda: self.ready(), 30, f"readiness of {self.name}")
+        return self
+
+    def await_announcement(self):
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError("the server did not start: " + (self.folder / "serve.log").read_text()[-2000:])
+            raise AssertionError(f"{self.name} did not start: " + self.log.read_text()[-2000:])
         self.announcement = json.loads(line)
-        wait_until(lambda: self.ready(), 30, "readiness")
-        return self
 
     def ready(self):
         try:
             return Client(self).call("GET", "/readyz")[0] == 200
         except OSError:
             return False
+
+    def runs(self):
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
 
     def kill(self):
         """As a crash does: at once, without a word."""
@@ -87,8 +103,16 @@ class Server:
         return code
 
     def close(self):
-        if self.process is not None and self.process.poll() is None:
+        if self.runs():
             self.kill()
+
+
+class Server(Process):
+    """`berth serve` on a data directory of its own; it can be killed and started again on the same one."""
+
+    def __init__(self, folder, *flags):
+        self.data = pathlib.Path(folder) / "data"
+        super().__init__(folder, "serve", ["serve", "--data-dir", str(self.data), "--rate-limit", "off", *flags])
 
     def set_up(self):
         """The first administrator, with organization `lab`. Answers a client with its token."""
@@ -110,6 +134,7 @@ class Client:
         self.token = token
         self.organization = organization
         self.connection = None
+        self.headers = {}  # of the latest answer
 
     def clone(self, server=None):
         copy = Client(server or self, self.token, self.organization)
@@ -133,6 +158,7 @@ class Client:
             self.connection.close()
             self.connection = None
             raise OSError(str(error)) from error
+        self.headers = reply.headers
         kind = reply.headers.get("Content-Type", "")
         return reply.status, json.loads(raw) if raw and "json" in kind else raw
 
