@@ -140,6 +140,12 @@ class Client:
         copy = Client(server or self, self.token, self.organization)
         return copy
 
+    def reset(self):
+        """The next call opens a connection of its own: the server has been away."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
     def call(self, method, path, body=None, headers=None, timeout=30):
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
@@ -155,8 +161,7 @@ class Client:
             reply = self.connection.getresponse()
             raw = reply.read()
         except (OSError, http.client.HTTPException) as error:
-            self.connection.close()
-            self.connection = None
+            self.reset()
             raise OSError(str(error)) from error
         self.headers = reply.headers
         kind = reply.headers.get("Content-Type", "")

@@ -7,7 +7,6 @@ on the loopback interface, and is stopped by its process id, also when a test fa
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -175,6 +174,10 @@ class RoundRobin(Client):
         self.each = [Client(api, token, organization) for api in apis]
         self.turn = 0
 
+    def reset(self):
+        for one in self.each:
+            one.reset()
+
     def call(self, method, path, body=None, headers=None, timeout=30):
         self.turn += 1
         one = self.each[self.turn % len(self.each)]
@@ -318,8 +321,9 @@ class ScaledTest(SystemTest):
 
     def starts(self, client, cluster, name, seconds=5, **more):
         """A submission is accepted, and runs within the given time, which is generous."""
-        body = {"cluster_id": cluster, "name": name, "resources": {"cpu": 0.1, "memory": "1MiB"}, "priority": "high", "simulate": {"duration": "1h"}}
+        body = {"cluster_id": cluster, "name": name, "resources": {"cpu": 0.01, "memory": "1MiB"}, "priority": "high", "simulate": {"duration": "1h"}}
         body.update(more)
+        client.reset()
         made = client.must("POST", "/api/v1/deployments", body)["id"]
         client.wait_state(made, "running", seconds=seconds)
         return made
@@ -334,13 +338,8 @@ class ScaledTest(SystemTest):
                     if state != "stopping":
                         client.must("POST", f"/api/v1/deployments/{d['id']}/stop")
             return left == 0
+        client.reset()
         wait_until(stopped, seconds, "the end of everything")
-
-
-def metric(client, name):
-    """The values of a metric, by their labels as written."""
-    _, text = client.call("GET", "/metrics")
-    return {labels: float(value) for labels, value in re.findall(rf"^{name}(\S*) (\S+)$", text.decode(), re.MULTILINE)}
 
 
 def patience(seconds):

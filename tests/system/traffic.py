@@ -25,7 +25,7 @@ class Traffic(threading.Thread):
         self.names = {}  # id -> name
         self.open = []
         self.unclear = set()  # names whose last answer never came
-        self.writes = self.repeated = self.refused = 0
+        self.writes = self.repeated = self.refused = self.reads = self.refused_reads = 0
         self.wrong = []
 
     def run(self):
@@ -37,6 +37,23 @@ class Traffic(threading.Thread):
                 self.stop(self.open.pop(self.random.randrange(len(self.open))))
             if self.open and self.random.random() < 0.1:
                 self.prioritize(self.random.choice(self.open))
+            if self.random.random() < 0.1:
+                self.look()
+
+    def look(self):
+        """What the holder of the cluster's lease is asked for: an answer, or a word on when to ask again."""
+        cluster = f"/api/v1/clusters/{self.random.choice(self.clusters)}"
+        path = self.random.choice([f"{cluster}/status", f"{cluster}/queue"])
+        try:
+            status, answer = self.client.call("GET", path, timeout=20)
+        except OSError:
+            return
+        if status == 503 and self.client.headers.get("Retry-After"):
+            self.refused_reads += 1
+        elif status != 200:
+            self.wrong.append(f"GET {path}: {status} {answer}")
+        else:
+            self.reads += 1
 
     def write(self, method, path, body=None, key=None):
         """Until there is an answer, or the end. Answers None for the latter."""
