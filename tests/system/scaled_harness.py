@@ -101,7 +101,9 @@ class Database(Service):
         first = int(mark.read_text().split()[0])
         os.kill(first, signal.SIGSTOP)  # so that it makes no more of them
         kill_at_once([first, *children(first)])
-        mark.unlink()  # a zombie that nobody has looked at yet would count as a server
+        # A zombie that nobody has looked at yet would count as a server that runs.
+        for left in [mark, *self.folder.glob(".s.PGSQL.*.lock")]:
+            left.unlink()
 
 
 def _plain(row):
