@@ -8,9 +8,9 @@ Needs root, for mounting.
 import os
 import subprocess
 
-from harness import Client, main, wait_until
+from harness import Client, main
 from ledger_check import snapshot
-from scaled_harness import ScaledTest, run
+from scaled_harness import ScaledTest, eventually, run
 
 
 class FullDisk(ScaledTest):
@@ -74,7 +74,7 @@ class FullDisk(ScaledTest):
             self.assertIn((status, answer.get("code")), ((201, None), (503, "storage_full"), (503, "storage_unavailable")))
             return status == 201 and answer["id"]
 
-        again = wait_until(goes_on, 20, "a submission once there is space")
+        again = eventually(goes_on, 20, "a submission once there is space")
         client.wait_state(again, "running", seconds=20)
         client.must("POST", f"/api/v1/deployments/{one}/stop")
         client.wait_state(one, "stopped", "cancelled")
@@ -128,7 +128,7 @@ class FullDisk(ScaledTest):
         run("chown", "-h", "--reference", installed.database.folder, tables)
         installed.database.start()
         for part in installed.parts:
-            wait_until(part.ready, 30, f"readiness of {part.name}")
+            eventually(part.ready, 30, f"readiness of {part.name}")
         accepted = self.full(client, self.fill(small), installed.parts)
         self.sound(installed)
         self.assertLessEqual(set(accepted.values()), {d["name"] for d in snapshot(installed.database)["deployments"]})

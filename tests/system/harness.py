@@ -26,13 +26,13 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_until(condition, seconds=20, what="the condition"):
+def wait_until(condition, seconds=20, what="the condition", pause=0.005):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = condition()
         if result:
             return result
-        time.sleep(0.005)
+        time.sleep(pause)
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 

@@ -25,7 +25,7 @@ QUERIES = {
     "gpus": "SELECT cluster_id, node, device, free FROM gpus",
     "deployments": "SELECT id, cluster_id, name, state, priority, ord, cpu, memory, gpu, attempt, node, retry_at FROM deployments",
     "reservations": "SELECT deployment_id, attempt, cluster_id, node, cpu, memory, gpu_grant FROM reservations",
-    "events": "SELECT seq, deployment_id, kind, data::jsonb AS data FROM events ORDER BY seq",
+    "events": "SELECT seq, deployment_id, kind, CASE WHEN kind = 'deployment.starting' THEN data::jsonb END AS data FROM events ORDER BY seq",
     "counter": "SELECT value FROM event_counter",
 }
 

@@ -5,8 +5,8 @@ status, and nothing left behind. And the one thing that it does not need: Redis.
 import subprocess
 import time
 
-from harness import BERTH, free_port, main, wait_until
-from scaled_harness import Database, Installation, Redis, ScaledTest, alive
+from harness import BERTH, free_port, main
+from scaled_harness import Database, Installation, Redis, ScaledTest, alive, eventually
 
 
 class Refusals(ScaledTest):
@@ -103,8 +103,8 @@ class Refusals(ScaledTest):
         self.starts(client, cluster, "without")
         start()
         self.starts(client, cluster, "with")
-        wait_until(installed.relayed_all, 20, "a relay that publishes everything")
-        wait_until(lambda: int(installed.redis.cli("XLEN", "berth:wake")[0]) > 0, 20, "a stream in Redis")
+        eventually(installed.relayed_all, 20, "a relay that publishes everything")
+        eventually(lambda: int(installed.redis.cli("XLEN", "berth:wake")[0]) > 0, 20, "a stream in Redis")
         for part in installed.parts:
             pid = part.announcement["pid"]
             self.assertEqual(pid, part.process.pid)

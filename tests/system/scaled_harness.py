@@ -7,7 +7,6 @@ on the loopback interface, and is stopped by its process id, also when a test fa
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import time
@@ -31,6 +30,11 @@ def children(pid):
     return [int(one) for one in found.split()]
 
 
+def eventually(condition, seconds, what):
+    """`wait_until` for conditions that cost a process or a query each time."""
+    return wait_until(condition, seconds, what, pause=0.05)
+
+
 def alive(pid):
     """A zombie whose parent does not look is not alive."""
     try:
@@ -45,13 +49,14 @@ def kill_at_once(pids):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    wait_until(lambda: not any(alive(pid) for pid in pids), 20, f"the end of {pids}")
+    eventually(lambda: not any(alive(pid) for pid in pids), 20, f"the end of {pids}")
 
 
 class Service:
     """What a script of scripts/dev starts in a folder."""
 
     script = ""
+    watched_once = True  # whether the script's watcher outlives a crash
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder) / self.name
@@ -62,8 +67,8 @@ class Service:
         return self.script.removesuffix(".sh")
 
     def start(self):
-        # The first start leaves a watcher behind, which stops it should this process vanish.
-        watched = [] if self.url else [os.getpid()]
+        # A watcher stops it should this process vanish.
+        watched = [] if self.url and self.watched_once else [os.getpid()]
         url = run(DEV / self.script, "start", self.folder, *watched).strip()
         assert self.url in (None, url), f"{self.name} came back as {url}, it was {self.url}"
         self.url = url
@@ -112,6 +117,7 @@ def _plain(row):
 
 class Redis(Service):
     script = "redis.sh"
+    watched_once = False
 
     def cli(self, *words):
         where = urllib.parse.urlsplit(self.url)
@@ -122,12 +128,12 @@ class Redis(Service):
         pid = next(line for line in self.cli("INFO", "server") if line.startswith("process_id:"))
         kill_at_once([int(pid.partition(":")[2])])
 
+    def remember(self):
+        """Every later start comes back to what is there now, until `forget`."""
+        self.cli("SAVE")
+
     def forget(self):
-        """While it is stopped: the next start finds nothing."""
-        for path in self.folder.rglob("*"):
-            if path.suffix in (".rdb", ".aof"):
-                path.unlink()
-        shutil.rmtree(self.folder / "appendonlydir", ignore_errors=True)
+        (self.folder / "dump.rdb").unlink()
 
     def waiting(self, cluster, priority):
         """[(deployment, admission number)] of one queue, in order."""
@@ -319,7 +325,9 @@ class ScaledTest(SystemTest):
 
     def sound(self, installation):
         self.assertEqual(installation.died(), [])
-        self.assertEqual(installation.objections()[:10], [])
+        world = snapshot(installation.database)
+        self.assertEqual(objections(world)[:10], [])
+        return world
 
     def starts(self, client, cluster, name, seconds=5, **more):
         """A submission is accepted, and runs within the given time, which is generous."""
@@ -341,7 +349,7 @@ class ScaledTest(SystemTest):
                         client.must("POST", f"/api/v1/deployments/{d['id']}/stop")
             return left == 0
         client.reset()
-        wait_until(stopped, seconds, "the end of everything")
+        eventually(stopped, seconds, "the end of everything")
 
 
 def patience(seconds):

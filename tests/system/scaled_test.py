@@ -13,9 +13,9 @@ import signal
 import threading
 import time
 
-from harness import Client, main, wait_until
+from harness import Client, main
 from ledger_check import id_hex, snapshot
-from scaled_harness import ScaledTest, patience
+from scaled_harness import ScaledTest, eventually, patience
 from traffic import Crowd
 
 CYCLES = int(os.environ.get("CYCLES", "100"))
@@ -46,15 +46,14 @@ class Faults(ScaledTest):
     def settled(self, client, *crowds):
         """Nothing runs any more, and everything is as it was promised."""
         self.empty(client)
-        self.sound(self.installed)
+        world = self.sound(self.installed)
         for crowd in crowds:
-            self.promises(crowd)
-        wait_until(lambda: not self.installed.broken(), 20, "a doctor that finds nothing broken")
-        wait_until(lambda: self.installed.relayed_all() and not list(self.installed.queue_differences(self.clusters)), 20, "queues as in SQL")
+            self.promises(crowd, world["deployments"])
+        eventually(lambda: not self.installed.broken(), 20, "a doctor that finds nothing broken")
+        eventually(lambda: self.installed.relayed_all() and not list(self.installed.queue_differences(self.clusters)), 20, "queues as in SQL")
 
-    def promises(self, crowd):
+    def promises(self, crowd, deployments):
         self.assertEqual(crowd.wrong, [])
-        deployments = snapshot(self.installed.database)["deployments"]
         self.assertEqual(list(crowd.broken_promises(deployments))[:10], [])
         mine = {member.name for member in crowd.members}
         known = {id_hex(one) for member in crowd.members for one in member.acknowledged}
@@ -87,8 +86,8 @@ class RandomKills(Faults):
                     self.assertEqual(installed.objections()[:10], [], f"cycle {cycle}")
             self.under_traffic(crowd)
         for part in installed.parts:
-            wait_until(part.ready, 30, f"readiness of {part.name}")
-        wait_until(installed.spread, 30, "a scheduler for each cluster")
+            eventually(part.ready, 30, f"readiness of {part.name}")
+        eventually(installed.spread, 30, "a scheduler for each cluster")
         for cluster in self.clusters:
             self.starts(client, cluster, f"afterwards-{cluster[-6:]}", seconds=20)
         self.settled(client, crowd)
@@ -101,7 +100,7 @@ class RandomKills(Faults):
     def under_traffic(self, crowd):
         """A fault that hits nobody says nothing: something was acknowledged since the last one."""
         before = crowd.writes
-        wait_until(lambda: crowd.writes >= before + 5 or crowd.wrong, 30, f"traffic ({crowd.writes} writes so far)")
+        eventually(lambda: crowd.writes >= before + 5 or crowd.wrong, 30, f"traffic ({crowd.writes} writes so far)")
 
     def kill(self, kind):
         """Answers what brings it back."""
@@ -131,7 +130,7 @@ class FrozenScheduler(Faults):
     def test_it_loses_its_clusters_and_wakes_harmlessly(self):
         client = self.shape(clusters=4, apis=2, schedulers=2, lease="1s")
         installed = self.installed
-        wait_until(installed.spread, 20, "clusters that are spread")
+        eventually(installed.spread, 20, "clusters that are spread")
         taken = 0
         with self.crowd() as crowd:
             for number in range(max(5, CYCLES // 20)):
@@ -144,15 +143,15 @@ class FrozenScheduler(Faults):
                     now = installed.holders()
                     return all(now[c][0] not in ("", victim.address) and now[c][1] > epoch for c, epoch in before.items())
 
-                wait_until(moved, 15, "another holder with a higher epoch for each of its clusters")
+                eventually(moved, 15, "another holder with a higher epoch for each of its clusters")
                 taken += len(before)
                 cluster = next(c for c in self.clusters if id_hex(c) in before)
                 self.starts(client, cluster, f"meanwhile-{number}", seconds=10)
                 written = crowd.writes
-                wait_until(lambda: crowd.writes > written + 20, 20, "traffic without it")
+                eventually(lambda: crowd.writes > written + 20, 20, "traffic without it")
                 self.assertEqual(installed.objections()[:10], [])
                 victim.thaw()
-                wait_until(installed.spread, 20, "clusters that are spread again")
+                eventually(installed.spread, 20, "clusters that are spread again")
                 self.assertEqual(installed.objections()[:10], [])
                 client.must("POST", f"/api/v1/deployments/{self.by_name(client, f'meanwhile-{number}')}/stop")
         self.settled(client, crowd)
@@ -188,7 +187,7 @@ class LastGpu(Faults):
         threads = [threading.Thread(target=storm, args=(n,), daemon=True) for n in range(self.CONNECTIONS)]
         for thread in threads:
             thread.start()
-        wait_until(lambda: wrong or self.rounds(pause=0.5) >= ROUNDS, 240, f"{ROUNDS} starts on the device")
+        eventually(lambda: wrong or self.rounds(pause=0.5) >= ROUNDS, 240, f"{ROUNDS} starts on the device")
         ending.set()
         for thread in threads:
             thread.join(60)
@@ -209,14 +208,14 @@ class LastGpu(Faults):
     def hand_over(self, client):
         """Whoever runs is stopped, again and again: the next one is always the head of the queue."""
         for _ in range(20):
-            wait_until(lambda: len(self.in_state("running")) == 1 and not self.in_state("starting', 'stopping"), 10, "exactly one that runs")
+            eventually(lambda: len(self.in_state("running")) == 1 and not self.in_state("starting', 'stopping"), 10, "exactly one that runs")
             (running,), waiting = self.in_state("running"), self.in_state("queued")
             if not waiting:
                 break
             head = min(waiting, key=lambda d: (d["priority"] != "high", d["ord"]))
             identifier = next(d["id"] for d in client.pages("/api/v1/deployments?state=running"))
             client.must("POST", f"/api/v1/deployments/{identifier}/stop")
-            wait_until(lambda running=running: self.in_state("running") not in ([], [running]), 10, "the next one")
+            eventually(lambda running=running: self.in_state("running") not in ([], [running]), 10, "the next one")
             self.assertEqual([d["name"] for d in self.in_state("running")], [head["name"]])
 
     def in_state(self, states):
@@ -232,7 +231,7 @@ class KilledRelay(Faults):
         with self.crowd(size=6) as crowd:
             for number in range(rounds):
                 before = crowd.writes
-                wait_until(lambda before=before: crowd.writes > before + 10, 30, "traffic")
+                eventually(lambda before=before: crowd.writes > before + 10, 30, "traffic")
                 time.sleep(self.rng.uniform(0.0, 0.15))
                 victims = installed.parts if number % 2 else [self.rng.choice(installed.schedulers)]
                 for part in victims:
@@ -242,7 +241,7 @@ class KilledRelay(Faults):
                 for part in victims:
                     part.start()
                 mark = int(installed.database.value("SELECT value FROM event_counter"))
-                wait_until(lambda mark=mark: int(installed.database.value("SELECT relayed FROM installation")) >= mark, 15, "a relay that goes on")
+                eventually(lambda mark=mark: int(installed.database.value("SELECT relayed FROM installation")) >= mark, 15, "a relay that goes on")
         self.assertGreater(crowd.writes, rounds * 10)
         self.starts(client, self.clusters[0], "afterwards", seconds=10)
         self.settled(client, crowd)
@@ -250,24 +249,25 @@ class KilledRelay(Faults):
 
 
 class LostRedis(Faults):
-    def test_flushed_away_and_empty(self):
+    def test_flushed_away_empty_and_old(self):
         client = self.shape()
         installed = self.installed
         for number in range(10):
             installed.redis.cli("FLUSHALL")
             self.starts(client, self.clusters[number % 3], f"flushed-{number}", seconds=AT_ONCE)
         with self.crowd(size=2) as crowd:
-            for number in range(3):
+            for number, comes_back in enumerate(("empty", "as it was", "as it was long ago")):
+                if comes_back == "as it was":
+                    installed.redis.remember()
                 installed.redis.stop("immediate")
                 self.starts(client, self.clusters[number], f"without-{number}", seconds=AT_ONCE)
                 written = crowd.writes
-                wait_until(lambda: crowd.writes > written + 20, 20, "traffic without Redis")
-                if number > 0:
-                    installed.redis.forget()
+                eventually(lambda: crowd.writes > written + 20, 20, "traffic without Redis")
                 installed.redis.start()
                 self.starts(client, self.clusters[number], f"back-{number}", seconds=AT_ONCE)
+        installed.redis.forget()
         self.assertEqual(crowd.total("refused"), 0, "nobody may notice that Redis is away")
-        wait_until(lambda: not list(installed.queue_differences(self.clusters)), 20, "queues as in SQL")
+        eventually(lambda: not list(installed.queue_differences(self.clusters)), 20, "queues as in SQL")
         self.settled(client, crowd)
 
     def test_doctor_repairs_it(self):
@@ -276,7 +276,7 @@ class LostRedis(Faults):
         for number in range(12):  # eight fit, four wait
             client.must("POST", "/api/v1/deployments", {"cluster_id": self.clusters[0], "name": f"d{number}", "resources": {"cpu": 1, "memory": "1MiB"},
                                                         "priority": "high" if number % 2 else "low", "simulate": {"duration": "1h"}})
-        wait_until(lambda: len(installed.redis.waiting(self.clusters[0], "high")) + len(installed.redis.waiting(self.clusters[0], "low")) == 4, 10, "four that wait")
+        eventually(lambda: len(installed.redis.waiting(self.clusters[0], "high")) + len(installed.redis.waiting(self.clusters[0], "low")) == 4, 10, "four that wait")
         for part in installed.parts:
             self.assertEqual(part.terminate(), 0)
         sound = installed.doctor()
@@ -301,7 +301,7 @@ class DatabaseAway(Faults):
         with self.crowd(size=4) as crowd:
             for number, how in enumerate(["fast", "immediate", "kill", "immediate"]):
                 before = crowd.writes
-                wait_until(lambda before=before: crowd.writes > before + 20, 30, "traffic")
+                eventually(lambda before=before: crowd.writes > before + 20, 30, "traffic")
                 installed.database.kill() if how == "kill" else installed.database.stop(how)
                 for method, path, body in (("GET", "/api/v1/deployments", None), ("GET", "/api/v1/auth/me", None),
                                            ("POST", "/api/v1/deployments", {"cluster_id": self.clusters[0], "name": f"refused-{number}",
@@ -315,7 +315,7 @@ class DatabaseAway(Faults):
                 self.assertEqual(installed.died(), [])
                 installed.database.start()
                 for part in installed.parts:
-                    wait_until(part.ready, 20, f"readiness of {part.name}")
+                    eventually(part.ready, 20, f"readiness of {part.name}")
                 self.starts(client, self.clusters[number % 3], f"after-{number}", seconds=15)
                 self.assertEqual(installed.objections()[:10], [])
         self.assertGreater(crowd.total("refused") + crowd.total("repeated"), 0)
@@ -329,17 +329,17 @@ class ComingAndGoing(Faults):
         client = self.shape(clusters=7, apis=2, schedulers=1, lease="20s")
         installed = self.installed
         first = installed.schedulers[0]
-        wait_until(lambda: installed.counts() == {first.address: 7}, 20, "everything with the only one")
+        eventually(lambda: installed.counts() == {first.address: 7}, 20, "everything with the only one")
         with self.crowd() as crowd:
             for wanted in ([3, 4], [2, 2, 3]):
                 installed.add_scheduler()
-                wait_until(lambda wanted=wanted: sorted(installed.counts().values()) == wanted and installed.spread(), 40, f"clusters spread as {wanted}")
+                eventually(lambda wanted=wanted: sorted(installed.counts().values()) == wanted and installed.spread(), 40, f"clusters spread as {wanted}")
             # Its lease would last 20 s; who leaves in order gives up what it has.
             leaving = installed.schedulers[1]
             before = {c for c, (address, _) in installed.holders().items() if address == leaving.address}
             self.assertEqual(leaving.terminate(), 0)
-            wait_until(lambda: all(installed.holders()[c][0] not in ("", leaving.address) for c in before), 10, "new holders at once")
-            wait_until(lambda: sorted(installed.counts().values()) == [3, 4], 40, "clusters spread as [3, 4]")
+            eventually(lambda: all(installed.holders()[c][0] not in ("", leaving.address) for c in before), 10, "new holders at once")
+            eventually(lambda: sorted(installed.counts().values()) == [3, 4], 40, "clusters spread as [3, 4]")
             for cluster in self.clusters:
                 self.starts(client, cluster, f"left-{cluster[-6:]}", seconds=10)
             # An API leaves: its requests in flight are answered, so nobody who asks the others notices.
@@ -351,7 +351,7 @@ class ComingAndGoing(Faults):
         client = self.shape(clusters=4, apis=1, schedulers=2, lease="1s")
         installed = self.installed
         for number in range(3):
-            wait_until(installed.spread, 20, "clusters that are spread")
+            eventually(installed.spread, 20, "clusters that are spread")
             victim = installed.schedulers[number % 2]
             cluster = next(c for c in self.clusters if installed.holders()[id_hex(c)][0] == victim.address)
             victim.kill()

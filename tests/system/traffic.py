@@ -15,11 +15,11 @@ AGAIN = (429, 502, 503, 504)
 class Traffic(threading.Thread):
     """One client. `wrong` is what no server may answer; the test fails if it holds anything."""
 
-    def __init__(self, client, clusters, name, seed, open_at_most=12):
+    def __init__(self, client, clusters, name, seed, open_at_most=12, pace=0.01):
         super().__init__(name=name, daemon=True)
         self.client, self.clusters = client, clusters
         self.random = random.Random(seed)
-        self.open_at_most = open_at_most
+        self.open_at_most, self.pace = open_at_most, pace  # pace: seconds of thought, on average
         self.ending = threading.Event()
         self.acknowledged = {}  # id -> "submitted" or "stop asked"
         self.names = {}  # id -> name
@@ -39,6 +39,7 @@ class Traffic(threading.Thread):
                 self.prioritize(self.random.choice(self.open))
             if self.random.random() < 0.1:
                 self.look()
+            self.ending.wait(self.random.random() * 2 * self.pace)
 
     def look(self):
         """What the holder of the cluster's lease is asked for: an answer, or a word on when to ask again."""
