@@ -11,12 +11,12 @@ packages=(
   build-essential "clang-19|clang-18" "lld-19|lld-18" cmake ninja-build ccache pkg-config git ca-certificates
   "libboost1.81-dev|libboost1.83-dev" "libboost-json1.81-dev|libboost-json1.83-dev"
   "libboost-url1.81-dev|libboost-url1.83-dev" libssl-dev libcurl4-openssl-dev libsqlite3-dev libpq-dev libsodium-dev
-  libfmt-dev libspdlog-dev libcli11-dev libyaml-cpp-dev prometheus-cpp-dev python3 python3-numpy curl
+  libhiredis-dev libfmt-dev libspdlog-dev libcli11-dev libyaml-cpp-dev prometheus-cpp-dev python3 python3-numpy curl
 )
 if [ "$purpose" != run ]; then
   packages+=("libclang-rt-19-dev|libclang-rt-18-dev" "clang-tidy-19|clang-tidy-18" "clang-format-19|clang-format-18"
     libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev sqlite3
-    "postgresql-15|postgresql-16" jq shellcheck spin chromium)
+    "postgresql-15|postgresql-16" redis-server redis-tools jq shellcheck spin chromium)
 fi
 command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
 
@@ -51,6 +51,10 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${chosen[@]}" >"$log" 2>&1 ||
     { tail -n 15 "$log"; echo "setup: could not install the packages; the lines above say why." >&2; exit 1; }
   rm -f "$log"
+  # The tests start Redis servers of their own; one that came with the package must not go on running.
+  if [[ " ${missing[*]} " == *" redis-server "* ]] && [ -d /run/systemd/system ]; then
+    "${as_root[@]}" systemctl disable --now --quiet redis-server || echo "setup: could not stop the service redis-server." >&2
+  fi
 fi
 
 # Swagger UI is built into the binary; tests also lint the API description and drive a browser.

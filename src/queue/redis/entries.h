@@ -1,0 +1,25 @@
+// How entries of a queue are written in Redis. Whatever does not read back is not ours.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "queue/redis/connection.h"
+#include "queue/work_queue.h"
+
+namespace berth::redis {
+
+[[nodiscard]] std::optional<std::int64_t> read_number(std::string_view text);
+
+// "cpu=500 memory=1073741824 gpu=0"
+[[nodiscard]] std::string demand_text(const Resources& demand);
+[[nodiscard]] std::optional<Resources> read_demand(std::string_view text);
+
+// From the replies to HMGET state seq high low, ZRANGE ... WITHSCORES of both lists, and HGETALL
+// of the demands, all of one moment.
+[[nodiscard]] QueueContent read_content(const redisReply& state, const redisReply& high,
+                                        const redisReply& low, const redisReply& demand);
+// From {seq, high, low}.
+[[nodiscard]] QueueMark read_mark(const redisReply& known);
+
+}  // namespace berth::redis
