@@ -49,7 +49,8 @@ class LedgerCheck(unittest.TestCase):
         database.query(WORLD)
         for seq, (kind, one, data) in enumerate(HISTORY, 1):
             whose = f"'\\x{one}'" if one else "NULL"
-            database.query(f"INSERT INTO events VALUES ({seq}, 0, NULL, NULL, {whose}, '{kind}', '', '', '', '{data}'); UPDATE event_counter SET value = {seq}")
+            database.query(f"INSERT INTO events VALUES ({seq}, 0, NULL, NULL, {whose}, '{kind}', '', '', '', '{data}')",
+                           f"UPDATE event_counter SET value = {seq}")
         cls.world = snapshot(database)
 
     def objected(self, change, *rules):

@@ -124,9 +124,17 @@ class Redis(Service):
         at = ["-s", where.path] if where.scheme == "redis+unix" else ["-u", self.url]
         return run("redis-cli", "--no-auth-warning", *at, *words).splitlines()
 
+    def pid(self):
+        return int(next(line for line in self.cli("INFO", "server") if line.startswith("process_id:")).partition(":")[2])
+
     def kill(self):
-        pid = next(line for line in self.cli("INFO", "server") if line.startswith("process_id:"))
-        kill_at_once([int(pid.partition(":")[2])])
+        kill_at_once([self.pid()])
+
+    def freeze(self):
+        """It takes connections and never answers. Answers what wakes it."""
+        pid = self.pid()
+        os.kill(pid, signal.SIGSTOP)
+        return lambda: os.kill(pid, signal.SIGCONT)
 
     def remember(self):
         """Every later start comes back to what is there now, until `forget`."""
@@ -146,7 +154,7 @@ class Part(Process):
 
     def __init__(self, installation, role, number, *flags):
         words = [role, "--database", installation.database.url, "--queue", installation.redis.url, *flags]
-        super().__init__(installation.folder, f"{role}-{number}", words, env={"BERTH_RATE_LIMIT": "off"})
+        super().__init__(installation.folder, f"{role}-{number}", words, env={"BERTH_RATE_LIMIT": "off", "BERTH_WORKLOAD_USERS": "same"})
         self.role = role
         self.ended_on_purpose = True  # until it is started
 

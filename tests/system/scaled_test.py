@@ -8,6 +8,7 @@ CYCLES (100), ROUNDS (1000) and SEED in the environment; the seed is printed. A 
 
 import collections
 import os
+import pathlib
 import random
 import signal
 import threading
@@ -15,7 +16,7 @@ import time
 
 from harness import Client, main
 from ledger_check import id_hex, snapshot
-from scaled_harness import ScaledTest, eventually, patience
+from scaled_harness import ScaledTest, alive, eventually, patience
 from traffic import Crowd
 
 CYCLES = int(os.environ.get("CYCLES", "100"))
@@ -95,7 +96,8 @@ class RandomKills(Faults):
         self.assertGreaterEqual(min(hit.values()), CYCLES // 8)
         self.assertGreaterEqual(crowd.writes, CYCLES * 10, "too little traffic to mean anything")
         self.assertGreater(crowd.total("repeated") + crowd.total("refused"), 0, "no client noticed anything")
-        print(f"{dict(hit)}, {crowd.writes} acknowledged writes, {crowd.total('repeated')} answers lost, {crowd.total('refused')} refused", flush=True)
+        print(f"{dict(hit)}, {crowd.writes} acknowledged writes, {crowd.total('repeated')} answers lost, "
+              f"{crowd.total('refused')} refused", flush=True)
 
     def under_traffic(self, crowd):
         """A fault that hits nobody says nothing: something was acknowledged since the last one."""
@@ -176,7 +178,8 @@ class LastGpu(Faults):
                 rng, previous, count = random.Random(SEED + number), None, 0
                 while not ending.is_set():
                     count += 1
-                    made = mine.must("POST", "/api/v1/deployments", self.demand(cluster, f"s{number}-{count}", rng.choice(["high", "low"])))["id"]
+                    demand = self.demand(cluster, f"s{number}-{count}", rng.choice(["high", "low"]), rng.choice(["1ms", "5ms", "1h"]))
+                    made = mine.must("POST", "/api/v1/deployments", demand)["id"]
                     if previous:
                         mine.must("POST", f"/api/v1/deployments/{previous}/stop")
                     previous = made
@@ -193,33 +196,78 @@ class LastGpu(Faults):
             thread.join(60)
         self.assertEqual((wrong[:3], [t for t in threads if t.is_alive()]), ([], []))
         self.sound(self.installed)  # its replay walks through every start: two at once would be an objection
-        self.hand_over(client)
+        self.hand_over(client, cluster)
         self.settled(client)
         print(f"{self.rounds()} starts on one device, {handed['submitted']} submissions, {self.CONNECTIONS} connections", flush=True)
 
-    def demand(self, cluster, name, priority):
+    def demand(self, cluster, name, priority, duration):
         return {"cluster_id": cluster, "name": name, "priority": priority, "resources": {"cpu": 0.1, "memory": "1MiB", "gpu": 1},
-                "simulate": {"duration": "1h"}}
+                "simulate": {"duration": duration}}
 
     def rounds(self, pause=0.0):
         time.sleep(pause)
         return int(self.installed.database.value("SELECT count(*) FROM events WHERE kind = 'deployment.starting'"))
 
-    def hand_over(self, client):
-        """Whoever runs is stopped, again and again: the next one is always the head of the queue."""
-        for _ in range(20):
-            eventually(lambda: len(self.in_state("running")) == 1 and not self.in_state("starting', 'stopping"), 10, "exactly one that runs")
-            (running,), waiting = self.in_state("running"), self.in_state("queued")
-            if not waiting:
-                break
-            head = min(waiting, key=lambda d: (d["priority"] != "high", d["ord"]))
-            identifier = next(d["id"] for d in client.pages("/api/v1/deployments?state=running"))
-            client.must("POST", f"/api/v1/deployments/{identifier}/stop")
-            eventually(lambda running=running: self.in_state("running") not in ([], [running]), 10, "the next one")
-            self.assertEqual([d["name"] for d in self.in_state("running")], [head["name"]])
+    def hand_over(self, client, cluster):
+        """Whoever runs is stopped, again and again: the next one is always the right one, and the only one."""
+        self.empty(client)
+        for name, priority in (("first", "low"), ("low-1", "low"), ("low-2", "low"), ("high-1", "high"), ("low-3", "low"), ("high-2", "high")):
+            client.must("POST", "/api/v1/deployments", self.demand(cluster, name, priority, "1h"))
+        for name in ("first", "high-1", "high-2", "low-1", "low-2", "low-3"):
+            eventually(lambda: self.in_state("starting', 'running', 'stopping") == self.in_state("running") != [], 10, f"{name}, running alone")
+            (running,) = client.must("GET", "/api/v1/deployments?state=running")["items"]
+            self.assertEqual(running["name"], name)
+            client.must("POST", f"/api/v1/deployments/{running['id']}/stop")
+            client.wait_state(running["id"], "stopped")
 
     def in_state(self, states):
-        return self.installed.database.rows({"some": f"SELECT name, priority, ord FROM deployments WHERE state IN ('{states}')"})["some"]
+        return self.installed.database.rows({"some": f"SELECT name FROM deployments WHERE state IN ('{states}')"})["some"]
+
+
+class Processes(Faults):
+    def test_they_survive_their_scheduler_and_never_run_twice(self):
+        """Real processes: each appends a line when it starts. Whoever is killed when, one attempt is one line."""
+        client = self.shape(clusters=0, apis=2, schedulers=2, lease="1s")
+        installed = self.installed
+        clusters = [client.cluster(f"here-{i}", kind="process", resources={"cpu": 64, "memory": "8GiB"}) for i in range(2)]
+        eventually(installed.spread, 20, "clusters that are spread")
+        started = self.folder / "started"
+        started.write_text("")
+        self.addCleanup(self.end_processes, started)
+        script = f'echo "$BERTH_DEPLOYMENT_ID $BERTH_ATTEMPT $$" >> {started}; exec sleep 3600'
+        everything = []
+        for cycle in range(max(10, CYCLES // 10)):
+            for number in range(4):
+                body = {"cluster_id": clusters[number % 2], "name": f"p{cycle}-{number}", "command": ["/bin/sh", "-c", script],
+                        "resources": {"cpu": 0.1, "memory": "16MiB"}}
+                everything.append(client.must("POST", "/api/v1/deployments", body)["id"])
+            time.sleep(self.rng.uniform(0.0, 0.1))
+            victim = self.rng.choice(installed.schedulers)
+            victim.kill()
+            if cycle % 2:  # the other one takes over; else it is back before its lease is over
+                cluster = next((c for c in clusters if installed.holders()[id_hex(c)][0] == victim.address), clusters[0])
+                eventually(lambda cluster=cluster: installed.scheduler_of(cluster) not in (None, victim), 15, "another holder")
+            victim.start()
+        for one in everything:
+            client.wait_state(one, "running", seconds=30)
+        lines = [line.split() for line in started.read_text().splitlines()]
+        keys = collections.Counter((line[0], line[1]) for line in lines)
+        self.assertEqual([key for key, times in keys.items() if times > 1], [], "an attempt was started twice")
+        self.assertEqual({key[0] for key in keys}, set(everything))
+        living = {line[0] for line in lines if alive(int(line[2]))}
+        self.assertEqual(living, set(everything), "a process did not survive")
+        self.assertEqual(len([line for line in lines if alive(int(line[2]))]), len(everything), "something runs twice")
+        self.clusters = clusters
+        self.settled(client)
+        eventually(lambda: not any(alive(int(line[2])) for line in lines), 20, "the end of every process")
+
+
+    def end_processes(self, started):
+        """What a failure of the test left running."""
+        for line in started.read_text().splitlines():
+            pid = int(line.split()[2])
+            if alive(pid) and b"sleep" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
 
 
 class KilledRelay(Faults):
@@ -249,7 +297,7 @@ class KilledRelay(Faults):
 
 
 class LostRedis(Faults):
-    def test_flushed_away_empty_and_old(self):
+    def test_flushed_away_empty_old_and_frozen(self):
         client = self.shape()
         installed = self.installed
         for number in range(10):
@@ -265,6 +313,12 @@ class LostRedis(Faults):
                 eventually(lambda: crowd.writes > written + 20, 20, "traffic without Redis")
                 installed.redis.start()
                 self.starts(client, self.clusters[number], f"back-{number}", seconds=AT_ONCE)
+            thaw = installed.redis.freeze()
+            self.starts(client, self.clusters[0], "frozen", seconds=AT_ONCE)
+            written = crowd.writes
+            eventually(lambda: crowd.writes > written + 20, 20, "traffic while Redis does not answer")
+            thaw()
+            self.starts(client, self.clusters[0], "thawed", seconds=AT_ONCE)
         installed.redis.forget()
         self.assertEqual(crowd.total("refused"), 0, "nobody may notice that Redis is away")
         eventually(lambda: not list(installed.queue_differences(self.clusters)), 20, "queues as in SQL")
@@ -274,9 +328,10 @@ class LostRedis(Faults):
         client = self.shape(clusters=2)
         installed = self.installed
         for number in range(12):  # eight fit, four wait
-            client.must("POST", "/api/v1/deployments", {"cluster_id": self.clusters[0], "name": f"d{number}", "resources": {"cpu": 1, "memory": "1MiB"},
-                                                        "priority": "high" if number % 2 else "low", "simulate": {"duration": "1h"}})
-        eventually(lambda: len(installed.redis.waiting(self.clusters[0], "high")) + len(installed.redis.waiting(self.clusters[0], "low")) == 4, 10, "four that wait")
+            client.must("POST", "/api/v1/deployments", {
+                "cluster_id": self.clusters[0], "name": f"d{number}", "resources": {"cpu": 1, "memory": "1MiB"},
+                "priority": "high" if number % 2 else "low", "simulate": {"duration": "1h"}})
+        eventually(lambda: sum(len(installed.redis.waiting(self.clusters[0], p)) for p in ("high", "low")) == 4, 10, "four that wait")
         for part in installed.parts:
             self.assertEqual(part.terminate(), 0)
         sound = installed.doctor()
@@ -303,14 +358,15 @@ class DatabaseAway(Faults):
                 before = crowd.writes
                 eventually(lambda before=before: crowd.writes > before + 20, 30, "traffic")
                 installed.database.kill() if how == "kill" else installed.database.stop(how)
+                demand = {"cluster_id": self.clusters[0], "name": f"refused-{number}", "resources": {"cpu": 1, "memory": "1MiB"},
+                          "simulate": {"duration": "1s"}}
                 for method, path, body in (("GET", "/api/v1/deployments", None), ("GET", "/api/v1/auth/me", None),
-                                           ("POST", "/api/v1/deployments", {"cluster_id": self.clusters[0], "name": f"refused-{number}",
-                                                                            "resources": {"cpu": 1, "memory": "1MiB"}, "simulate": {"duration": "1s"}})):
+                                           ("POST", "/api/v1/deployments", demand)):
                     status, answer = stick.call(method, path, body, timeout=20)
                     self.assertEqual((status, answer["code"]), (503, "storage_unavailable"), f"{method} {path} with the database away ({how})")
                     self.assertGreaterEqual(int(stick.headers["Retry-After"]), 1)
                 for part in installed.parts:
-                    self.assertEqual(Client(part).call("GET", "/healthz")[0], 200, "a process that restarts because of it would help nobody")
+                    self.assertEqual(Client(part).call("GET", "/healthz")[0], 200, "restarting it would help nobody")
                     self.assertEqual(Client(part).call("GET", "/readyz")[0], 503)
                 self.assertEqual(installed.died(), [])
                 installed.database.start()
@@ -333,7 +389,8 @@ class ComingAndGoing(Faults):
         with self.crowd() as crowd:
             for wanted in ([3, 4], [2, 2, 3]):
                 installed.add_scheduler()
-                eventually(lambda wanted=wanted: sorted(installed.counts().values()) == wanted and installed.spread(), 40, f"clusters spread as {wanted}")
+                eventually(lambda wanted=wanted: sorted(installed.counts().values()) == wanted and installed.spread(), 40,
+                           f"clusters spread as {wanted}")
             # Its lease would last 20 s; who leaves in order gives up what it has.
             leaving = installed.schedulers[1]
             before = {c for c, (address, _) in installed.holders().items() if address == leaving.address}
