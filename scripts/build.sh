@@ -15,13 +15,20 @@ trap 'rm -f "$log"' EXIT
 cmake --preset "$preset" "${extra[@]}" >"$log" 2>&1 || { tail -n 20 "$log" >&2; echo "build: configuring $preset failed; see above." >&2; exit 1; }
 began=$SECONDS
 flags=(); for target in "${targets[@]}"; do flags+=(--target "$target"); done
-NINJA_STATUS='%f/%t ' cmake --build "build/$preset" "${flags[@]}" 2>&1 | tee "$log" |
+show() {
+  local line shown=0
   while IFS= read -r line; do
     if [[ $line =~ ^[0-9]+/[0-9]+\  ]]; then
       if [ -t 1 ]; then printf '\rBuilding %s: %s\033[K' "$preset" "${line%% *}"
-      elif [ $((SECONDS - ${shown:-0})) -ge 20 ]; then shown=$SECONDS; echo "Building $preset: ${line%% *}"; fi
+      elif [ $((SECONDS - shown)) -ge 20 ]; then shown=$SECONDS; echo "Building $preset: ${line%% *}"; fi
     fi
   done
-[ "${PIPESTATUS[0]}" -eq 0 ] || { [ -t 1 ] && echo; grep -A20 -E 'error:|FAILED:|undefined' "$log" | head -n 60 >&2 || tail -n 5 "$log" >&2; echo "build: $preset failed; see above." >&2; exit 1; }
-[ -t 1 ] && printf '\r\033[K'
+}
+if ! NINJA_STATUS='%f/%t ' cmake --build "build/$preset" "${flags[@]}" 2>&1 | tee "$log" | show; then
+  [ -t 1 ] && echo
+  grep -A20 -E 'error:|FAILED:|undefined' "$log" | grep -v '^/usr/bin/cmake' | head -n 60 >&2 || tail -n 5 "$log" >&2
+  echo "build: $preset failed; see above." >&2
+  exit 1
+fi
+[ ! -t 1 ] || printf '\r\033[K'
 [ $((SECONDS - began)) -lt 3 ] || echo "Built $preset in $((SECONDS - began)) s."

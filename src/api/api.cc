@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "api/forward.h"
 #include "api/router.h"
 #include "net/url.h"
 #include "service/log.h"
@@ -32,6 +33,25 @@ std::string_view reason_of(int status) {
       return "http_version_not_supported";
     default:
       return "malformed_request";
+  }
+}
+
+// Which process answers, where several share the work.
+enum class AnsweredBy { any, decider_of_cluster, decider_of_deployment, any_scheduler };
+
+AnsweredBy answered_by(Operation operation) {
+  switch (operation) {
+    case Operation::cluster_status:
+    case Operation::cluster_queue:
+    case Operation::cluster_plan:
+      return AnsweredBy::decider_of_cluster;
+    case Operation::deployment_explain:
+    case Operation::deployment_logs:
+      return AnsweredBy::decider_of_deployment;
+    case Operation::cluster_create:  // may ask the machine what it has
+      return AnsweredBy::any_scheduler;
+    default:
+      return AnsweredBy::any;
   }
 }
 
@@ -128,8 +148,77 @@ Result<void> Api::check_query(Context& context, const Route& route) {
   return {};
 }
 
+bool Api::decides_here(const ClusterId& cluster) const {
+  return options_.deciders == nullptr || options_.deciders->here(cluster);
+}
+
+Task<net::Response> Api::forward_to(Context& c, std::string address) {
+  auto answer = co_await forward(c, address, options_.secret, services_.clock.now());
+  if (!answer) {
+    Error error{Code::unavailable,
+                "scheduler_unreachable",
+                "The scheduler that would know does not answer at the moment; ask again.",
+                {},
+                std::chrono::seconds(1)};
+    log_error("asking a scheduler", fmt::format("{}: {}", address, answer.error().message));
+    co_return problem(error, c.request.path(), c.request_id);
+  }
+  c.forwarded = true;
+  co_return std::move(*answer);
+}
+
+Task<net::Response> Api::forward_to_decider(Context& c, ClusterId cluster) {
+  // Asked by another process: it has old news, and asks again.
+  auto address = c.internal ? fail(Code::unavailable, "not_held",
+                                   "Another process decides about this cluster now; ask again.")
+                            : options_.deciders->address_of(cluster);
+  if (!address) co_return problem(address.error(), c.request.path(), c.request_id);
+  auto answer = co_await forward_to(c, std::move(*address));
+  if (answer.status == 503) options_.deciders->forget(cluster);
+  co_return answer;
+}
+
+Task<std::optional<net::Response>> Api::ask_elsewhere(Context& c, const Route& route) {
+  const auto by = answered_by(route.operation);
+  if (options_.deciders == nullptr || by == AnsweredBy::any) co_return std::nullopt;
+  if (by == AnsweredBy::any_scheduler) {
+    auto address = c.internal ? fail(Code::unavailable, "", "") : options_.deciders->any();
+    if (!address) co_return std::nullopt;  // then here, as far as it goes
+    co_return co_await forward_to(c, std::move(*address));
+  }
+  std::optional<ClusterId> cluster;
+  if (by == AnsweredBy::decider_of_cluster) {
+    if (auto id = c.id<ClusterId>("cluster_id", "cluster")) cluster = *id;
+  } else if (auto id = c.id<DeploymentId>("deployment_id", "deployment")) {
+    auto row = services_.reads.deployment(*id);
+    if (row && *row) cluster = (*row)->cluster;
+  }
+  // Unknown ones, and those of strangers, are refused here.
+  if (!cluster || options_.deciders->here(*cluster)) co_return std::nullopt;
+  if (!services_.clusters.get(c.who(), *cluster, Operation::cluster_read)) co_return std::nullopt;
+  co_return co_await forward_to_decider(c, *cluster);
+}
+
+Result<void> Api::check_sender(Context& c) {
+  if (options_.secret.empty()) return {};
+  auto client = check_internal(options_.secret, services_.clock.now(), c.request);
+  if (client) {
+    c.internal = true;
+    c.request.peer = std::move(*client);
+    return {};
+  }
+  const auto path = c.request.path();
+  const bool open =
+      path == "/healthz" || path == "/livez" || path == "/readyz" || path == "/metrics";
+  if (!options_.internal_only || open) return {};
+  return fail(Code::permission_denied, "internal_only",
+              "This address is for the API processes of the installation; ask one of these.");
+}
+
 Task<net::Response> Api::answer(Context& context, std::size_t& index) {
   const auto path = context.request.path();
+  if (auto fine = check_sender(context); !fine)
+    co_return problem(fine.error(), path, context.request_id);
   if (path.starts_with(kServe)) co_return co_await serve_endpoint(context);
   auto match = router_->find(context.request.method, path);
   if (!match.route) {
@@ -185,6 +274,7 @@ Task<net::Response> Api::answer(Context& context, std::size_t& index) {
     co_return problem(400, "unexpected_body", "This route takes no body.", path,
                       context.request_id);
   }
+  if (auto elsewhere = co_await ask_elsewhere(context, route)) co_return std::move(*elsewhere);
   auto response = co_await route.handle(context);
   const auto etag = net::find_header(response.headers, "ETag");
   const auto known = net::find_header(context.request.headers, "If-None-Match");

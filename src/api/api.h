@@ -10,6 +10,7 @@
 #include "net/http_server.h"
 #include "service/accounts.h"
 #include "service/clusters.h"
+#include "service/deciders.h"
 #include "service/deployments.h"
 #include "service/organizations.h"
 #include "service/watch.h"
@@ -19,6 +20,11 @@ namespace berth::api {
 struct ApiOptions {
   RateLimiter::Rules rate{.per_second = 2000, .burst = 4000};  // per caller
   std::chrono::milliseconds bookmark_every{15'000};
+  // Where several processes share the work: who decides about which cluster, and what they prove
+  // to each other that they belong together.
+  Deciders* deciders = nullptr;
+  std::string secret = {};
+  bool internal_only = false;  // answers to other processes, and to all only about its health
 };
 
 struct Services {
@@ -54,6 +60,13 @@ class Api final : public net::Handler {
  private:
   Task<net::Response> answer(Context& context, std::size_t& route);
   Task<net::Response> serve_endpoint(Context& context);
+  [[nodiscard]] bool decides_here(const ClusterId& cluster) const;
+  Task<net::Response> forward_to_decider(Context& context, ClusterId cluster);
+  Task<net::Response> forward_to(Context& context, std::string address);
+  // The answer of the process that has to give it; empty: this one.
+  Task<std::optional<net::Response>> ask_elsewhere(Context& context, const Route& route);
+  // Whom it comes from, when another process sends it; an error when only these may.
+  Result<void> check_sender(Context& context);
   // Who is calling; empty when nobody said.
   Result<std::optional<Caller>> caller_of(const Context& context);
   Result<void> check_query(Context& context, const Route& route);

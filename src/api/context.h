@@ -25,6 +25,7 @@ struct Context {
   std::optional<Caller> caller;                          // set for operations that need one
   std::map<std::string, std::string, std::less<>> path;  // by the names in the pattern
   std::vector<std::pair<std::string, std::string>> query;
+  bool internal = false;    // another process of this installation asks for a client of its own
   bool forwarded = false;   // the answer is a model's, not ours
   std::string rate_policy;  // the RateLimit headers, once the caller's bucket was looked at
   std::string rate_left;

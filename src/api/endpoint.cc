@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "api/api.h"
-#include "net/http_client.h"
+#include "api/forward.h"
+#include "net/framing.h"
 #include "net/url.h"
 
 namespace berth::api {
@@ -14,42 +14,10 @@ namespace {
 
 constexpr std::string_view kPrefix = "/serve/";
 
-bool same(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
-           const auto low = [](char c) {
-             return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-           };
-           return low(x) == low(y);
-         });
-}
-
-// Headers about one connection, and our own credentials: none of the model's business.
-bool forwarded(std::string_view name, std::string_view connection) {
-  static constexpr std::array kDropped{"connection",
-                                       "keep-alive",
-                                       "proxy-authenticate",
-                                       "proxy-authorization",
-                                       "te",
-                                       "trailer",
-                                       "transfer-encoding",
-                                       "upgrade",
-                                       "proxy-connection",
-                                       "authorization",
-                                       "cookie",
-                                       "host",
-                                       "expect"};
-  for (const auto* dropped : kDropped) {
-    if (same(name, dropped)) return false;
-  }
-  while (!connection.empty()) {  // whatever Connection names
-    const auto comma = std::min(connection.find(','), connection.size());
-    auto word = connection.substr(0, comma);
-    while (!word.empty() && word.front() == ' ') word.remove_prefix(1);
-    while (!word.empty() && word.back() == ' ') word.remove_suffix(1);
-    if (same(name, word)) return false;
-    connection.remove_prefix(std::min(comma + 1, connection.size()));
-  }
-  return !same(name.substr(0, 12), "x-forwarded-") && !same(name, "forwarded");
+// Our own credentials are none of the model's business, and its cookies none of ours.
+bool for_model(std::string_view name, std::string_view connection) {
+  const auto is = [&](std::string_view word) { return net::equal_ignoring_case(name, word); };
+  return passes_on(name, connection) && !is("Authorization") && !is("Cookie") && !is("Host");
 }
 
 struct Target {
@@ -91,16 +59,6 @@ net::Response not_ready(const Deployment& d, const Context& c, std::string_view 
   return out;
 }
 
-Task<void> pump(std::shared_ptr<net::UpstreamResponse> upstream, net::BodySink& sink) {
-  for (;;) {
-    auto piece = co_await upstream->read();
-    // A body that breaks off must not look complete.
-    if (!piece) throw std::runtime_error("upstream body broke off");
-    if (piece->empty()) co_return;
-    if (auto sent = co_await sink.write(*piece); !sent) co_return;
-  }
-}
-
 }  // namespace
 
 Task<net::Response> Api::serve_endpoint(Context& c) {
@@ -113,6 +71,7 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
   auto found = services_.deployments.serve(*caller, (*target)->organization, (*target)->deployment);
   if (!found) co_return refused(found.error());
   const Deployment& d = **found;
+  if (!decides_here(d.cluster)) co_return co_await forward_to_decider(c, d.cluster);
   if (!d.spec.port) {
     co_return problem(404, "no_endpoint",
                       fmt::format("{} serves nothing: it was submitted without a 'port'.", d.name),
@@ -133,7 +92,7 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
   request.target = (*target)->rest;
   const auto connection = net::find_header(c.request.headers, "Connection");
   for (const auto& header : c.request.headers) {
-    if (forwarded(header.name, connection)) request.headers.push_back(header);
+    if (for_model(header.name, connection)) request.headers.push_back(header);
   }
   request.headers.push_back({"Host", d.endpoint});
   request.headers.push_back({"X-Forwarded-For", c.request.peer});
@@ -154,19 +113,9 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
                       c.request.path(), c.request_id);
   }
   c.forwarded = true;
-  std::shared_ptr<net::UpstreamResponse> shared = std::move(*upstream);
-  net::Response out;
-  out.status = shared->status();
-  const auto upstream_connection = net::find_header(shared->headers(), "Connection");
-  for (const auto& header : shared->headers()) {
-    if (forwarded(header.name, upstream_connection) && !same(header.name, "Date") &&
-        !same(header.name, "Set-Cookie")) {
-      out.headers.push_back(header);
-    }
-  }
-  // The request's source lives as long as the answer is being sent.
-  std::shared_ptr<net::BodySource> source = std::move(c.request.stream);
-  out.stream = [shared, source](net::BodySink& sink) { return pump(shared, sink); };
+  auto out = relay(std::move(*upstream), std::move(c.request.stream));
+  std::erase_if(out.headers,
+                [](const auto& h) { return net::equal_ignoring_case(h.name, "Set-Cookie"); });
   co_return out;
 }
 

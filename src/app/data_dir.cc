@@ -20,21 +20,18 @@ std::unexpected<Error> system_error(const std::string& what) {
 
 // The folder may be open to passers-by, so each file must be closed by itself. What SQLite makes
 // beside the database gets the database's permissions.
-bool close_database(const std::filesystem::path& folder) {
-  const int fd =
-      ::open((folder / "berth.db").c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+bool close_database(const std::filesystem::path& file) {
+  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
   const bool closed = fchmod(fd, 0600) == 0;
   ::close(fd);
-  for (const char* beside : {"berth.db-wal", "berth.db-shm"}) {
-    if (chmod((folder / beside).c_str(), 0600) != 0 && errno != ENOENT) return false;
+  for (const char* suffix : {"-wal", "-shm"}) {
+    if (chmod((file.string() + suffix).c_str(), 0600) != 0 && errno != ENOENT) return false;
   }
   return closed;
 }
 
-}  // namespace
-
-Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversable) {
+Result<std::filesystem::path> make_folder(const std::filesystem::path& path, bool traversable) {
   umask(077);  // whatever the server writes is its own alone, unless a line says otherwise
   std::error_code ec;
   const auto absolute = std::filesystem::absolute(path, ec);
@@ -46,10 +43,15 @@ Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversabl
   if (chmod(absolute.c_str(), traversable ? 0711 : 0700) != 0) {
     return system_error(fmt::format("cannot use the data directory {}", absolute.string()));
   }
-  const auto lock_file = absolute / "lock";
-  const int fd = ::open(lock_file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  return absolute;
+}
+
+}  // namespace
+
+Result<void> DataDir::lock(const std::filesystem::path& file) {
+  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0)
-    return system_error(fmt::format("cannot write to the data directory {}", absolute.string()));
+    return system_error(fmt::format("cannot write to the data directory {}", path_.string()));
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     char holder[32] = {};
     const auto n = ::read(fd, holder, sizeof holder - 1);
@@ -57,25 +59,43 @@ Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversabl
     return fail(Code::failed_precondition, "data_dir_in_use",
                 fmt::format("Another berth (process {}) uses the data directory {}. Stop it, or "
                             "give another --data-dir.",
-                            n > 0 ? holder : "unknown", absolute.string()));
+                            n > 0 ? holder : "unknown", file.parent_path().string()));
   }
+  locks_.push_back(fd);
   const std::string pid = std::to_string(getpid());
-  if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
-    ::close(fd);
+  if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0)
     return system_error("cannot write the lock file");
+  return {};
+}
+
+Result<DataDir> DataDir::open(const std::filesystem::path& path, bool traversable,
+                              const std::filesystem::path& database) {
+  auto made = open_shared(path, traversable);
+  if (!made) return made;
+  if (auto locked = made->lock(made->path_ / "lock"); !locked)
+    return std::unexpected(std::move(locked.error()));
+  std::error_code ec;
+  const auto file = std::filesystem::absolute(database, ec);
+  if (file.parent_path() != made->path_) {  // a database elsewhere has one server, too
+    std::filesystem::create_directories(file.parent_path(), ec);
+    if (auto locked = made->lock(file.string() + ".lock"); !locked)
+      return std::unexpected(std::move(locked.error()));
   }
-  if (!close_database(absolute)) {
-    ::close(fd);
-    return system_error("cannot write the database file");
-  }
-  return DataDir(absolute, fd);
+  if (!close_database(file)) return system_error("cannot write the database file");
+  return made;
+}
+
+Result<DataDir> DataDir::open_shared(const std::filesystem::path& path, bool traversable) {
+  auto folder = make_folder(path, traversable);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  return DataDir(*folder);
 }
 
 DataDir::DataDir(DataDir&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::move(other.path_)), locks_(std::exchange(other.locks_, {})) {}
 
 DataDir::~DataDir() {
-  if (lock_ >= 0) ::close(lock_);
+  for (const int fd : locks_) ::close(fd);
 }
 
 Result<void> DataDir::write_secret(const std::filesystem::path& file, const std::string& text) {

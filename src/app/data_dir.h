@@ -1,7 +1,9 @@
-// The data directory: created with tight permissions and held by one server at a time.
+// The data directory: created with tight permissions, and held by one server at a time where the
+// database lies in it.
 #pragma once
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -11,13 +13,17 @@ class DataDir {
  public:
   // Creates it if need be and takes the lock. Errors: failed_precondition, naming the process that
   // holds it; permission_denied; unavailable.
-  [[nodiscard]] static Result<DataDir> open(const std::filesystem::path& path, bool traversable);
+  // `database`: the file of SQLite, made and closed to others, and locked like the folder.
+  [[nodiscard]] static Result<DataDir> open(const std::filesystem::path& path, bool traversable,
+                                            const std::filesystem::path& database);
+  // Without a database and without a lock: schedulers of one machine share what runs there.
+  [[nodiscard]] static Result<DataDir> open_shared(const std::filesystem::path& path,
+                                                   bool traversable);
   DataDir(DataDir&& other) noexcept;
   DataDir& operator=(DataDir&&) = delete;
   ~DataDir();
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::string database() const { return (path_ / "berth.db").string(); }
   [[nodiscard]] std::filesystem::path runtimes() const { return path_ / "runtime"; }
 
   // Writes a file that only its owner can read.
@@ -25,9 +31,11 @@ class DataDir {
                                                  const std::string& text);
 
  private:
-  DataDir(std::filesystem::path path, int lock) : path_(std::move(path)), lock_(lock) {}
+  explicit DataDir(std::filesystem::path path) : path_(std::move(path)) {}
+  Result<void> lock(const std::filesystem::path& file);
+
   std::filesystem::path path_;
-  int lock_ = -1;
+  std::vector<int> locks_;
 };
 
 }  // namespace berth::app

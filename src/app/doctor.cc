@@ -11,7 +11,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/output.h"
-#include "scheduler/engine.h"
+#include "service/restore.h"
 #include "store/sqlite/sqlite_store.h"
 
 namespace berth::app {
@@ -114,17 +114,15 @@ Result<void> check_engines(ReadView& view, Findings& out) {
     if (!active) return std::unexpected(std::move(active.error()));
     bool placed = true;
     for (const auto& d : *active) {
-      std::uint32_t node = 0;
-      while (node < cluster.nodes.size() && (!d.grant || cluster.nodes[node].name != d.grant->node))
-        ++node;
-      if (node == cluster.nodes.size()) {
+      const auto entry = active_entry(cluster, d);
+      if (!entry) {
         out.broken("places",
                    fmt::format("{} of cluster {} holds a place on a node that is not there.",
                                d.id.str(), cluster.name));
         placed = false;
         continue;
       }
-      engine.restore_active({d.id, d.spec.resources, {node, d.grant->gpus}});
+      engine.restore_active(*entry);
     }
     if (!placed) continue;
     auto rows = view.for_each_waiting(cluster.id, [&](const WaitingRow& row) {
@@ -197,7 +195,8 @@ void print(const std::vector<Finding>& findings, const cli::Global& global) {
 
 }  // namespace
 
-int doctor(const ServeConfig& config, const cli::Global& global) {
+int doctor(const ServeConfig& config, bool repair, const cli::Global& global) {
+  (void)repair;
   Findings out;
   if (check_data_dir(config, out)) {
     check_server(config, out);

@@ -7,6 +7,6 @@
 namespace berth::app {
 
 // Prints the findings. Exit code 0: nothing is broken (there may be warnings); 1: something is.
-int doctor(const ServeConfig& config, const cli::Global& global);
+int doctor(const ServeConfig& config, bool repair, const cli::Global& global);
 
 }  // namespace berth::app

@@ -32,12 +32,17 @@ class Server {
   // Every route that it answers.
   [[nodiscard]] const std::vector<api::Route>& routes() const;
   [[nodiscard]] const ServeConfig& config() const;
+  // Where other processes reach it: host:port.
+  [[nodiscard]] std::string address() const;
+  // Empty for a process without one.
   [[nodiscard]] std::string data_dir() const;
   // Empty once somebody has set it up.
   [[nodiscard]] const std::string& setup_token() const;
   [[nodiscard]] std::string setup_token_file() const;
 
  private:
+  Result<void> offer_setup();
+
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };

@@ -319,6 +319,12 @@ std::vector<ActiveEntry> ClusterEngine::active() const {
 bool ClusterEngine::is_waiting(const DeploymentId& id) const {
   return impl_->waiting.find(id) != WaitingQueues::kNone;
 }
+std::optional<WaitingState> ClusterEngine::waiting_as(const DeploymentId& id) const {
+  const auto slot = impl_->waiting.find(id);
+  if (slot == WaitingQueues::kNone) return std::nullopt;
+  const auto& entry = impl_->waiting.entry(slot);
+  return WaitingState{entry.priority, entry.order, entry.parked};
+}
 bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->active.contains(id); }
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }

@@ -147,6 +147,13 @@ struct Explanation {
   std::optional<Resources> would_fit;
 };
 
+// How the engine knows a waiting deployment.
+struct WaitingState {
+  Priority priority = Priority::low;
+  std::uint64_t order = 0;
+  bool parked = false;
+};
+
 struct QueueEntry {
   DeploymentId id;
   Priority priority = Priority::low;
@@ -209,6 +216,7 @@ class ClusterEngine {
   [[nodiscard]] const Node& node(std::uint32_t index) const;
   [[nodiscard]] EngineTime now() const;  // of the last event
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
+  [[nodiscard]] std::optional<WaitingState> waiting_as(const DeploymentId& id) const;
   [[nodiscard]] bool is_active(const DeploymentId& id) const;
 
   // Throws std::logic_error with a sentence when an invariant does not hold: conservation per node,

@@ -258,6 +258,11 @@ Task<Result<Login>> Accounts::refresh(std::string refresh_token, std::string req
     session.access_expires_at = change.now.plus(rules_.access_lifetime);
     session.refresh_expires_at = change.now.plus(rules_.refresh_lifetime);
     auto written = change.tx.update(session);
+    // Other processes must hear that the access token before this one is no credential any more.
+    if (written) {
+      const Actor actor{session.user.str(), (*user)->username, request_id};
+      written = change.record(actor, "session.refreshed", std::nullopt, std::nullopt, "{}");
+    }
     if (!written) return std::unexpected(std::move(written.error()));
     return std::optional(Login{access.text, next.text, rules_.access_lifetime, **user});
   };

@@ -1,6 +1,8 @@
 // A unit of work: what one request changes, inside a transaction that it shares with others.
 #pragma once
 #include <functional>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,15 +22,38 @@ struct Actor {
 // What the scheduler has to know about, in the order in which it happened.
 struct Told {
   ClusterId cluster;
-  EngineEvent event;
+  std::optional<EngineEvent> event;  // empty: nothing in particular, look again
 };
+
+// Whether other processes write to the same database.
+enum class Sharing { sole, shared };
 
 class Change {
  public:
-  Change(Transaction& transaction, Timestamp at) : tx(transaction), now(at) {}
+  Change(Transaction& transaction, Timestamp at, Sharing sharing = Sharing::sole)
+      : tx(transaction), now(at), sharing_(sharing) {}
 
   Transaction& tx;
   const Timestamp now;
+
+  [[nodiscard]] bool shared() const { return sharing_ == Sharing::shared; }
+  // Before anything of a cluster is read in order to be changed: no other process changes it, its
+  // queue or its deployments until the commit. Nothing to do where there is no other.
+  Result<void> hold(const ClusterId& cluster) {
+    if (!shared() || held_.contains(cluster)) return {};
+    auto version = tx.hold(cluster);
+    if (!version) return std::unexpected(std::move(version.error()));
+    held_.insert(cluster);
+    return {};
+  }
+  // Proofs of authority hold until the commit, too.
+  [[nodiscard]] bool is_proved(const ClusterId& cluster) const { return proved_.contains(cluster); }
+  void set_proved(const ClusterId& cluster) { proved_.insert(cluster); }
+  // The unit was undone, and with it the locks that it took.
+  void release_holds() {
+    held_.clear();
+    proved_.clear();
+  }
 
   // Appends to the history; subscribers get it once it is durable and numbered.
   Result<void> record(Event event) {
@@ -50,12 +75,17 @@ class Change {
   void tell(const ClusterId& cluster, EngineEvent event) {
     told.push_back({cluster, std::move(event)});
   }
+  void look_at(const ClusterId& cluster) { told.push_back({cluster, std::nullopt}); }
   // Runs once everything is durable, before anybody is answered. Never runs otherwise.
   void after(std::function<void()> effect) { effects.push_back(std::move(effect)); }
 
   std::vector<Event> events;
   std::vector<Told> told;
   std::vector<std::function<void()>> effects;
+
+ private:
+  const Sharing sharing_;
+  std::set<ClusterId> held_, proved_;
 };
 
 }  // namespace berth

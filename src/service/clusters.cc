@@ -8,6 +8,7 @@
 #include "service/accounts.h"
 #include "service/forecast.h"
 #include "service/json_text.h"
+#include "service/restore.h"
 
 namespace berth {
 namespace {
@@ -163,9 +164,9 @@ Result<void> Clusters::apply_patch(Change& change, Cluster& cluster, const Clust
   }
   if (!nodes) return {};
   if (auto fine = check_nodes(*nodes, rules_.nodes); !fine) return fine;
-  auto engine = scheduling_.engine(change.tx, cluster.id);
-  if (!engine) return std::unexpected(std::move(engine.error()));
-  if (const auto used = (*engine)->can_resize(*nodes); !used.empty()) {
+  auto active = change.tx.active(cluster.id);
+  if (!active) return std::unexpected(std::move(active.error()));
+  if (const auto used = used_beyond(cluster, *active, *nodes); !used.empty()) {
     return fail(Code::failed_precondition, "capacity_in_use",
                 fmt::format("These run on what would go; stop them first: {}.", ids_text(used)));
   }
@@ -184,6 +185,7 @@ Task<Result<Cluster>> Clusters::update(Caller caller, ClusterId id, ClusterPatch
   }
   std::move_only_function<Result<Cluster>(Change&)> unit =
       [this, caller, id, patch](Change& change) -> Result<Cluster> {
+    if (auto held = change.hold(id); !held) return std::unexpected(std::move(held.error()));
     auto row = change.tx.cluster(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
@@ -207,7 +209,7 @@ Task<Result<Cluster>> Clusters::update(Caller caller, ClusterId id, ClusterPatch
     change.after([this, id] { reads_.changed(id); });
     return cluster;
   };
-  co_return co_await committer_.write<Cluster>(std::move(unit));
+  co_return co_await committer_.write<Cluster>(std::move(unit), id);
 }
 
 Task<Result<Cluster>> Clusters::set_paused(Caller caller, ClusterId id, bool paused) {
@@ -215,6 +217,7 @@ Task<Result<Cluster>> Clusters::set_paused(Caller caller, ClusterId id, bool pau
   if (!seen) co_return std::unexpected(std::move(seen.error()));
   std::move_only_function<Result<Cluster>(Change&)> unit =
       [this, caller, id, paused](Change& change) -> Result<Cluster> {
+    if (auto held = change.hold(id); !held) return std::unexpected(std::move(held.error()));
     auto row = change.tx.cluster(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
@@ -232,7 +235,7 @@ Task<Result<Cluster>> Clusters::set_paused(Caller caller, ClusterId id, bool pau
     change.after([this, id] { reads_.changed(id); });
     return cluster;
   };
-  co_return co_await committer_.write<Cluster>(std::move(unit));
+  co_return co_await committer_.write<Cluster>(std::move(unit), id);
 }
 
 Task<Result<void>> Clusters::remove(Caller caller, ClusterId id,
@@ -241,6 +244,7 @@ Task<Result<void>> Clusters::remove(Caller caller, ClusterId id,
   if (!seen) co_return std::unexpected(std::move(seen.error()));
   std::move_only_function<Result<void>(Change&)> unit =
       [this, caller, id, if_version](Change& change) -> Result<void> {
+    if (auto held = change.hold(id); !held) return std::unexpected(std::move(held.error()));
     auto row = change.tx.cluster(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
@@ -273,7 +277,7 @@ Task<Result<void>> Clusters::remove(Caller caller, ClusterId id,
     });
     return {};
   };
-  co_return co_await committer_.write(std::move(unit));
+  co_return co_await committer_.write(std::move(unit), id);
 }
 
 Task<Result<EngineStatus>> Clusters::measure(ClusterId id) {

@@ -1,19 +1,23 @@
 #include "service/committer.h"
 
+#include <algorithm>
 #include <future>
 
 namespace berth {
 namespace {
 
-// As many as one sync may serve. Larger batches would only make the first of them wait.
-constexpr std::size_t kBatch = 256;
 // Beyond this the server is overloaded, and says so instead of growing.
 constexpr std::size_t kQueue = 16'384;
 
 }  // namespace
 
-Committer::Committer(Store& store, const Clock& clock, Follower& follower, Publish publish)
-    : store_(store), clock_(clock), follower_(follower), publish_(std::move(publish)) {
+Committer::Committer(Store& store, const Clock& clock, Follower& follower, Publish publish,
+                     CommitterRules rules)
+    : store_(store),
+      clock_(clock),
+      follower_(follower),
+      publish_(std::move(publish)),
+      rules_(rules) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -28,18 +32,18 @@ void Committer::stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-Task<Result<void>> Committer::write(Unit unit) {
-  auto start = [this, unit = std::move(unit)](Completion<Result<void>> done) mutable {
-    submit(std::move(unit), std::move(done));
+Task<Result<void>> Committer::write(Unit unit, ClusterId lane) {
+  auto start = [this, lane, unit = std::move(unit)](Completion<Result<void>> done) mutable {
+    submit(std::move(unit), std::move(done), lane);
   };
   co_return co_await suspend_for<Result<void>>(std::move(start));
 }
 
-void Committer::submit(Unit unit, Completion<Result<void>> done) {
+void Committer::submit(Unit unit, Completion<Result<void>> done, ClusterId lane) {
   {
     const std::lock_guard lock(mutex_);
     if (units_.size() < kQueue && !stopping_) {
-      units_.push_back({std::move(unit), std::move(done), {}});
+      units_.push_back({std::move(unit), std::move(done), lane, ++numbers_, {}});
       if (units_.size() == 1) ring_.notify_one();
       return;
     }
@@ -83,7 +87,7 @@ void Committer::run() {
       ring_.wait(lock, [&] { return stopping_ || !units_.empty() || !looks_.empty(); });
       if (stopping_ && units_.empty() && looks_.empty()) return;
       looks.swap(looks_);
-      while (!units_.empty() && batch.size() < kBatch) {
+      while (!units_.empty() && batch.size() < rules_.batch) {
         batch.push_back(std::move(units_.front()));
         units_.pop_front();
       }
@@ -118,6 +122,7 @@ void Committer::run_unit(Item& item, Change& change, std::vector<ClusterId>& tou
   change.events.resize(events);
   change.told.resize(told);
   change.effects.resize(effects);
+  change.release_holds();
   follower_.forget(decided);
 }
 
@@ -129,7 +134,10 @@ void Committer::commit_batch(std::vector<Item>& batch) {
     finish(batch);
     return;
   }
-  Change change(**transaction, clock_.now());
+  if (rules_.sharing == Sharing::shared) {
+    std::ranges::sort(batch, {}, [](const Item& i) { return std::pair(i.lane, i.number); });
+  }
+  Change change(**transaction, clock_.now(), rules_.sharing);
   for (auto& item : batch) run_unit(item, change, touched);
   const auto committed = (*transaction)->commit();
   transaction->reset();
@@ -137,6 +145,8 @@ void Committer::commit_batch(std::vector<Item>& batch) {
     for (std::size_t i = 0; i < change.events.size(); ++i) {
       change.events[i].seq = *committed + static_cast<std::int64_t>(i);
     }
+    const auto count = static_cast<std::int64_t>(change.events.size());
+    if (count > 0) follower_.settled(touched, *committed + count - 1);
     for (const auto& effect : change.effects) effect();
     if (!change.events.empty()) publish_(std::move(change.events));
   } else {

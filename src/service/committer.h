@@ -25,6 +25,17 @@ class Follower {
   virtual Result<void> follow(Change& change, std::span<const Told> told) = 0;
   // What was decided for these clusters did not become durable: rebuild from the record.
   virtual void forget(const std::vector<ClusterId>& clusters) = 0;
+  // What was decided for these clusters is durable, in a commit whose last event has this number.
+  virtual void settled(const std::vector<ClusterId>& clusters, std::int64_t last) {
+    static_cast<void>(clusters);
+    static_cast<void>(last);
+  }
+};
+
+struct CommitterRules {
+  Sharing sharing = Sharing::sole;
+  // As many as one sync may serve. Larger batches would only make the first of them wait.
+  std::size_t batch = 256;
 };
 
 struct CommitterStats {
@@ -39,15 +50,18 @@ class Committer {
   using Unit = std::move_only_function<Result<void>(Change&)>;
   using Publish = std::function<void(std::vector<Event>)>;
 
-  Committer(Store& store, const Clock& clock, Follower& follower, Publish publish);
+  Committer(Store& store, const Clock& clock, Follower& follower, Publish publish,
+            CommitterRules rules = {});
   ~Committer();  // stop()
   // Finishes what is queued, then refuses everything. Whoever waits for an answer lives on an event
   // loop: stop before the loops are destroyed.
   void stop();
 
   // Errors besides the unit's own: unavailable with reason overloaded, storage_full, ...
+  // `lane`: the cluster that the unit changes. Where the database is shared, units of one batch run
+  // in the order of their clusters, so that two processes cannot wait for each other.
   template <class T>
-  Task<Result<T>> write(std::move_only_function<Result<T>(Change&)> unit) {
+  Task<Result<T>> write(std::move_only_function<Result<T>(Change&)> unit, ClusterId lane = {}) {
     auto slot = std::make_shared<std::optional<T>>();
     auto wrapped = [slot, unit = std::move(unit)](Change& change) mutable -> Result<void> {
       auto result = unit(change);
@@ -56,14 +70,14 @@ class Committer {
       return {};
     };
     Unit task(std::move(wrapped));
-    auto start = [this, task = std::move(task)](Completion<Result<void>> done) mutable {
-      submit(std::move(task), std::move(done));
+    auto start = [this, lane, task = std::move(task)](Completion<Result<void>> done) mutable {
+      submit(std::move(task), std::move(done), lane);
     };
     auto outcome = co_await suspend_for<Result<void>>(std::move(start));
     if (!outcome) co_return std::unexpected(std::move(outcome.error()));
     co_return std::move(**slot);
   }
-  Task<Result<void>> write(Unit unit);
+  Task<Result<void>> write(Unit unit, ClusterId lane = {});
 
   // Reads what only the writer's thread may touch, between two commits: sees durable state alone.
   template <class T>
@@ -75,7 +89,7 @@ class Committer {
   }
 
   // `done` is called on the writer's thread.
-  void submit(Unit unit, Completion<Result<void>> done);
+  void submit(Unit unit, Completion<Result<void>> done, ClusterId lane = {});
   void look_in(std::move_only_function<void()> look);
   // Writes on the calling thread's time: for start-up and tools without an event loop.
   Result<void> write_and_wait(Unit unit);
@@ -87,6 +101,8 @@ class Committer {
   struct Item {
     Unit unit;
     Completion<Result<void>> done;
+    ClusterId lane;
+    std::uint64_t number = 0;  // in the order of asking
     Result<void> outcome;
   };
   void run();
@@ -98,11 +114,13 @@ class Committer {
   const Clock& clock_;
   Follower& follower_;
   Publish publish_;
+  const CommitterRules rules_;
 
   mutable std::mutex mutex_;
   std::condition_variable ring_;
   std::deque<Item> units_;                             // guarded by mutex_
   std::deque<std::move_only_function<void()>> looks_;  // guarded by mutex_
+  std::uint64_t numbers_ = 0;                          // guarded by mutex_
   bool stopping_ = false;                              // guarded by mutex_
   CommitterStats stats_;                               // guarded by mutex_
   std::thread thread_;

@@ -5,6 +5,7 @@
 #include "service/accounts.h"
 #include "service/forecast.h"
 #include "service/json_text.h"
+#include "service/restore.h"
 
 namespace berth {
 namespace {
@@ -155,32 +156,27 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     std::function<StoredReply(const Deployment&)> render) {
   auto cluster = reads_.cluster(wish.cluster);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  const auto no_cluster = [] { return fail_field("/cluster_id", "not_found", "No such cluster."); };
-  if (!*cluster) {
-    auto error = no_cluster();
+  const auto no_cluster = [] {
+    auto error = fail_field("/cluster_id", "not_found", "No such cluster.");
     error.error().code = Code::not_found;
     error.error().reason = "not_found";
-    co_return error;
-  }
+    return error;
+  };
+  if (!*cluster) co_return no_cluster();
   const OrganizationId org = (*cluster)->organization;
   auto role = authorize(reads_, caller, org, Operation::deployment_create, "cluster");
   if (!role) {
     if (role.error().code != Code::not_found) co_return std::unexpected(std::move(role.error()));
-    auto error = no_cluster();
-    error.error().code = Code::not_found;
-    error.error().reason = "not_found";
-    co_return error;
+    co_return no_cluster();
   }
   if (auto fine = check(wish, (*cluster)->runtime.kind); !fine)
     co_return std::unexpected(std::move(fine.error()));
+  if (const auto never = never_fits(**cluster, wish.spec.resources))
+    co_return too_large(*never, (*cluster)->name);
 
+  const ClusterId lane = wish.cluster;
   std::move_only_function<Result<Deployment>(Change&)> unit =
-      [this, caller, org, wish = std::move(wish),
-       cluster_name = (*cluster)->name](Change& change) mutable -> Result<Deployment> {
-    auto engine = scheduling_.engine(change.tx, wish.cluster);
-    if (!engine) return std::unexpected(std::move(engine.error()));
-    if (const auto never = (*engine)->never_fits(wish.spec.resources))
-      return too_large(*never, cluster_name);
+      [this, caller, org, wish = std::move(wish)](Change& change) mutable -> Result<Deployment> {
     Deployment d;
     d.id = DeploymentId::make(change.now, random_);
     d.organization = org;
@@ -206,7 +202,7 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     return d;
   };
   co_return co_await committer_.write<Once<Deployment>>(
-      once<Deployment>(std::move(key), std::move(render), std::move(unit)));
+      once<Deployment>(std::move(key), std::move(render), std::move(unit)), lane);
 }
 
 Result<std::shared_ptr<const Deployment>> Deployments::get(const Caller& caller,
@@ -266,8 +262,10 @@ Task<Result<Deployment>> Deployments::set_priority(Caller caller, DeploymentId i
                                                    std::optional<std::int64_t> if_version) {
   auto seen = get(caller, id, Operation::deployment_update);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
+  const ClusterId cluster = (*seen)->cluster;
   std::move_only_function<Result<Deployment>(Change&)> unit =
-      [this, caller, id, priority, if_version](Change& change) -> Result<Deployment> {
+      [this, caller, cluster, id, priority, if_version](Change& change) -> Result<Deployment> {
+    if (auto held = change.hold(cluster); !held) return std::unexpected(std::move(held.error()));
     auto row = change.tx.deployment(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("deployment");
@@ -295,14 +293,16 @@ Task<Result<Deployment>> Deployments::set_priority(Caller caller, DeploymentId i
     change.after([this, d] { reads_.changed(d); });
     return d;
   };
-  co_return co_await committer_.write<Deployment>(std::move(unit));
+  co_return co_await committer_.write<Deployment>(std::move(unit), cluster);
 }
 
 Task<Result<Deployment>> Deployments::stop(Caller caller, DeploymentId id) {
   auto seen = get(caller, id, Operation::deployment_stop);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
+  const ClusterId cluster = (*seen)->cluster;
   std::move_only_function<Result<Deployment>(Change&)> unit =
-      [this, caller, id](Change& change) -> Result<Deployment> {
+      [this, caller, cluster, id](Change& change) -> Result<Deployment> {
+    if (auto held = change.hold(cluster); !held) return std::unexpected(std::move(held.error()));
     auto row = change.tx.deployment(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("deployment");
@@ -313,15 +313,17 @@ Task<Result<Deployment>> Deployments::stop(Caller caller, DeploymentId id) {
     }
     return d;
   };
-  co_return co_await committer_.write<Deployment>(std::move(unit));
+  co_return co_await committer_.write<Deployment>(std::move(unit), cluster);
 }
 
 Task<Result<void>> Deployments::remove(Caller caller, DeploymentId id,
                                        std::optional<std::int64_t> if_version) {
   auto seen = get(caller, id, Operation::deployment_delete);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
+  const ClusterId cluster = (*seen)->cluster;
   std::move_only_function<Result<void>(Change&)> unit =
-      [this, caller, id, if_version](Change& change) -> Result<void> {
+      [this, caller, cluster, id, if_version](Change& change) -> Result<void> {
+    if (auto held = change.hold(cluster); !held) return std::unexpected(std::move(held.error()));
     auto row = change.tx.deployment(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("deployment");
@@ -345,7 +347,7 @@ Task<Result<void>> Deployments::remove(Caller caller, DeploymentId id,
     });
     return {};
   };
-  co_return co_await committer_.write(std::move(unit));
+  co_return co_await committer_.write(std::move(unit), cluster);
 }
 
 Result<std::vector<Event>> Deployments::events(const Caller& caller, const DeploymentId& id,

@@ -231,6 +231,9 @@ Result<void> apply_note(Change& change, const LifecycleContext& context, const D
   d.version += 1;
   d.updated_at = change.now;
   if (auto written = change.tx.update(d, d.state); !written) return written;
+  JsonText data;
+  data.add("message", message);
+  if (auto noted = change.record(kRuntime, "deployment.noted", d, data.str()); !noted) return noted;
   change.after([&context, copy = d] { context.changed(copy); });
   return {};
 }

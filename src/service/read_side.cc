@@ -1,6 +1,11 @@
 #include "service/read_side.h"
 
 namespace berth {
+namespace {
+
+constexpr std::size_t kIdle = 16;  // views kept for the next one who asks
+
+}  // namespace
 
 Result<ViewPool::Lease> ViewPool::lease() {
   {
@@ -18,28 +23,27 @@ Result<ViewPool::Lease> ViewPool::lease() {
 
 void ViewPool::give_back(std::unique_ptr<ReadView> view) {
   const std::lock_guard lock(mutex_);
-  idle_.push_back(std::move(view));
+  if (idle_.size() < kIdle) idle_.push_back(std::move(view));
 }
 
-namespace {
-
-// The common road: cache, else database, else remember.
 template <class Value, class CacheType, class Key, class Read>
-Result<Value> through(CacheType& cache, const Key& key, ViewPool& views, Read read) {
-  if (auto hit = cache.get(key)) return *hit;
+Result<Value> ReadSide::through(CacheType& cache, const Key& key, Read read) {
+  if (is_reliable()) {
+    if (auto hit = cache.get(key)) return *hit;
+  }
   const auto generation = cache.generation(key);
-  auto view = views.lease();
+  auto view = views_.lease();
   if (!view) return std::unexpected(std::move(view.error()));
   Result<Value> value = read(**view);
   if (value) cache.put(key, *value, generation);
   return value;
 }
 
-}  // namespace
-
 Result<std::shared_ptr<const Deployment>> ReadSide::deployment(const DeploymentId& id) {
   using Shared = std::shared_ptr<const Deployment>;
-  if (auto hit = deployments_.get(id)) return *hit;
+  if (is_reliable()) {
+    if (auto hit = deployments_.get(id)) return *hit;
+  }
   const auto generation = deployments_.generation(id);
   auto view = views_.lease();
   if (!view) return std::unexpected(std::move(view.error()));
@@ -52,13 +56,13 @@ Result<std::shared_ptr<const Deployment>> ReadSide::deployment(const DeploymentI
 }
 
 Result<std::optional<Role>> ReadSide::role(const OrganizationId& org, const UserId& user) {
-  return through<std::optional<Role>>(roles_, RoleKey{org, user}, views_,
+  return through<std::optional<Role>>(roles_, RoleKey{org, user},
                                       [&](ReadView& view) { return view.role(org, user); });
 }
 
 Result<std::shared_ptr<const Cluster>> ReadSide::cluster(const ClusterId& id) {
   using Shared = std::shared_ptr<const Cluster>;
-  return through<Shared>(clusters_, id, views_, [&](ReadView& view) -> Result<Shared> {
+  return through<Shared>(clusters_, id, [&](ReadView& view) -> Result<Shared> {
     auto row = view.cluster(id);
     if (!row) return std::unexpected(std::move(row.error()));
     return *row ? std::make_shared<const Cluster>(std::move(**row)) : Shared{};
@@ -67,7 +71,7 @@ Result<std::shared_ptr<const Cluster>> ReadSide::cluster(const ClusterId& id) {
 
 Result<std::shared_ptr<const ReadSide::Memberships>> ReadSide::memberships(const UserId& user) {
   using Shared = std::shared_ptr<const Memberships>;
-  return through<Shared>(memberships_, user, views_, [&](ReadView& view) -> Result<Shared> {
+  return through<Shared>(memberships_, user, [&](ReadView& view) -> Result<Shared> {
     auto rows = view.organizations_of(user);
     if (!rows) return std::unexpected(std::move(rows.error()));
     auto out = std::make_shared<Memberships>();
@@ -78,7 +82,9 @@ Result<std::shared_ptr<const ReadSide::Memberships>> ReadSide::memberships(const
 
 Result<std::optional<Credential>> ReadSide::credential(const Digest& token) {
   using Maybe = std::optional<Credential>;
-  if (auto hit = credentials_.get(token)) return Maybe(std::move(*hit));
+  if (is_reliable()) {
+    if (auto hit = credentials_.get(token)) return Maybe(std::move(*hit));
+  }
   const auto generation = credentials_.generation(token);
   auto lease = views_.lease();
   if (!lease) return std::unexpected(std::move(lease.error()));
@@ -110,6 +116,20 @@ Result<std::optional<Credential>> ReadSide::credential(const Digest& token) {
 void ReadSide::changed(const Deployment& d) {
   deployments_.erase(d.id);
   deployments_generation_.fetch_add(1, std::memory_order_acq_rel);
+}
+
+void ReadSide::heard(const Event& event) {
+  const std::string_view kind = event.kind;
+  const auto is = [&](std::string_view prefix) { return kind.starts_with(prefix); };
+  if (is("deployment.")) {
+    if (event.deployment) deployments_.erase(*event.deployment);
+    deployments_generation_.fetch_add(1, std::memory_order_acq_rel);
+  } else if (is("cluster.")) {
+    if (event.cluster) clusters_.erase(*event.cluster);
+  } else if (kind != "session.opened" && !is("invite.") && kind != "key.created") {
+    roles_changed();
+    credentials_changed();
+  }
 }
 
 void ReadSide::roles_changed() {

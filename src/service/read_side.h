@@ -130,6 +130,12 @@ class ReadSide {
   // By the SHA-256 of a token. Empty: unknown. Expiry is for the caller to compare.
   [[nodiscard]] Result<std::optional<Credential>> credential(const Digest& token);
 
+  // What another process may have changed: from the history.
+  void heard(const Event& event);
+  // Where others write, too, what is remembered counts only until then: as long as their changes
+  // are surely heard of. Without a call: for ever.
+  void rely_until(std::chrono::steady_clock::time_point until) { reliable_until_ = until; }
+
   // Called by units of work after their commit.
   void changed(const Deployment& d);
   void changed(const ClusterId& id) { clusters_.erase(id); }
@@ -143,7 +149,18 @@ class ReadSide {
   }
 
  private:
+  [[nodiscard]] bool is_reliable() const {
+    const auto until = reliable_until_.load(std::memory_order_relaxed);
+    return until == std::chrono::steady_clock::time_point::max() ||
+           std::chrono::steady_clock::now() < until;
+  }
+  // The common road: remembered, else the database, else remember.
+  template <class Value, class CacheType, class Key, class Read>
+  Result<Value> through(CacheType& cache, const Key& key, Read read);
+
   ViewPool views_;
+  std::atomic<std::chrono::steady_clock::time_point> reliable_until_ =
+      std::chrono::steady_clock::time_point::max();
   std::atomic<std::uint64_t> deployments_generation_ = 1;
   Cache<DeploymentId, std::shared_ptr<const Deployment>> deployments_{4096};
   Cache<ClusterId, std::shared_ptr<const Cluster>> clusters_{1024};

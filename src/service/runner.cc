@@ -11,11 +11,21 @@ namespace berth {
 namespace {
 
 constexpr auto kLongestRepeat = std::chrono::seconds(10);
+// Then the reconciler has to find out by itself.
+constexpr int kTries = 20;
+// Where nothing is recorded and nothing runs, rounds are this much rarer.
+constexpr int kQuiet = 12;
+
+using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
+                                         asio::wait_traits<std::chrono::steady_clock>, Executor>;
 
 }  // namespace
 
 struct Runner::Site {
-  ClusterId cluster;
+  Site(const Executor& executor, ClusterId id) : cluster(id), round(executor) {}
+  const ClusterId cluster;
+  Timer round;         // until the next look at the runtime
+  bool quiet = false;  // the last look found nothing, and nothing has happened since
   std::unique_ptr<Runtime> runtime;
   std::set<AttemptKey> launching;
   std::set<AttemptKey> stopping;
@@ -24,11 +34,12 @@ struct Runner::Site {
   bool closed = false;
 };
 
-Runner::Runner(asio::io_context& io, ReadSide& reads, const Clock& clock, RuntimeFactory factory,
-               RunnerOptions options)
+Runner::Runner(asio::io_context& io, ReadSide& reads, const Clock& clock, Authority& authority,
+               RuntimeFactory factory, RunnerOptions options)
     : io_(io),
       reads_(reads),
       clock_(clock),
+      authority_(authority),
       factory_(std::move(factory)),
       options_(options),
       context_{*this, {}},
@@ -54,49 +65,75 @@ void Runner::spawn(Task<void> task) {
   });
 }
 
-void Runner::submit(Committer::Unit unit, const char* what) {
-  committer_->submit(std::move(unit), [what](Result<void> outcome) {
-    if (!outcome) log_error(what, outcome.error().message);
-  });
+void Runner::submit(const ClusterId& cluster, Unit unit, const char* what, int tries) {
+  auto guarded = [this, cluster, unit](Change& change) -> Result<void> {
+    if (auto proved = authority_.prove(change, cluster); !proved) return proved;
+    return unit(change);
+  };
+  auto done = [this, cluster, unit, what, tries](Result<void> outcome) {
+    if (outcome || outcome.error().reason == "lease_lost") return;
+    log_error(what, outcome.error().message);
+    const auto code = outcome.error().code;
+    if ((code != Code::unavailable && code != Code::aborted) || tries >= kTries) return;
+    asio::post(io_, [this, cluster, unit, what, tries] {
+      spawn(submit_later(cluster, unit, what, tries + 1));
+    });
+  };
+  committer_->submit(std::move(guarded), std::move(done), cluster);
+}
+
+Task<void> Runner::submit_later(ClusterId cluster, Unit unit, const char* what, int tries) {
+  co_await pause(
+      std::min<std::chrono::milliseconds>(options_.repeat_after * tries, kLongestRepeat));
+  if (authority_.holds(cluster)) submit(cluster, std::move(unit), what, tries);
 }
 
 Task<void> Runner::pause(std::chrono::milliseconds d) {
-  asio::basic_waitable_timer<std::chrono::steady_clock,
-                             asio::wait_traits<std::chrono::steady_clock>, Executor>
-      timer(io_.get_executor(), d);
+  Timer timer(io_.get_executor(), d);
   boost::system::error_code ec;
   co_await timer.async_wait(asio::redirect_error(use_task, ec));
 }
 
+Task<void> Runner::pause_round(SitePtr site) {
+  site->round.expires_after(options_.reconcile_every * (site->quiet ? kQuiet : 1));
+  boost::system::error_code ec;
+  co_await site->round.async_wait(asio::redirect_error(use_task, ec));
+}
+
 Result<Runner::SitePtr> Runner::site(const ClusterId& id) {
   if (const auto found = sites_.find(id); found != sites_.end()) return found->second;
+  if (!authority_.holds(id))
+    return fail(Code::unavailable, "not_held", "Another process decides about this cluster.");
   auto cluster = reads_.cluster(id);
   if (!cluster) return std::unexpected(std::move(cluster.error()));
   if (!*cluster) return fail(Code::not_found, "not_found", "No such cluster.");
   auto runtime = factory_(**cluster);
   if (!runtime) return std::unexpected(std::move(runtime.error()));
-  auto made = std::make_shared<Site>();
-  made->cluster = id;
+  auto made = std::make_shared<Site>(io_.get_executor(), id);
   made->runtime = std::move(*runtime);
-  made->runtime->listen([this](const Observation& seen) { observe(seen); });
+  made->runtime->listen([this, id](const Observation& seen) { observe(id, seen); });
   sites_.emplace(id, made);
   spawn(reconcile_forever(made));
   return made;
 }
 
-void Runner::observe(const Observation& seen) {
+void Runner::observe(const ClusterId& cluster, const Observation& seen) {
   if (seen.phase == Phase::starting) return;
   ++stats_.observations;
-  submit([this, seen](Change& change) { return apply_observation(change, context_, seen); },
-         "recording what the runtime reported");
+  submit(
+      cluster, [this, seen](Change& change) { return apply_observation(change, context_, seen); },
+      "recording what the runtime reported");
 }
 
 // --- launching ---------------------------------------------------------------------------------
 
 void Runner::launch(const ClusterId& cluster, Launch launch) {
   asio::post(io_, [this, cluster, launch = std::move(launch)]() mutable {
+    if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
     if (!at) return log_error("opening a runtime", at.error().message);
+    if ((*at)->quiet) (*at)->round.cancel();
+    (*at)->quiet = false;
     if (!(*at)->launching.insert(launch.key).second) return;
     spawn(run_launch(*at, std::move(launch)));
   });
@@ -113,14 +150,17 @@ Task<void> Runner::run_launch(SitePtr site, Launch launch) {
     ++stats_.call_failures;
     if (started.error().code != Code::unavailable) {
       const std::string why = started.error().message;
-      submit([this, key, why](Change& c) { return apply_start_failure(c, context_, key, why); },
-             "recording a failed start");
+      submit(
+          site->cluster,
+          [this, key, why](Change& c) { return apply_start_failure(c, context_, key, why); },
+          "recording a failed start");
       break;
     }
     if (site->stop_after_launch.contains(key)) break;
     const std::string note = fmt::format("runtime unreachable since {}: {}",
                                          to_rfc3339(clock_.now()), started.error().message);
     submit(
+        site->cluster,
         [this, id = key.deployment, note](Change& c) { return apply_note(c, context_, id, note); },
         "noting an unreachable runtime");
     co_await pause(wait);
@@ -139,6 +179,7 @@ Task<void> Runner::run_launch(SitePtr site, Launch launch) {
 
 void Runner::stop(const ClusterId& cluster, AttemptKey key, std::chrono::milliseconds grace) {
   asio::post(io_, [this, cluster, key, grace] {
+    if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
     if (!at) return log_error("opening a runtime", at.error().message);
     if ((*at)->launching.contains(key)) {
@@ -159,17 +200,21 @@ Task<void> Runner::run_stop(SitePtr site, AttemptKey key, std::chrono::milliseco
     const std::string note = fmt::format("runtime unreachable since {}: {}",
                                          to_rfc3339(clock_.now()), gone.error().message);
     submit(
+        site->cluster,
         [this, id = key.deployment, note](Change& c) { return apply_note(c, context_, id, note); },
         "noting an unreachable runtime");
     co_await pause(wait);
     wait = std::min<std::chrono::milliseconds>(wait * 2, kLongestRepeat);
   }
   site->stopping.erase(key);
-  submit([this, key](Change& c) { return apply_gone(c, context_, key); }, "recording a stop");
+  submit(
+      site->cluster, [this, key](Change& c) { return apply_gone(c, context_, key); },
+      "recording a stop");
 }
 
 void Runner::clean(const ClusterId& cluster, AttemptKey key) {
   asio::post(io_, [this, cluster, key] {
+    if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
     if (at) spawn(run_clean(*at, key));
   });
@@ -182,6 +227,7 @@ Task<void> Runner::run_clean(SitePtr site, AttemptKey key) {
 
 void Runner::forget(const ClusterId& cluster, DeploymentId deployment) {
   asio::post(io_, [this, cluster, deployment] {
+    if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
     if (!at) return;
     spawn([](SitePtr s, DeploymentId id) -> Task<void> { (void)co_await s->runtime->forget(id); }(
@@ -194,6 +240,7 @@ void Runner::close(const ClusterId& cluster) {
     const auto found = sites_.find(cluster);
     if (found == sites_.end()) return;
     found->second->closed = true;
+    found->second->round.cancel();
     sites_.erase(found);
   });
 }
@@ -215,9 +262,11 @@ void Runner::arm_wake_timer() {
     if (ec) return;
     const Timestamp now = clock_.now();
     while (!wakes_.empty() && wakes_.top().when <= now) {
-      const auto id = wakes_.top().deployment;
+      const auto [when, cluster, id] = wakes_.top();
       wakes_.pop();
-      submit([this, id](Change& c) { return apply_wake(c, context_, id); }, "ending a back-off");
+      submit(
+          cluster, [this, id](Change& c) { return apply_wake(c, context_, id); },
+          "ending a back-off");
     }
     arm_wake_timer();
   });
@@ -231,12 +280,12 @@ Result<void> Runner::recover() {
   auto clusters = (*view)->all_clusters();
   if (!clusters) return std::unexpected(std::move(clusters.error()));
   for (const auto& cluster : *clusters) {
-    asio::post(io_, [this, id = cluster.id] {
-      if (auto opened = site(id); !opened) log_error("opening a runtime", opened.error().message);
-    });
+    if (!authority_.holds(cluster.id)) continue;
+    open(cluster.id);
     submit(
-        [id = cluster.id, paused = cluster.paused](Change& change) -> Result<void> {
-          change.tell(id, PauseChanged{paused});  // loads the engine and settles it
+        cluster.id,
+        [id = cluster.id](Change& change) -> Result<void> {
+          change.look_at(id);
           return {};
         },
         "settling a queue after the start");
@@ -244,12 +293,20 @@ Result<void> Runner::recover() {
   return {};
 }
 
+void Runner::open(const ClusterId& cluster) {
+  asio::post(io_, [this, cluster] {
+    if (!authority_.holds(cluster)) return;
+    if (auto opened = site(cluster); !opened)
+      log_error("opening a runtime", opened.error().message);
+  });
+}
+
 Task<void> Runner::reconcile_forever(SitePtr site) {
   while (!site->closed) {
     const auto done = co_await reconcile(site);
     if (!done && !site->closed) co_await note_unreachable(site, done.error().message);
     if (done) site->unreachable_since.reset();
-    co_await pause(options_.reconcile_every);
+    if (!site->closed) co_await pause_round(site);
   }
 }
 
@@ -263,8 +320,10 @@ Task<void> Runner::note_unreachable(SitePtr site, std::string why) {
   const auto active = (*view)->active(site->cluster);
   if (!active) co_return;
   for (const auto& d : *active) {
-    submit([this, id = d.id, note](Change& c) { return apply_note(c, context_, id, note); },
-           "noting an unreachable runtime");
+    submit(
+        site->cluster,
+        [this, id = d.id, note](Change& c) { return apply_note(c, context_, id, note); },
+        "noting an unreachable runtime");
   }
 }
 
@@ -274,6 +333,8 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
   const Timestamp asked = clock_.now();
   auto seen = co_await site->runtime->list();
   if (!seen) co_return std::unexpected(std::move(seen.error()));
+  if (site->closed || (site->quiet && seen->empty())) co_return Result<void>{};
+  const bool launching = !site->launching.empty();
   std::vector<Deployment> active;
   {
     auto view = reads_.view();
@@ -282,6 +343,7 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
     if (!rows) co_return std::unexpected(std::move(rows.error()));
     active = std::move(*rows);
   }
+  site->quiet = active.empty() && seen->empty() && !launching && site->launching.empty();
   std::map<AttemptKey, const Observation*> observed;
   for (const auto& one : *seen) observed.emplace(one.key, &one);
   for (const auto& d : active) {
@@ -318,10 +380,11 @@ Task<void> Runner::repair(SitePtr site, Deployment d, const Observation* seen) {
   if (seen != nullptr) {
     const bool news = seen->phase == Phase::exited ||
                       (seen->phase == Phase::running && d.state == State::starting);
-    if (news) observe(*seen);
+    if (news) observe(site->cluster, *seen);
     if (!news && d.message.starts_with("runtime unreachable")) {
-      submit([this, id = d.id](Change& c) { return apply_note(c, context_, id, ""); },
-             "noting that the runtime is back");
+      submit(
+          site->cluster, [this, id = d.id](Change& c) { return apply_note(c, context_, id, ""); },
+          "noting that the runtime is back");
     }
     co_return;
   }
@@ -337,7 +400,7 @@ Task<void> Runner::repair(SitePtr site, Deployment d, const Observation* seen) {
   vanished.key = key;
   vanished.phase = Phase::exited;
   vanished.message = "It vanished: the runtime does not know it any more.";
-  observe(vanished);
+  observe(site->cluster, vanished);
 }
 
 // --- questions from other threads --------------------------------------------------------------

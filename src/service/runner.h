@@ -31,14 +31,18 @@ struct RunnerStats {
 
 class Runner final : public Dispatch {
  public:
-  Runner(asio::io_context& io, ReadSide& reads, const Clock& clock, RuntimeFactory factory,
-         RunnerOptions options);
+  // Clusters that `authority` does not hold are left alone.
+  Runner(asio::io_context& io, ReadSide& reads, const Clock& clock, Authority& authority,
+         RuntimeFactory factory, RunnerOptions options);
   ~Runner() override;
 
   // The committer and the follower need each other; called once before anything runs.
   void connect(Committer& committer, Scheduling& scheduling, Scheduling::Changed changed);
-  // Opens every cluster's runtime, adopts or repairs what is recorded, then settles its queue.
+  // Opens the runtime of every cluster that is held, adopts or repairs what is recorded, then
+  // settles its queue.
   Result<void> recover();
+  // The same for one whose authority was gained later, without its queue. From any thread.
+  void open(const ClusterId& cluster);
 
   // Dispatch: from the committer's thread.
   void launch(const ClusterId& cluster, Launch launch) override;
@@ -70,13 +74,18 @@ class Runner final : public Dispatch {
   Task<void> repair(SitePtr site, Deployment d, const Observation* seen);
   Task<void> note_unreachable(SitePtr site, std::string why);
   Task<void> pause(std::chrono::milliseconds d);
-  void observe(const Observation& seen);
-  void submit(Committer::Unit unit, const char* what);
+  Task<void> pause_round(SitePtr site);
+  void observe(const ClusterId& cluster, const Observation& seen);
+  using Unit = std::function<Result<void>(Change&)>;
+  // With the authority proved first; repeated for a while when the database is away.
+  void submit(const ClusterId& cluster, Unit unit, const char* what, int tries = 0);
+  Task<void> submit_later(ClusterId cluster, Unit unit, const char* what, int tries);
   void arm_wake_timer();
 
   asio::io_context& io_;
   ReadSide& reads_;
   const Clock& clock_;
+  Authority& authority_;
   RuntimeFactory factory_;
   RunnerOptions options_;
   Committer* committer_ = nullptr;

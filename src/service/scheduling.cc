@@ -1,30 +1,46 @@
 #include "service/scheduling.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/ensure.h"
 #include "service/json_text.h"
+#include "service/restore.h"
 
 namespace berth {
 namespace {
 
 const Actor kScheduler{"scheduler", "scheduler", ""};
 
-// Finds the engine's place for a recorded grant. The record is the truth: a node that is not there
-// any more cannot happen, the database refuses to remove it.
-std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d) {
-  for (std::uint32_t i = 0; i < cluster.nodes.size(); ++i) {
-    if (cluster.nodes[i].name == d.grant->node) {
-      return ActiveEntry{d.id, d.spec.resources, {i, d.grant->gpus}};
-    }
-  }
-  return std::nullopt;
+std::optional<DeploymentId> deployment_of(const EngineEvent& event) {
+  return std::visit(
+      [](const auto& e) -> std::optional<DeploymentId> {
+        if constexpr (requires { e.id; }) return e.id;
+        return std::nullopt;
+      },
+      event);
 }
 
 }  // namespace
 
 Result<ClusterEngine*> Scheduling::engine(ReadView& view, const ClusterId& id) {
-  if (const auto found = engines_.find(id); found != engines_.end()) return &found->second;
+  auto known = load(view, id);
+  if (!known) return std::unexpected(std::move(known.error()));
+  return &(*known)->engine;
+}
+
+Result<Scheduling::Known*> Scheduling::load(ReadView& view, const ClusterId& id) {
+  if (const auto found = known_.find(id); found != known_.end()) return &found->second;
+  if (!authority_.holds(id)) {
+    return std::unexpected(Error{Code::unavailable,
+                                 "not_held",
+                                 "Another process decides about this cluster; ask again.",
+                                 {},
+                                 std::chrono::seconds(1)});
+  }
+  // Taken first: what happens while the rows are read is looked at once more.
+  const auto last = view.last_event();
+  if (!last) return std::unexpected(last.error());
   auto cluster = view.cluster(id);
   if (!cluster) return std::unexpected(std::move(cluster.error()));
   if (!*cluster) return fail(Code::not_found, "not_found", "No such cluster.");
@@ -33,40 +49,133 @@ Result<ClusterEngine*> Scheduling::engine(ReadView& view, const ClusterId& id) {
   if (!active) return std::unexpected(std::move(active.error()));
   for (const auto& deployment : *active) {
     const auto entry = active_entry(**cluster, deployment);
+    // The record is the truth: the database refuses to remove a node that is in use.
     ensure(entry.has_value(), "an active attempt's node exists");
     engine.restore_active(*entry);
   }
   auto waiting = view.for_each_waiting(id, [&](const WaitingRow& row) {
     // In back-off until the wake-up has been recorded, even when its time has passed.
     if (row.retry_at) dispatch_.wake_at(id, row.id, *row.retry_at);
+    if (engine.is_active(row.id)) return;  // between the two readings: looked at once more
     engine.restore_waiting({row.id, row.priority, row.order, row.demand, row.retry_at.has_value()});
   });
   if (!waiting) return std::unexpected(std::move(waiting.error()));
-  return &engines_.emplace(id, std::move(engine)).first->second;
+  auto& known =
+      known_.emplace(id, Known{std::move(engine), (*cluster)->version, *last}).first->second;
+  note_seen(id, *last);
+  return &known;
 }
 
 Result<void> Scheduling::follow(Change& change, std::span<const Told> told) {
   // An engine loaded now has read all that the unit wrote: it only has to settle, once.
-  std::vector<ClusterId> loaded;
+  std::vector<ClusterId> done;
   for (const auto& one : told) {
-    if (std::find(loaded.begin(), loaded.end(), one.cluster) != loaded.end()) continue;
-    const bool known = engines_.contains(one.cluster);
-    auto engine = this->engine(change.tx, one.cluster);
-    if (!engine) return std::unexpected(std::move(engine.error()));
-    if (!known) loaded.push_back(one.cluster);
-    const auto starts = known ? (*engine)->apply(one.event) : (*engine)->settle();
-    if (auto done = admit_all(change, one.cluster, starts); !done) return done;
+    if (std::find(done.begin(), done.end(), one.cluster) != done.end()) continue;
+    if (!authority_.holds(one.cluster)) continue;  // who decides hears of it by the history
+    Result<void> step;
+    if (change.shared()) {
+      done.push_back(one.cluster);
+      step = follow_shared(change, one.cluster, told);
+    } else {
+      const bool fresh = !known_.contains(one.cluster);
+      auto known = load(change.tx, one.cluster);
+      if (!known) return std::unexpected(std::move(known.error()));
+      if (fresh) done.push_back(one.cluster);
+      if (!fresh && one.event) step = decide(change, **known, one.cluster, {*one.event});
+      if (step && (!one.event || !(*known)->settled)) step = settle(change, **known, one.cluster);
+    }
+    if (!step) return step;
   }
   return {};
 }
 
-Result<void> Scheduling::admit_all(Change& change, const ClusterId& cluster,
-                                   const std::vector<Start>& starts) {
-  if (starts.empty()) return {};
-  auto row = change.tx.cluster(cluster);
-  if (!row) return std::unexpected(std::move(row.error()));
+Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
+                                       std::span<const Told> told) {
+  if (auto proved = authority_.prove(change, cluster); !proved) {
+    // Lost, or not reachable: the unit itself is true all the same. Who decides hears of it.
+    forget({cluster});
+    if (proved.error().reason == "lease_lost") return {};
+    return proved;
+  }
+  const bool fresh = !known_.contains(cluster);
+  auto known = load(change.tx, cluster);
+  if (!known && known.error().code == Code::not_found) return {};  // deleted meanwhile
+  if (!known) return std::unexpected(std::move(known.error()));
+  if (!fresh) {
+    if (auto step = catch_up(change, **known, cluster, told); !step) return step;
+  }
+  // Deleted meanwhile, or nothing left to do.
+  const auto found = known_.find(cluster);
+  if (found == known_.end() || found->second.settled) return {};
+  return settle(change, found->second, cluster);
+}
+
+Result<void> Scheduling::settle(Change& change, Known& known, const ClusterId& cluster) {
+  known.settled = true;
+  return admit_all(change, known.engine, cluster, known.engine.settle());
+}
+
+Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId& id,
+                                  std::span<const Told> told) {
+  const auto version = change.tx.hold(id);
+  if (!version) return std::unexpected(version.error());
+  if (!*version) {  // deleted
+    forget({id});
+    return {};
+  }
+  if (**version != known.version) {
+    auto cluster = change.tx.cluster(id);
+    if (!cluster) return std::unexpected(std::move(cluster.error()));
+    known.version = (*cluster)->version;
+    if (auto step = decide(change, known, id, events_to_reach(known.engine, **cluster)); !step)
+      return step;
+  }
+  auto touched = change.tx.touched(id, known.seen, std::numeric_limits<std::int64_t>::max());
+  if (!touched) return std::unexpected(std::move(touched.error()));
+  for (const auto& one : *touched) {
+    if (auto step = catch_up_on(change, known, id, one.id, one.row); !step) return step;
+    known.seen = std::max(known.seen, one.seq);
+  }
+  for (const auto& one : told) {
+    if (one.cluster != id || !one.event) continue;
+    const auto about = deployment_of(*one.event);
+    if (!about) continue;
+    auto row = change.tx.deployment(*about);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (auto step = catch_up_on(change, known, id, *about, *row); !step) return step;
+  }
+  const auto seen = known.seen;
+  change.after([this, id, seen] { note_seen(id, seen); });
+  return {};
+}
+
+Result<void> Scheduling::catch_up_on(Change& change, Known& known, const ClusterId& cluster,
+                                     const DeploymentId& id, const std::optional<Deployment>& row) {
+  auto events = events_to_reach(known.engine, id, row);
+  if (!events) return std::unexpected(std::move(events.error()));
+  if (!row) {
+    change.after([this, cluster, id] { dispatch_.forget(cluster, id); });
+  } else if (row->state == State::stopping || row->state == State::preempting) {
+    change.after([this, cluster, key = row->attempt_key(), grace = row->spec.stop_grace] {
+      dispatch_.stop(cluster, key, grace);
+    });
+  }
+  return decide(change, known, cluster, *events);
+}
+
+Result<void> Scheduling::decide(Change& change, Known& known, const ClusterId& cluster,
+                                const std::vector<EngineEvent>& events) {
+  for (const auto& event : events) {
+    auto step = admit_all(change, known.engine, cluster, known.engine.apply(event));
+    if (!step) return step;
+  }
+  return {};
+}
+
+Result<void> Scheduling::admit_all(Change& change, const ClusterEngine& engine,
+                                   const ClusterId& cluster, const std::vector<Start>& starts) {
   for (const auto& start : starts) {
-    auto done = admit(change, cluster, (*row)->nodes.at(start.placement.node), start);
+    auto done = admit(change, cluster, engine.node(start.placement.node), start);
     if (!done) return done;
   }
   return {};
@@ -107,7 +216,33 @@ Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const N
 }
 
 void Scheduling::forget(const std::vector<ClusterId>& clusters) {
-  for (const auto& id : clusters) engines_.erase(id);
+  for (const auto& id : clusters) {
+    known_.erase(id);
+    const std::lock_guard lock(mutex_);
+    seen_.erase(id);
+  }
+}
+
+void Scheduling::settled(const std::vector<ClusterId>& clusters, std::int64_t last) {
+  // Each was held until the commit: nobody else has written about it meanwhile.
+  for (const auto& id : clusters) {
+    const auto found = known_.find(id);
+    if (found == known_.end()) continue;
+    found->second.seen = last;
+    note_seen(id, last);
+  }
+}
+
+void Scheduling::note_seen(const ClusterId& cluster, std::int64_t seq) {
+  const std::lock_guard lock(mutex_);
+  auto& seen = seen_[cluster];
+  seen = std::max(seen, seq);
+}
+
+std::int64_t Scheduling::seen(const ClusterId& cluster) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = seen_.find(cluster);
+  return found == seen_.end() ? 0 : found->second;
 }
 
 }  // namespace berth

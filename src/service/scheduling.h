@@ -1,11 +1,18 @@
 // The scheduler inside the writer: one decision engine per cluster, fed with what units of work
 // tell, writing its decisions into the same transaction. Everything runs on the committer's thread.
+//
+// Where other processes write, too, a decision begins by holding the cluster and proving the
+// authority, then brings the engine to what the record says: whatever the history has on this
+// cluster since the engine looked last. So the engine decides about exactly what the database
+// holds, and nothing of it changes before the commit.
 #pragma once
 #include <functional>
+#include <mutex>
 #include <unordered_map>
 
 #include "runtime/runtime.h"
 #include "scheduler/engine.h"
+#include "service/authority.h"
 #include "service/committer.h"
 
 namespace berth {
@@ -27,29 +34,50 @@ class Scheduling final : public Follower {
  public:
   // `changed` is called after a commit for each deployment that a decision changed.
   using Changed = std::function<void(const Deployment&)>;
-  Scheduling(Dispatch& dispatch, Changed changed)
-      : dispatch_(dispatch), changed_(std::move(changed)) {}
+  Scheduling(Dispatch& dispatch, Authority& authority, Changed changed)
+      : dispatch_(dispatch), authority_(authority), changed_(std::move(changed)) {}
 
   Result<void> follow(Change& change, std::span<const Told> told) override;
   void forget(const std::vector<ClusterId>& clusters) override;
+  void settled(const std::vector<ClusterId>& clusters, std::int64_t last) override;
 
   // The engine of a cluster, loaded from the record if need be. Answers are durable state when
-  // asked through Committer::inspect.
+  // asked through Committer::inspect. Error unavailable "not_held" when another process decides.
   Result<ClusterEngine*> engine(ReadView& view, const ClusterId& cluster);
-  void drop(const ClusterId& cluster) { engines_.erase(cluster); }
-  [[nodiscard]] const std::unordered_map<ClusterId, ClusterEngine>& engines() const {
-    return engines_;
-  }
+  void drop(const ClusterId& cluster) { forget({cluster}); }
+
+  // Up to which event of the history the engine of a cluster has seen all that concerns it; 0 when
+  // it is not loaded. From any thread.
+  [[nodiscard]] std::int64_t seen(const ClusterId& cluster) const;
 
  private:
-  Result<void> admit_all(Change& change, const ClusterId& cluster,
+  struct Known {
+    ClusterEngine engine;
+    std::int64_t version = 0;  // of the cluster
+    std::int64_t seen = 0;
+    bool settled = false;  // has decided about all that it was loaded with
+  };
+  Result<Known*> load(ReadView& view, const ClusterId& id);
+  Result<void> follow_shared(Change& change, const ClusterId& cluster, std::span<const Told> told);
+  Result<void> catch_up(Change& change, Known& known, const ClusterId& cluster,
+                        std::span<const Told> told);
+  Result<void> catch_up_on(Change& change, Known& known, const ClusterId& cluster,
+                           const DeploymentId& id, const std::optional<Deployment>& row);
+  Result<void> settle(Change& change, Known& known, const ClusterId& cluster);
+  Result<void> decide(Change& change, Known& known, const ClusterId& cluster,
+                      const std::vector<EngineEvent>& events);
+  Result<void> admit_all(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
                          const std::vector<Start>& starts);
   Result<void> admit(Change& change, const ClusterId& cluster, const Node& node,
                      const Start& start);
+  void note_seen(const ClusterId& cluster, std::int64_t seq);
 
   Dispatch& dispatch_;
+  Authority& authority_;
   Changed changed_;
-  std::unordered_map<ClusterId, ClusterEngine> engines_;
+  std::unordered_map<ClusterId, Known> known_;
+  mutable std::mutex mutex_;
+  std::unordered_map<ClusterId, std::int64_t> seen_;  // guarded by mutex_
 };
 
 }  // namespace berth

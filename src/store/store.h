@@ -64,6 +64,13 @@ struct LeaseRow {
   bool alive = false;  // the holder's deadline has not passed, judged by the database's clock
 };
 
+// How many clusters one scheduler has, or nobody; `alive` as in LeaseRow.
+struct LeaseCount {
+  std::optional<std::string> holder;
+  bool alive = false;
+  std::size_t clusters = 0;
+};
+
 // A deployment that the history speaks of, as it is now.
 struct Touched {
   std::int64_t seq = 0;  // of the latest event about it in the range asked for
@@ -137,6 +144,9 @@ class ReadView {
   virtual Result<std::vector<SchedulerRow>> living_schedulers() = 0;
   virtual Result<std::vector<LeaseRow>> leases() = 0;
   virtual Result<std::optional<LeaseRow>> lease(const ClusterId& cluster) = 0;
+  virtual Result<std::vector<LeaseCount>> lease_counts() = 0;
+  // Clusters whose lease can be taken, by id.
+  virtual Result<std::vector<ClusterId>> free_leases(std::size_t limit) = 0;
   // How far the relay has published the history; 0 at first.
   virtual Result<std::int64_t> relayed() = 0;
   // A secret that every process of the installation can read, made with the database.

@@ -38,16 +38,16 @@ class DataDirTest : public ::testing::Test {
 };
 
 TEST_F(DataDirTest, IsClosedUnlessWorkloadsMustPass) {
-  EXPECT_TRUE(DataDir::open(top_ / "closed", false));
+  EXPECT_TRUE(DataDir::open(top_ / "closed", false, top_ / "closed" / "berth.db"));
   EXPECT_EQ(mode(top_ / "closed"), 0700U);
-  EXPECT_TRUE(DataDir::open(top_ / "passable", true));
+  EXPECT_TRUE(DataDir::open(top_ / "passable", true, top_ / "passable" / "berth.db"));
   EXPECT_EQ(mode(top_ / "passable"), 0711U);
 }
 
 TEST_F(DataDirTest, NobodyElseReadsTheDatabase) {
-  const auto dir = DataDir::open(top_ / "data", true);
+  const auto dir = DataDir::open(top_ / "data", true, top_ / "data" / "berth.db");
   ASSERT_TRUE(dir);
-  const sqlite::SqliteStore store(sqlite::Options{dir->database()});
+  const sqlite::SqliteStore store(sqlite::Options{(dir->path() / "berth.db").string()});
   int files = 0;
   for (const auto& entry : fs::directory_iterator(dir->path())) {
     EXPECT_EQ(mode(entry.path()), 0600U) << entry.path();
@@ -60,15 +60,15 @@ TEST_F(DataDirTest, ADatabaseThatWasOpenIsClosed) {
   fs::create_directory(top_ / "data");
   for (const char* name : {"berth.db", "berth.db-wal", "berth.db-shm"})
     std::ofstream(top_ / "data" / name) << "";
-  ASSERT_TRUE(DataDir::open(top_ / "data", true));
+  ASSERT_TRUE(DataDir::open(top_ / "data", true, top_ / "data" / "berth.db"));
   for (const char* name : {"berth.db", "berth.db-wal", "berth.db-shm"})
     EXPECT_EQ(mode(top_ / "data" / name), 0600U);
 }
 
 TEST_F(DataDirTest, OneServerAtATime) {
-  const auto first = DataDir::open(top_ / "data", false);
+  const auto first = DataDir::open(top_ / "data", false, top_ / "data" / "berth.db");
   ASSERT_TRUE(first);
-  const auto second = DataDir::open(top_ / "data", false);
+  const auto second = DataDir::open(top_ / "data", false, top_ / "data" / "berth.db");
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().reason, "data_dir_in_use");
 }

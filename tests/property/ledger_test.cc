@@ -63,7 +63,7 @@ class World {
   explicit World(std::uint64_t seed)
       : rng_(seed),
         random_(seed),
-        scheduling_(dispatch_, [](const Deployment&) {}),
+        scheduling_(dispatch_, authority_, [](const Deployment&) {}),
         context_{dispatch_, [](const Deployment&) {}},
         committer_(home_.store(), clock_, scheduling_,
                    [this](std::vector<Event> events) { published(events); }) {
@@ -363,6 +363,7 @@ class World {
   ManualClock clock_;
   Home home_;
   RememberingDispatch dispatch_;
+  SoleAuthority authority_;
   Scheduling scheduling_;
   LifecycleContext context_;
   std::int64_t last_seq_ = 0;

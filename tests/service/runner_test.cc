@@ -103,12 +103,12 @@ class RunnerTest : public ::testing::Test {
         store_(sqlite::Options{folder_ + "/berth.db"}),
         reads_(store_),
         runner_(
-            io_, reads_, clock_,
+            io_, reads_, clock_, authority_,
             [this](const Cluster&) -> Result<std::unique_ptr<Runtime>> {
               return std::make_unique<ScriptedRuntime>(io_, script_);
             },
             RunnerOptions{.reconcile_every = 20ms, .repeat_after = 5ms}),
-        scheduling_(runner_, [this](const Deployment& d) { reads_.changed(d); }),
+        scheduling_(runner_, authority_, [this](const Deployment& d) { reads_.changed(d); }),
         committer_(store_, clock_, scheduling_, [](const std::vector<Event>&) {}) {
     runner_.connect(committer_, scheduling_, [this](const Deployment& d) { reads_.changed(d); });
     write([this](Change& change) -> Result<void> {
@@ -197,6 +197,7 @@ class RunnerTest : public ::testing::Test {
   std::shared_ptr<Script> script_ = std::make_shared<Script>();
   sqlite::SqliteStore store_;
   ReadSide reads_;
+  SoleAuthority authority_;
   asio::io_context io_{1};
   Runner runner_;
   Scheduling scheduling_;

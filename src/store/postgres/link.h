@@ -19,7 +19,7 @@ struct Options {
   std::chrono::milliseconds statement_timeout{10'000};
   std::chrono::milliseconds lock_timeout{5000};
   // A transaction of a frozen process must not hold its locks for ever.
-  std::chrono::milliseconds idle_in_transaction_timeout{10'000};
+  std::chrono::milliseconds idle_in_transaction_timeout{5000};
 };
 
 struct FreeResult {

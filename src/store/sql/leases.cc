@@ -49,6 +49,27 @@ Result<std::optional<LeaseRow>> Session::lease(const ClusterId& cluster) {
   return one<LeaseRow>(q.with(cluster), read_lease);
 }
 
+Result<std::vector<LeaseCount>> Session::lease_counts() {
+  auto q = db_->query(
+      "SELECT l.holder, coalesce(s.deadline > {now}, FALSE), count(*) FROM leases l "
+      "LEFT JOIN schedulers s ON s.id = l.holder GROUP BY l.holder, s.deadline "
+      "ORDER BY l.holder");
+  return all<LeaseCount>(q, [](Query& row) {
+    LeaseCount out;
+    if (auto holder = row.text(); !holder.empty()) out.holder = std::move(holder);
+    out.alive = row.flag();
+    out.clusters = static_cast<std::size_t>(row.integer());
+    return out;
+  });
+}
+
+Result<std::vector<ClusterId>> Session::free_leases(std::size_t limit) {
+  auto q = db_->query(
+      "SELECT l.cluster_id FROM leases l LEFT JOIN schedulers s ON s.id = l.holder "
+      "WHERE NOT coalesce(s.deadline > {now}, FALSE) ORDER BY l.cluster_id LIMIT ?1");
+  return all<ClusterId>(q.with(limit), [](Query& row) { return row.id<ClusterId>(); });
+}
+
 Result<std::int64_t> Session::relayed() { return scalar("SELECT relayed FROM installation"); }
 
 Result<std::string> Session::installation_secret() {

@@ -119,6 +119,8 @@ class Session final : public Transaction {
   Result<std::vector<SchedulerRow>> living_schedulers() override;
   Result<std::vector<LeaseRow>> leases() override;
   Result<std::optional<LeaseRow>> lease(const ClusterId& cluster) override;
+  Result<std::vector<LeaseCount>> lease_counts() override;
+  Result<std::vector<ClusterId>> free_leases(std::size_t limit) override;
   Result<std::int64_t> relayed() override;
   Result<std::string> installation_secret() override;
   Result<void> keep_alive(const std::string& scheduler, const std::string& address,

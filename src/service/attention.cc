@@ -1,0 +1,52 @@
+#include "service/attention.h"
+
+#include "service/log.h"
+
+namespace berth {
+
+void Attention::hear(std::span<const Event> events) {
+  for (const auto& event : events) {
+    if (!event.cluster || !authority_.holds(*event.cluster)) continue;
+    if (scheduling_.seen(*event.cluster) < event.seq) look_at(*event.cluster);
+  }
+}
+
+void Attention::look_at(const ClusterId& cluster) {
+  {
+    const std::lock_guard lock(mutex_);
+    failed_.erase(cluster);
+    if (!asked_.insert(cluster).second) return;
+  }
+  auto unit = [this, cluster](Change& change) -> Result<void> {
+    {
+      // Before it reads: what happens from now on needs another look.
+      const std::lock_guard lock(mutex_);
+      asked_.erase(cluster);
+    }
+    change.look_at(cluster);
+    return {};
+  };
+  committer_.submit(
+      std::move(unit),
+      [this, cluster](Result<void> outcome) {
+        if (outcome) return;
+        log_error("looking at a queue", outcome.error().message);
+        const std::lock_guard lock(mutex_);
+        asked_.erase(cluster);
+        failed_.insert(cluster);
+      },
+      cluster);
+}
+
+void Attention::repeat() {
+  std::set<ClusterId> again;
+  {
+    const std::lock_guard lock(mutex_);
+    again.swap(failed_);
+  }
+  for (const auto& cluster : again) {
+    if (authority_.holds(cluster)) look_at(cluster);
+  }
+}
+
+}  // namespace berth

@@ -1,0 +1,32 @@
+// Sees to it that a scheduler looks at each of its clusters after something happened there, however
+// often looking fails.
+#pragma once
+#include <mutex>
+#include <set>
+#include <span>
+
+#include "service/scheduling.h"
+
+namespace berth {
+
+class Attention {
+ public:
+  Attention(Committer& committer, Scheduling& scheduling, Authority& authority)
+      : committer_(committer), scheduling_(scheduling), authority_(authority) {}
+
+  // What the history says: clusters of ours whose engine has not seen it are looked at.
+  void hear(std::span<const Event> events);
+  void look_at(const ClusterId& cluster);
+  // Looks again where it failed. Now and then, from one thread.
+  void repeat();
+
+ private:
+  Committer& committer_;
+  Scheduling& scheduling_;
+  Authority& authority_;
+  std::mutex mutex_;
+  std::set<ClusterId> asked_;   // waits for its turn; guarded by mutex_
+  std::set<ClusterId> failed_;  // guarded by mutex_
+};
+
+}  // namespace berth

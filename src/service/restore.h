@@ -1,0 +1,30 @@
+// From the record to an engine.
+#pragma once
+#include <optional>
+#include <vector>
+
+#include "core/records.h"
+#include "scheduler/engine.h"
+
+namespace berth {
+
+// The engine's place for a recorded grant; empty when its node is not there.
+[[nodiscard]] std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d);
+
+// Rule 6 without an engine: empty when some node could hold the demand while nothing else runs.
+[[nodiscard]] std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand);
+// Deployments that run on what the new node list would not have any more.
+[[nodiscard]] std::vector<DeploymentId> used_beyond(const Cluster& cluster,
+                                                    const std::vector<Deployment>& active,
+                                                    const std::vector<Node>& nodes);
+
+// What an engine must be told so that it knows of this deployment what the record says; `row` is
+// empty when there is none any more. Nothing, when it does. Error internal "engine_behind":
+// somebody else has started it, and only loading anew helps.
+[[nodiscard]] Result<std::vector<EngineEvent>> events_to_reach(
+    const ClusterEngine& engine, const DeploymentId& id, const std::optional<Deployment>& row);
+// The same for the cluster itself.
+[[nodiscard]] std::vector<EngineEvent> events_to_reach(const ClusterEngine& engine,
+                                                       const Cluster& cluster);
+
+}  // namespace berth
