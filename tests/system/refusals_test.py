@@ -38,21 +38,23 @@ class Refusals(ScaledTest):
     def test_a_database_for_one_process_only(self):
         for role in ("api", "scheduler"):
             with self.subTest(role=role):
-                self.refused(["PostgreSQL"], role, database=f"sqlite:{self.folder}/berth.db", queue="redis://127.0.0.1:1/0")
+                self.refused(["SQLite serves only one", "--database postgresql://", "'berth serve'"], role,
+                             database=f"sqlite://{self.folder}/berth.db", queue="redis://127.0.0.1:1/0")
+        self.assertFalse((self.folder / "berth.db").exists())
 
     def test_a_queue_for_one_process_only(self):
         url = self.database.start().url
         for role in ("api", "scheduler"):
             with self.subTest(role=role):
-                self.refused(["memory", "Redis"], role, database=url, queue="memory")
+                self.refused(["those in memory are only its own", "--queue redis://", "'berth serve'"], role, database=url, queue="memory")
 
     def test_unknown_schemes(self):
         url = self.database.start().url
         for role in ("api", "scheduler"):
             with self.subTest(role=role):
-                self.refused(["mysql"], role, database="mysql://berth@localhost/berth", queue="redis://127.0.0.1:1/0")
-                self.refused(["amqp"], role, database=url, queue="amqp://localhost")
-                self.refused(["redis"], role, database=url, queue="redis://127.0.0.1:port/0")
+                self.refused(["--database takes", "postgresql://"], role, database="mysql://berth@localhost/berth", queue="redis://127.0.0.1:1/0")
+                self.refused(["--queue takes", "redis://"], role, database=url, queue="amqp://localhost")
+                self.refused(["--queue"], role, database=url, queue="redis://127.0.0.1:port/0")
 
     def test_a_database_that_was_not_migrated(self):
         url = self.database.start().url
@@ -76,7 +78,7 @@ class Refusals(ScaledTest):
         url = f"postgresql://berth:secret-password@127.0.0.1:{free_port()}/berth"
         for role in ("api", "scheduler"):
             with self.subTest(role=role):
-                self.refused(["127.0.0.1"], role, database=url, queue="redis://127.0.0.1:1/0")
+                self.refused(["the database cannot be reached", "127.0.0.1"], role, database=url, queue="redis://127.0.0.1:1/0")
 
     def test_a_port_in_use_and_a_lease_that_is_none(self):
         installed = Installation(self.folder / "whole", apis=1, schedulers=1)

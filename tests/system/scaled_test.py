@@ -183,6 +183,7 @@ class LastGpu(Faults):
                     if previous:
                         mine.must("POST", f"/api/v1/deployments/{previous}/stop")
                     previous = made
+                    ending.wait(rng.random() * 0.4)
                     handed["submitted"] += 1
             except (OSError, AssertionError) as error:
                 wrong.append(f"connection {number}: {error}")
@@ -190,7 +191,8 @@ class LastGpu(Faults):
         threads = [threading.Thread(target=storm, args=(n,), daemon=True) for n in range(self.CONNECTIONS)]
         for thread in threads:
             thread.start()
-        eventually(lambda: wrong or self.rounds(pause=0.5) >= ROUNDS, 240, f"{ROUNDS} starts on the device")
+        while not wrong and (so_far := self.rounds()) < ROUNDS:
+            eventually(lambda so_far=so_far: wrong or self.rounds(pause=0.5) > so_far, 30, f"another start after {so_far}")
         ending.set()
         for thread in threads:
             thread.join(60)
