@@ -140,6 +140,8 @@ class FrozenScheduler(Faults):
                 before = {c: epoch for c, (address, epoch) in installed.holders().items() if address == victim.address}
                 self.assertTrue(before, "it decides about nothing, so freezing it says nothing")
                 victim.freeze()
+                cluster = next(c for c in self.clusters if id_hex(c) in before)
+                self.answers(f"/api/v1/clusters/{cluster}/status")
 
                 def moved(before=before, victim=victim):
                     now = installed.holders()
@@ -147,7 +149,6 @@ class FrozenScheduler(Faults):
 
                 eventually(moved, 15, "another holder with a higher epoch for each of its clusters")
                 taken += len(before)
-                cluster = next(c for c in self.clusters if id_hex(c) in before)
                 self.starts(client, cluster, f"meanwhile-{number}", seconds=10)
                 written = crowd.writes
                 eventually(lambda: crowd.writes > written + 20, 20, "traffic without it")
@@ -158,6 +159,17 @@ class FrozenScheduler(Faults):
                 client.must("POST", f"/api/v1/deployments/{self.by_name(client, f'meanwhile-{number}')}/stop")
         self.settled(client, crowd)
         print(f"{taken} clusters taken from the frozen, {crowd.writes} acknowledged writes", flush=True)
+
+    def answers(self, path):
+        """A question to whom nobody hears from is answered all the same, or refused with a word on when to ask again."""
+        asking = self.installed.client(self.installed.apis[0])
+        try:
+            status, answer = asking.call("GET", path, timeout=15)
+        except OSError as error:
+            self.fail(f"GET {path}, whose scheduler is frozen: {error}")
+        self.assertIn(status, (200, 503), answer)
+        if status == 503:
+            self.assertGreaterEqual(int(asking.headers["Retry-After"]), 1)
 
     def by_name(self, client, name):
         return client.must("GET", f"/api/v1/deployments?name={name}")["items"][0]["id"]

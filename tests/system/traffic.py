@@ -10,6 +10,7 @@ import threading
 from ledger_check import id_hex
 
 AGAIN = (429, 502, 503, 504)
+PATIENCE = 20  # seconds; more than the longest bound of a statement, a lock or a connection
 
 
 class Traffic(threading.Thread):
@@ -46,8 +47,9 @@ class Traffic(threading.Thread):
         cluster = f"/api/v1/clusters/{self.random.choice(self.clusters)}"
         path = self.random.choice([f"{cluster}/status", f"{cluster}/queue"])
         try:
-            status, answer = self.client.call("GET", path, timeout=20)
-        except OSError:
+            status, answer = self.client.call("GET", path, timeout=PATIENCE)
+        except OSError as error:
+            self.lost(f"GET {path}", error)
             return
         if status == 503 and self.client.headers.get("Retry-After"):
             self.refused_reads += 1
@@ -60,7 +62,7 @@ class Traffic(threading.Thread):
         """Until there is an answer, or the end. Answers None for the latter."""
         while True:
             try:
-                status, answer = self.client.call(method, path, body, {"Idempotency-Key": key} if key else None, timeout=20)
+                status, answer = self.client.call(method, path, body, {"Idempotency-Key": key} if key else None, timeout=PATIENCE)
                 if status not in AGAIN:
                     self.writes += status < 300
                     return status, answer
@@ -68,10 +70,16 @@ class Traffic(threading.Thread):
                 if status == 503 and not self.client.headers.get("Retry-After"):
                     self.wrong.append(f"{method} {path}: 503 without Retry-After: {answer}")
                     return None
-            except OSError:
+            except OSError as error:
+                self.lost(f"{method} {path}", error)
                 self.repeated += 1
             if self.ending.wait(0.02 + self.random.random() * 0.1):
                 return None
+
+    def lost(self, what, error):
+        """A connection may break, for its server was killed; but nobody may be left waiting."""
+        if "timed out" in str(error):
+            self.wrong.append(f"{what}: no answer within {PATIENCE} s")
 
     def submit(self, name):
         body = {"cluster_id": self.random.choice(self.clusters), "name": name, "kind": "job",
