@@ -352,7 +352,7 @@ class LostRedis(Faults):
         self.assertEqual([finding for finding in sound if finding["verdict"] == "broken"], [])
         keys = [f"berth:{{{self.clusters[0]}}}:{part}" for part in ("high", "low")]
         damages = [("FLUSHALL",), ("DEL", keys[0]), ("ZADD", keys[1], "999", "dep_00000000000000000000000001"), ("ZADD", keys[0], "1", "nonsense"),
-                   ("SET", f"berth:{{{self.clusters[0]}}}:seq", "999999999")]
+                   ("HSET", f"berth:{{{self.clusters[0]}}}:state", "seq", "999999999"), ("SET", keys[0], "no queue at all")]
         for damage in damages:
             with self.subTest(damage=damage):
                 installed.redis.cli(*damage)
