@@ -259,6 +259,11 @@ Result<User> Server::put_admin(const Registration& wish) {
   return parts_->accounts.put_admin(wish);
 }
 
+Result<std::string> Server::new_setup_token() { return parts_->accounts.issue_setup_token(); }
+std::int64_t Server::followed() const {
+  return parts_->together ? parts_->together->figures().followed : 0;
+}
+
 std::uint16_t Server::port() const { return parts_->http.port(); }
 const std::vector<api::Route>& Server::routes() const { return parts_->api.routes(); }
 const ServeConfig& Server::config() const { return parts_->config; }

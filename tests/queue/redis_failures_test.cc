@@ -199,6 +199,20 @@ TEST_F(RedisFailures, AFrozenServerIsGivenUpAndComesBack) {
   EXPECT_EQ(wakes_of(*reader, 1).back().cluster, pool);
 }
 
+// After a failover the old primary refuses to be written; the next call looks for the new one.
+TEST_F(RedisFailures, AServerThatIsNoPrimaryAnyMoreIsLeft) {
+  fill();
+  auto reader = must(queue.reader("s1"));
+  server.run({"REPLICAOF", "127.0.0.1", "1"});
+  expect_unavailable(queue.publish(a_wake(11)));
+  expect_unavailable(reader->wait(milliseconds(10)));
+  const auto connected = server.run({"INFO", "clients"});
+  EXPECT_EQ(redis::info_value(connected, "connected_clients"), "1") << "nobody but who asks this";
+  server.run({"REPLICAOF", "NO", "ONE"});
+  must(queue.publish(a_wake(12)));
+  EXPECT_EQ(wakes_of(*reader, 1), (std::vector<Wake>{{12, WakeKind::released, pool}}));
+}
+
 // Every key may vanish at every moment; what can be read is right nevertheless.
 TEST_F(RedisFailures, AServerThatEvictsIsNeverWrongAndHeals) {
   server.run({"CONFIG", "SET", "maxmemory-policy", "allkeys-random"});

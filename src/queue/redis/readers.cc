@@ -136,7 +136,10 @@ Result<std::vector<Wake>> StreamReader::wait(std::chrono::milliseconds patience)
     if (auto again = recover(); !again) return pass(std::move(again.error()));
     return std::vector<Wake>{};
   }
-  if (reply.type == REDIS_REPLY_ERROR) return refused(reply);
+  if (reply.type == REDIS_REPLY_ERROR) {
+    connection_.close();  // the address may lead to another server next time
+    return refused(reply);
+  }
   auto wakes = take(reply);
   if (lost) pending_ = true;
   if (!wakes || !wakes->empty() || !asked_pending || pending_) return wakes;
