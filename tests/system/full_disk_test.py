@@ -14,6 +14,11 @@ from scaled_harness import ScaledTest, eventually, run
 
 
 class FullDisk(ScaledTest):
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() != 0:
+            self.fail("this test mounts small file systems: run it as root")
+
     def mount(self, name, megabytes):
         place = self.folder / name
         place.mkdir()
