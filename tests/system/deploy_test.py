@@ -124,6 +124,11 @@ class Fits(SystemTest):
         self.assertEqual(urllib.parse.urlsplit(values["queue"]).password, made["redis-password"])
         self.assertEqual(made["database-url"].strip(), values["database"])
         self.assertEqual(made["redis-auth"], f"requirepass {made['redis-password']}\n")
+        for role in ("api", "scheduler"):  # the binary reads it: no host is called postgres here
+            done = subprocess.run([BERTH, role, "--config", self.folder / "secrets" / "berth.conf", "--listen", f"127.0.0.1:{free_port()}"],
+                                  capture_output=True, text=True, timeout=60)
+            self.assertIn("the database cannot be reached", done.stderr)
+            self.assertNotIn(made["postgres-password"], done.stderr)
         subprocess.run([script], check=True, capture_output=True)
         self.assertEqual({path.name: path.read_text() for path in (self.folder / "secrets").iterdir()}, made, "the second time changes nothing")
 

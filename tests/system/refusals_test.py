@@ -80,6 +80,19 @@ class Refusals(ScaledTest):
             with self.subTest(role=role):
                 self.refused(["the database cannot be reached", "127.0.0.1"], role, database=url, queue="redis://127.0.0.1:1/0")
 
+    def test_settings_in_a_file(self):
+        """They are read, flags and variables come first, and what is wrong with the file is said."""
+        settings = self.folder / "berth.conf"
+        database = f'database = "postgresql://berth:secret-password@127.0.0.1:{free_port()}/berth"\n'
+        for role in ("api", "scheduler"):
+            with self.subTest(role=role):
+                settings.write_text(database + 'queue = "redis://127.0.0.1:1/0"\n')
+                self.refused(["the database cannot be reached"], role, config=settings)
+                self.refused(["--queue takes"], role, config=settings, queue="amqp://localhost")
+                settings.write_text(database + 'quueue = "redis://127.0.0.1:1/0"\n')
+                self.refused(["quueue"], role, config=settings)
+                self.refused(["nothing.conf"], role, config=self.folder / "nothing.conf")
+
     def test_a_port_in_use_and_a_lease_that_is_none(self):
         installed = Installation(self.folder / "whole", apis=1, schedulers=1)
         installed.folder.mkdir(mode=0o711)
