@@ -219,6 +219,19 @@ class SystemTest(unittest.TestCase):
             raise AssertionError(f"berth {' '.join(words)}: exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}")
         return done.stdout, done.stderr
 
+    def empty(self, client, seconds=60):
+        """Stops everything, and waits until nothing holds a place: what runs outlives its server, not its test."""
+        def stopped():
+            left = 0
+            for state in ("queued", "starting", "running", "stopping"):
+                for d in list(client.pages(f"/api/v1/deployments?state={state}")):
+                    left += 1
+                    if state != "stopping":
+                        client.must("POST", f"/api/v1/deployments/{d['id']}/stop")
+            return left == 0
+        client.reset()
+        wait_until(stopped, seconds, "the end of everything", pause=0.05)
+
     def login(self, server):
         """Sets the server up through the command line."""
         (self.folder / "password").write_text(PASSWORD + "\n")

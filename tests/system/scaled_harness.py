@@ -346,19 +346,6 @@ class ScaledTest(SystemTest):
         client.wait_state(made, "running", seconds=seconds)
         return made
 
-    def empty(self, client, seconds=60):
-        """Stops everything, and waits until nothing holds a place."""
-        def stopped():
-            left = 0
-            for state in ("queued", "starting", "running", "stopping"):
-                for d in list(client.pages(f"/api/v1/deployments?state={state}")):
-                    left += 1
-                    if state != "stopping":
-                        client.must("POST", f"/api/v1/deployments/{d['id']}/stop")
-            return left == 0
-        client.reset()
-        eventually(stopped, seconds, "the end of everything")
-
 
 def patience(seconds):
     """A deadline: iterates until the time is over."""
