@@ -12,9 +12,12 @@ namespace {
 constexpr auto kPoll = std::chrono::milliseconds(200);
 // What is remembered counts for so long after the history was last looked at.
 constexpr auto kReliable = std::chrono::seconds(1);
-// Whole queues are compared with the database that often; a loss is found at the next event, too.
-constexpr auto kHeal = std::chrono::seconds(2);
-constexpr std::size_t kHealAtOnce = 1000;
+// Whether Redis has lost everything is asked that often, ...
+constexpr auto kGeneration = std::chrono::seconds(1);
+// ... and a few queues are compared with the database, in turns. After a loss: all of them.
+constexpr auto kHeal = std::chrono::seconds(30);
+constexpr std::size_t kHealInTurns = 16;
+constexpr std::size_t kHealAll = 100'000;
 constexpr int kBeats = 5;  // signs of life within a lease's time
 
 std::string make_id(Random& random) {
@@ -49,6 +52,7 @@ class Complaint {
 
 Cooperation::Cooperation(const ServeConfig& config, ReadSide& reads, Random& random)
     : config_(config),
+      random_(random),
       id_(make_id(random)),
       reads_(reads),
       queue_(open_queue(config)),
@@ -165,33 +169,55 @@ void Cooperation::hold(const std::stop_token& stop) {
 
 // --- publishing --------------------------------------------------------------------------------
 
+// What the leading scheduler does, and remembers of it.
+struct Cooperation::Publishing {
+  std::unique_ptr<NudgeReader> nudges;
+  std::string generation;  // of what the queue holds; empty: all of it has to be looked at
+  std::chrono::steady_clock::time_point look_at{}, heal_at{};
+};
+
+// Publishes what there is and mends what was lost. Answers how much it did.
+Result<std::size_t> Cooperation::publish_round(Publishing& p) {
+  const auto published = relay_->step();
+  if (!published || *published > 0) return published;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < p.look_at) return std::size_t{0};
+  const auto generation = queue_->generation(make_id(random_));
+  if (!generation) return std::unexpected(generation.error());
+  p.look_at = now + kGeneration;
+  const bool all = *generation != p.generation;
+  if (!all && now < p.heal_at) return std::size_t{0};
+  const auto healed = relay_->heal(all ? kHealAll : kHealInTurns);
+  if (!healed) return healed;
+  if (auto forgotten = queue_->forget_readers(leases_->living()); !forgotten)
+    return std::unexpected(std::move(forgotten.error()));
+  p.generation = *generation;
+  p.heal_at = now + kHeal;
+  if (all && *healed > 0) log_info("queues were written anew", std::to_string(*healed));
+  return std::size_t{0};
+}
+
 void Cooperation::publish(const std::stop_token& stop) {
   Complaint complaint("publishing to the queue");
-  std::unique_ptr<NudgeReader> nudges;
-  std::chrono::steady_clock::time_point heal_at{};
+  Publishing state;
   while (!stop.stop_requested()) {
     if (!leases_->leads()) {
-      nudges.reset();
-      heal_at = {};
+      state = {};
       wait(stop, kPoll);
       continue;
     }
-    if (!nudges) {
-      auto made = queue_->nudges();
-      if (made) nudges = std::move(*made);
+    const auto done = publish_round(state);
+    if (!complaint.fine(done)) {
+      state.generation.clear();
+      state.look_at = {};
+      wait(stop, kPoll);
+      continue;
     }
-    const auto published = relay_->step();
-    bool fine = complaint.fine(published);
-    if (fine && *published > 0) continue;
-    if (fine && std::chrono::steady_clock::now() >= heal_at) {
-      const auto healed = relay_->heal(kHealAtOnce);
-      fine = complaint.fine(healed);
-      if (fine) (void)queue_->forget_readers(leases_->living());
-      if (fine && *healed == kHealAtOnce) continue;
-      heal_at = std::chrono::steady_clock::now() + kHeal;
+    if (*done > 0) continue;
+    if (!state.nudges) {
+      if (auto made = queue_->nudges()) state.nudges = std::move(*made);
     }
-    const auto nudged = fine && nudges ? nudges->wait(kPoll) : Result<bool>(false);
-    if (!fine || !nudges || !nudged) wait(stop, kPoll);
+    if (!state.nudges || !state.nudges->wait(kPoll)) wait(stop, kPoll);
   }
 }
 

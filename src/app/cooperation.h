@@ -50,10 +50,13 @@ class Cooperation {
   void follow(const std::stop_token& stop);
   void hold(const std::stop_token& stop);
   void publish(const std::stop_token& stop);
+  struct Publishing;
+  Result<std::size_t> publish_round(Publishing& state);
   void nudge(const std::stop_token& stop);
   bool wait(const std::stop_token& stop, std::chrono::milliseconds most);
 
   const ServeConfig config_;
+  Random& random_;
   const std::string id_;
   ReadSide& reads_;
   NoAuthority nobody_;

@@ -341,11 +341,11 @@ class LostRedis(Faults):
     def test_doctor_repairs_it(self):
         client = self.shape(clusters=2)
         installed = self.installed
-        for number in range(12):  # eight fit, four wait
+        for number in range(12):  # eight fit, two of each queue wait
             client.must("POST", "/api/v1/deployments", {
                 "cluster_id": self.clusters[0], "name": f"d{number}", "resources": {"cpu": 1, "memory": "1MiB"},
-                "priority": "high" if number % 2 else "low", "simulate": {"duration": "1h"}})
-        eventually(lambda: sum(len(installed.redis.waiting(self.clusters[0], p)) for p in ("high", "low")) == 4, 10, "four that wait")
+                "priority": "high" if number < 10 else "low", "simulate": {"duration": "1h"}})
+        eventually(lambda: [len(installed.redis.waiting(self.clusters[0], p)) for p in ("high", "low")] == [2, 2], 10, "four that wait")
         for part in installed.parts:
             self.assertEqual(part.terminate(), 0)
         sound = installed.doctor()

@@ -70,6 +70,7 @@ RedisQueue::RedisQueue(Options options)
       wake_(options_.prefix + ":wake"),
       clusters_(options_.prefix + ":clusters"),
       nudge_(options_.prefix + ":nudge"),
+      generation_(options_.prefix + ":generation"),
       connection_(options_, load_scripts()) {}
 RedisQueue::~RedisQueue() = default;
 
@@ -358,6 +359,18 @@ Result<void> RedisQueue::forget_readers(std::span<const std::string> living) {
   return all_done(exchange([&](Pipeline& to) {
     for (const auto& name : dead) to.add({"XGROUP", "DESTROY", wake_, name});
   }));
+}
+
+Result<std::string> RedisQueue::generation(std::string_view proposal) {
+  const auto replies = exchange([&](Pipeline& to) {
+    to.add({"SET", generation_, proposal, "NX"});
+    to.add({"GET", generation_});
+  });
+  if (!replies) return std::unexpected(replies.error());
+  for (const auto& reply : *replies) {
+    if (reply->type == REDIS_REPLY_ERROR) return refused(*reply);
+  }
+  return std::string(text_of(*replies->back()));
 }
 
 Result<void> RedisQueue::nudge() {
