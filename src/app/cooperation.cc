@@ -28,26 +28,6 @@ std::string make_id(Random& random) {
   return out;
 }
 
-// Says the same failure once, and that it is over.
-class Complaint {
- public:
-  explicit Complaint(const char* what) : what_(what) {}
-  template <class T>
-  bool fine(const Result<T>& result) {
-    const std::string now = result ? "" : result.error().message;
-    if (now != said_) {
-      if (result) log_info(what_, "works again");
-      if (!result) log_error(what_, now);
-      said_ = now;
-    }
-    return result.has_value();
-  }
-
- private:
-  const char* what_;
-  std::string said_;
-};
-
 }  // namespace
 
 Cooperation::Cooperation(const ServeConfig& config, ReadSide& reads, Random& random)
@@ -93,6 +73,7 @@ Result<void> Cooperation::start(const std::string& address) {
   if (auto started = feed_->start(); !started) return started;
   hub_->start_from(feed_->position());
   threads_.emplace_back([this](const std::stop_token& stop) { follow(stop); });
+  threads_.emplace_back([this](const std::stop_token& stop) { follow_closely(stop); });
   threads_.emplace_back([this](const std::stop_token& stop) { nudge(stop); });
   if (!schedules()) return {};
   leases_->set_address(address);
@@ -129,17 +110,32 @@ void Cooperation::hear(std::span<const Event> events) {
   hub_->publish({events.begin(), events.end()});
 }
 
-void Cooperation::follow(const std::stop_token& stop) {
-  Complaint history("following the history"), wakes("waiting for news in the queue");
-  std::unique_ptr<WakeReader> reader;
-  while (!stop.stop_requested()) {
+// To the end of the history. False: the database does not answer.
+bool Cooperation::catch_up() {
+  for (;;) {
     const auto asked = std::chrono::steady_clock::now();
     const auto read = feed_->step();
-    if (history.fine(read)) {
-      if (*read > 0) continue;
-      reads_.rely_until(asked + kReliable);
+    if (!read) return history_.fine(read);
+    history_.fine(read);
+    if (*read > 0) continue;
+    reads_.rely_until(asked + kReliable);
+    return true;
+  }
+}
+
+// By the stream, which a process that was away for a while reads from where it was; and by the
+// clock, should nothing come through it.
+void Cooperation::follow(const std::stop_token& stop) {
+  Complaint wakes("waiting for news in the queue");
+  std::unique_ptr<WakeReader> reader;
+  bool look = true;
+  auto looked = std::chrono::steady_clock::now();
+  while (!stop.stop_requested()) {
+    if (look || std::chrono::steady_clock::now() - looked >= kPoll) {
+      looked = std::chrono::steady_clock::now();
+      catch_up();
+      if (attention_) attention_->repeat();
     }
-    if (attention_) attention_->repeat();
     if (!reader) {
       auto made = queue_->reader(id_);
       if (wakes.fine(made)) reader = std::move(*made);
@@ -150,7 +146,27 @@ void Cooperation::follow(const std::stop_token& stop) {
       wakes.fine(woken);
     }
     queue_reachable_ = woken.has_value();
+    // The nudge was faster, most of the time.
+    look = !woken || std::ranges::any_of(
+                         *woken, [this](const Wake& wake) { return wake.seq > feed_->position(); });
     if (!woken) wait(stop, kPoll);
+  }
+}
+
+// By the nudges, which nobody keeps: at once after each commit, while Redis is there.
+void Cooperation::follow_closely(const std::stop_token& stop) {
+  std::unique_ptr<NudgeReader> nudges;
+  while (!stop.stop_requested()) {
+    if (!nudges) {
+      if (auto made = queue_->nudges()) nudges = std::move(*made);
+    }
+    const auto nudged =
+        nudges ? nudges->wait(kPoll) : Result<bool>(fail(Code::unavailable, "", ""));
+    if (!nudged) {
+      wait(stop, kPoll);
+    } else if (*nudged) {
+      catch_up();
+    }
   }
 }
 

@@ -59,17 +59,18 @@ class Scheduling final : public Follower {
   };
   Result<Known*> load(ReadView& view, const ClusterId& id);
   Result<void> follow_shared(Change& change, const ClusterId& cluster, std::span<const Told> told);
+  Result<bool> take_in(Change& change, Known& known, const ClusterId& cluster);
   Result<void> catch_up(Change& change, Known& known, const ClusterId& cluster,
                         std::span<const Told> told);
   Result<void> catch_up_on(Change& change, Known& known, const ClusterId& cluster,
                            const DeploymentId& id, const std::optional<Deployment>& row);
   Result<void> settle(Change& change, Known& known, const ClusterId& cluster);
   Result<void> decide(Change& change, Known& known, const ClusterId& cluster,
-                      const std::vector<EngineEvent>& events);
+                      const std::vector<EngineEvent>& events, const Deployment* row = nullptr);
   Result<void> admit_all(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
-                         const std::vector<Start>& starts);
-  Result<void> admit(Change& change, const ClusterId& cluster, const Node& node,
-                     const Start& start);
+                         const std::vector<Start>& starts, const Deployment* row = nullptr);
+  Result<void> admit(Change& change, const ClusterId& cluster, const Node& node, const Start& start,
+                     const Deployment* row);
   void note_seen(const ClusterId& cluster, std::int64_t seq);
 
   Dispatch& dispatch_;

@@ -205,11 +205,12 @@ Result<void> Session::remove_cluster(const ClusterId& cluster) {
   return done(db_->query("DELETE FROM clusters WHERE id = ?1").with(cluster).run());
 }
 
-Result<std::uint64_t> Session::take_order(const ClusterId& cluster) {
+Result<std::uint64_t> Session::take_orders(const ClusterId& cluster, std::uint64_t count) {
   auto q = db_->query(
-      "UPDATE clusters SET next_order = next_order + 1 WHERE id = ?1 RETURNING next_order");
-  auto rows = all<std::uint64_t>(
-      q.with(cluster), [](Query& row) { return static_cast<std::uint64_t>(row.integer()) - 1; });
+      "UPDATE clusters SET next_order = next_order + ?2 WHERE id = ?1 RETURNING next_order");
+  auto rows = all<std::uint64_t>(q.with(cluster, count), [&](Query& row) {
+    return static_cast<std::uint64_t>(row.integer()) - count;
+  });
   if (!rows) return std::unexpected(std::move(rows.error()));
   if (rows->empty()) return fail(Code::not_found, "not_found", "No such cluster.");
   return rows->front();
