@@ -18,7 +18,7 @@ sizes=()
   echo
   build/release/bench/api/api_bench build/release/src/app/berth --scratch build/bench "${sizes[@]}"
 } | tee "$out"
-for program in build/release/bench/scheduler/*_bench build/release/bench/store/*_bench; do
+for program in build/release/bench/scheduler/*_bench build/release/bench/store/*_bench build/release/bench/queue/*_bench; do
   [ -x "$program" ] || continue
   { echo; echo "## ${program##*/}"; echo; "$program"; } | tee -a "$out"
 done

@@ -50,6 +50,7 @@ struct QueueChange {
   WakeKind kind = WakeKind::changed;
   std::optional<WaitingEntry> enter;  // waits now: added, or replaced
   std::optional<DeploymentId> leave;  // does not wait any more; done before `enter`
+  std::int64_t after = 0;             // the cluster's event before this one; 0: not known
   friend bool operator==(const QueueChange&, const QueueChange&) = default;
 };
 
@@ -94,9 +95,10 @@ class WorkQueue {
  public:
   virtual ~WorkQueue() = default;
 
-  // In order. A cluster whose own seq is that of a change or higher ignores it, and one that has
-  // no whole queue has none afterwards: a part of a queue is never made. Every change is appended
-  // to the wakes, whatever the queues do with it; repeating a call repeats its wakes.
+  // In order. A cluster whose own seq is that of a change or higher ignores it. One that has no
+  // whole queue, or one that is older than the event before the change, has none afterwards: what
+  // lacks something is never shown. Every change is appended to the wakes, whatever the queues do
+  // with it; repeating a call repeats its wakes.
   virtual Result<void> publish(std::span<const QueueChange> changes) = 0;
   // Exactly these wait, true up to `seq`. Readers see the old queue or the new one. Ignored when
   // there is a whole queue that is newer than `seq`: who wants to go back removes it before.

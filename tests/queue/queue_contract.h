@@ -103,6 +103,30 @@ TYPED_TEST_P(QueueContract, ChangesOfAQueueThatIsNotThereMakeNone) {
   EXPECT_EQ(wakes_of(*reader, 1), (std::vector<Wake>{{6, WakeKind::queued, this->pool}}));
 }
 
+// What lies between is lost: the queue is not that of the change's event, nor ever will be.
+TYPED_TEST_P(QueueContract, AChangeThatDoesNotFollowTakesTheQueueAway) {
+  const auto a = this->names.entry(Priority::low, 1), b = this->names.entry(Priority::low, 2);
+  const auto other = this->names.cluster();
+  must(this->queue.rebuild(this->pool, std::vector{a}, 10));
+  must(this->queue.rebuild(other, std::vector{a}, 10));
+  auto follows = enters(14, this->pool, b);
+  follows.after = 10;
+  must(this->queue.publish(std::vector{follows}));
+  EXPECT_EQ(must(this->queue.content(this->pool)), (QueueContent{14, {}, {a, b}}));
+  must(this->queue.publish(std::vector{follows}));
+  EXPECT_EQ(must(this->queue.content(this->pool)), (QueueContent{14, {}, {a, b}}));
+
+  auto later = leaves(18, this->pool, a.id);
+  later.after = 15;
+  auto then = leaves(19, this->pool, b.id);
+  then.after = 18;
+  must(this->queue.publish(std::vector{later, then, leaves(20, other, a.id)}));
+  EXPECT_EQ(must(this->queue.content(this->pool)), QueueContent{});
+  EXPECT_EQ(must(this->queue.content(other)), (QueueContent{20, {}, {}}));
+  must(this->queue.rebuild(this->pool, std::vector{b}, 17));
+  EXPECT_EQ(must(this->queue.content(this->pool)), (QueueContent{17, {}, {b}}));
+}
+
 TYPED_TEST_P(QueueContract, ARemovedQueueIsGone) {
   const auto a = this->names.entry(Priority::high, 1);
   const auto other = this->names.cluster();
@@ -237,7 +261,8 @@ TYPED_TEST_P(QueueContract, ReadersNeverSeeHalfOfARebuild) {
 REGISTER_TYPED_TEST_SUITE_P(QueueContract, WhatWasNeverWrittenIsNotThere,
                             ARebuiltQueueHasExactlyTheseInOrder, ARebuildFromThePastIsIgnored,
                             ChangesAddReplaceAndTakeAway, ChangesThatAQueueHasAlreadyAreIgnored,
-                            ChangesOfAQueueThatIsNotThereMakeNone, ARemovedQueueIsGone,
+                            ChangesOfAQueueThatIsNotThereMakeNone,
+                            AChangeThatDoesNotFollowTakesTheQueueAway, ARemovedQueueIsGone,
                             EachReaderSeesEachWakeFromItsBeginningOn, ManyWakesComeInOrder,
                             AWaitingReaderIsWoken, ForgettingTheDeadLeavesTheLiving,
                             ANudgeWakesEverybodyOnce, ManyThreadsAtOnceAreServed,

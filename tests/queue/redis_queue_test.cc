@@ -1,4 +1,6 @@
 // The contract, and what stands in Redis: others look at it, too.
+#include <atomic>
+
 #include "queue_contract.h"
 #include "redis_server.h"
 
@@ -72,6 +74,45 @@ TEST(RedisQueue, WakesAreTrimmed) {
   const auto length = std::stol(server.run({"XLEN", "berth:wake"}));
   EXPECT_GE(length, 100'000);
   EXPECT_LT(length, 100'500) << "Redis trims whole nodes of its tree";
+}
+
+// Read in pages, and yet of one moment.
+TEST(RedisQueue, LongQueuesReadBackWhileTheyChange) {
+  RedisFixture world;
+  QueueNames names;
+  const auto pool = names.cluster();
+  std::vector<WaitingEntry> all;
+  QueueContent expected{1, {}, {}};
+  for (std::uint64_t i = 0; i < 60'000; ++i) {
+    const auto priority = i % 3 == 0 ? Priority::high : Priority::low;
+    all.push_back(names.entry(priority, i, {static_cast<std::int64_t>(i), 1, 0}));
+    (priority == Priority::high ? expected.high : expected.low).push_back(all.back());
+  }
+  must(world.one.rebuild(pool, all, 1));
+  EXPECT_EQ(must(world.one.content(pool)), expected);
+
+  std::atomic<bool> enough = false;
+  auto writes = std::async(std::launch::async, [&]() -> Result<void> {
+    for (std::int64_t seq = 2; !enough; ++seq) {
+      auto change =
+          seq % 2 == 0 ? leaves(seq, pool, all.front().id) : enters(seq, pool, all.front());
+      if (auto done = world.two.publish(std::span(&change, 1)); !done) return done;
+    }
+    return {};
+  });
+  auto without = expected;
+  without.high.erase(without.high.begin());
+  for (int i = 0; i < 3; ++i) {
+    auto content = must(world.one.content(pool));
+    ASSERT_TRUE(content.seq);
+    auto& right = *content.seq % 2 == 0 ? without : expected;
+    right.seq = content.seq;
+    EXPECT_TRUE(content == right) << *content.seq;
+  }
+  enough = true;
+  must(writes.get());
+  world.server.run({"HSET", "berth:{" + pool.str() + "}:demand", all.back().id.str(), "much"});
+  EXPECT_FALSE(must(world.one.content(pool)).seq);
 }
 
 TEST(RedisQueue, GroupsOfTheDeadAreDropped) {

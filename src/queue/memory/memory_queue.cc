@@ -95,7 +95,9 @@ Result<void> MemoryQueue::publish(std::span<const QueueChange> changes) {
   const std::scoped_lock lock(state_->mutex);
   for (const auto& change : changes) {
     const auto found = state_->queues.find(change.cluster);
-    if (found != state_->queues.end() && found->second.seq < change.seq) {
+    if (found != state_->queues.end() && found->second.seq < change.after) {
+      state_->queues.erase(found);
+    } else if (found != state_->queues.end() && found->second.seq < change.seq) {
       if (change.leave) found->second.leave(*change.leave);
       if (change.enter) found->second.enter(*change.enter);
       found->second.seq = change.seq;
@@ -116,9 +118,9 @@ Result<void> MemoryQueue::rebuild(const ClusterId& cluster, std::span<const Wait
   fresh.seq = seq;
   for (const auto& entry : waiting) fresh.enter(entry);
   const std::scoped_lock lock(state_->mutex);
-  const auto found = state_->queues.find(cluster);
-  if (found != state_->queues.end() && found->second.seq > seq) return {};
-  state_->queues.insert_or_assign(cluster, std::move(fresh));
+  auto& queue = state_->queues[cluster];
+  // What was there is destroyed without the lock, behind it.
+  if (queue.seq <= seq) std::swap(queue, fresh);
   return {};
 }
 

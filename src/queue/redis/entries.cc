@@ -9,6 +9,15 @@ namespace {
 
 using Demands = std::unordered_map<std::string_view, std::string_view>;
 
+std::optional<WaitingEntry> read_entry(std::string_view name, std::string_view score,
+                                       std::string_view demand_words, Priority priority) {
+  const auto id = DeploymentId::parse(name);
+  const auto order = read_number(score);
+  const auto demand = read_demand(demand_words);
+  if (!id || !order || *order < 0 || !demand) return std::nullopt;
+  return WaitingEntry{*id, priority, static_cast<std::uint64_t>(*order), *demand};
+}
+
 // False: something is wrong with it.
 bool read_list(const redisReply& reply, Priority priority, const Demands& demands,
                std::vector<WaitingEntry>& out) {
@@ -16,13 +25,11 @@ bool read_list(const redisReply& reply, Priority priority, const Demands& demand
   out.reserve(words.size() / 2);
   for (std::size_t i = 0; i + 1 < words.size(); i += 2) {
     const auto name = text_of(*words[i]);
-    const auto id = DeploymentId::parse(name);
-    const auto order = read_number(text_of(*words[i + 1]));
     const auto found = demands.find(name);
-    if (!id || !order || *order < 0 || found == demands.end()) return false;
-    const auto demand = read_demand(found->second);
-    if (!demand) return false;
-    out.push_back({*id, priority, static_cast<std::uint64_t>(*order), *demand});
+    if (found == demands.end()) return false;
+    const auto entry = read_entry(name, text_of(*words[i + 1]), found->second, priority);
+    if (!entry) return false;
+    out.push_back(*entry);
   }
   return true;
 }
@@ -57,6 +64,20 @@ std::optional<Resources> read_demand(std::string_view text) {
   const auto gpu = take(text, "gpu=");
   if (!cpu || !memory || !gpu || !text.empty()) return std::nullopt;
   return Resources{*cpu, *memory, *gpu};
+}
+
+bool read_page(const redisReply& list, const redisReply& demands, Priority priority,
+               std::vector<WaitingEntry>& to) {
+  const auto words = items_of(list);
+  const auto texts = items_of(demands);
+  if (words.size() != 2 * texts.size()) return false;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto entry = read_entry(text_of(*words[2 * i]), text_of(*words[2 * i + 1]),
+                                  text_of(*texts[i]), priority);
+    if (!entry) return false;
+    to.push_back(*entry);
+  }
+  return true;
 }
 
 QueueMark read_mark(const redisReply& known) {

@@ -19,6 +19,10 @@ namespace berth::redis {
 // of the demands, all of one moment.
 [[nodiscard]] QueueContent read_content(const redisReply& state, const redisReply& high,
                                         const redisReply& low, const redisReply& demand);
+// A part of a list: the reply to ZRANGE ... WITHSCORES and that to HMGET demand with its members,
+// in that order, is added to `to`. False: something in it is not ours.
+[[nodiscard]] bool read_page(const redisReply& list, const redisReply& demands, Priority priority,
+                             std::vector<WaitingEntry>& to);
 // From {seq, high, low}.
 [[nodiscard]] QueueMark read_mark(const redisReply& known);
 

@@ -17,6 +17,10 @@ constexpr std::size_t kChangesAtOnce = 2000;   // in one exchange
 constexpr std::size_t kChangesInScript = 500;  // the server does nothing else meanwhile
 constexpr std::size_t kEntriesAtOnce = 20'000;
 constexpr std::size_t kEntriesInCommand = 500;
+constexpr std::size_t kEntriesInPage = 10'000;
+// Longer queues are read in pages: one answer with all would stop the server for seconds.
+constexpr std::uint64_t kReadAtOnce = 50'000;
+constexpr int kPagedTries = 3;
 constexpr std::string_view kKeptWakes = "100000";
 // A new queue whose writer died is thrown away by the server.
 constexpr std::string_view kUnfinishedSeconds = "60";
@@ -29,14 +33,15 @@ std::string order_text(const WaitingEntry& entry) {
 void add_words(const QueueChange& change, std::vector<std::string>& to) {
   to.push_back(std::to_string(change.seq));
   to.push_back(change.leave ? change.leave->str() : "");
-  if (!change.enter) {
+  if (change.enter) {
+    to.push_back(change.enter->id.str());
+    to.emplace_back(to_text(change.enter->priority));
+    to.push_back(order_text(*change.enter));
+    to.push_back(demand_text(change.enter->demand));
+  } else {
     to.insert(to.end(), 4, "");
-    return;
   }
-  to.push_back(change.enter->id.str());
-  to.emplace_back(to_text(change.enter->priority));
-  to.push_back(order_text(*change.enter));
-  to.push_back(demand_text(change.enter->demand));
+  to.push_back(std::to_string(change.after));
 }
 
 Result<void> all_done(const Replies& replies) {
@@ -219,7 +224,67 @@ Result<void> RedisQueue::remove(const ClusterId& cluster) {
   }));
 }
 
+Result<QueueMark> RedisQueue::mark(const ClusterId& cluster) {
+  auto all = marks(std::span(&cluster, 1));
+  if (!all) return pass(std::move(all.error()));
+  return all->front();
+}
+
+// A long queue that changes all the time is read at once in the end, whatever that costs.
 Result<QueueContent> RedisQueue::content(const ClusterId& cluster) {
+  for (int tries = 0; tries < kPagedTries; ++tries) {
+    const auto before = mark(cluster);
+    if (!before) return pass(before.error());
+    if (before->high + before->low <= kReadAtOnce) break;
+    auto content = content_in_pages(cluster, *before);
+    if (!content) return pass(std::move(content.error()));
+    if (*content) return std::move(**content);
+  }
+  return content_at_once(cluster);
+}
+
+Result<std::optional<QueueContent>> RedisQueue::content_in_pages(const ClusterId& cluster,
+                                                                 const QueueMark& mark) {
+  const Keys keys(options_.prefix, cluster);
+  QueueContent out{mark.seq, {}, {}};
+  out.high.reserve(mark.high);
+  out.low.reserve(mark.low);
+  bool good = true;
+  while (good && (out.high.size() < mark.high || out.low.size() < mark.low)) {
+    const bool high = out.high.size() < mark.high;
+    const auto added =
+        add_page(keys, high ? Priority::high : Priority::low, high ? out.high : out.low);
+    if (!added) return pass(added.error());
+    good = *added;
+  }
+  const auto after = this->mark(cluster);
+  if (!after) return pass(after.error());
+  if (*after != mark) return std::optional<QueueContent>{};
+  return good ? std::move(out) : QueueContent{};
+}
+
+// False: there is no next page, or it holds what is not ours.
+Result<bool> RedisQueue::add_page(const Keys& keys, Priority priority,
+                                  std::vector<WaitingEntry>& to) {
+  const auto first = std::to_string(to.size());
+  const auto last = std::to_string(to.size() + kEntriesInPage - 1);
+  auto list = exchange([&](Pipeline& ask) {
+    ask.add(
+        {"ZRANGE", priority == Priority::high ? keys.high : keys.low, first, last, "WITHSCORES"});
+  });
+  if (!list) return pass(std::move(list.error()));
+  const auto words = items_of(*list->front());
+  if (words.empty()) return false;  // an error, too, when somebody put something else there
+  auto demands = exchange([&](Pipeline& ask) {
+    std::vector<std::string_view> command{"HMGET", keys.demand};
+    for (std::size_t i = 0; i < words.size(); i += 2) command.push_back(text_of(*words[i]));
+    ask.add(command);
+  });
+  if (!demands) return pass(std::move(demands.error()));
+  return read_page(*list->front(), *demands->front(), priority, to);
+}
+
+Result<QueueContent> RedisQueue::content_at_once(const ClusterId& cluster) {
   const Keys keys(options_.prefix, cluster);
   auto replies = exchange([&](Pipeline& to) {
     to.add({"MULTI"});

@@ -45,6 +45,12 @@ class RedisQueue final : public WorkQueue {
   void call(Pipeline& to, Script script, std::span<const std::string_view> keys,
             std::span<const std::string> words) const;
 
+  Result<QueueMark> mark(const ClusterId& cluster);
+  Result<QueueContent> content_at_once(const ClusterId& cluster);
+  // Empty: it changed meanwhile.
+  Result<std::optional<QueueContent>> content_in_pages(const ClusterId& cluster,
+                                                       const QueueMark& mark);
+  Result<bool> add_page(const Keys& keys, Priority priority, std::vector<WaitingEntry>& to);
   Result<void> publish_some(std::span<const QueueChange> changes);
   Result<void> write_fresh(const Keys& fresh, std::span<const WaitingEntry> waiting);
 

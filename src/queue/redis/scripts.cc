@@ -30,8 +30,12 @@ if not seq then
   return 0
 end
 local last
-for i = 1, #ARGV, 6 do
+for i = 1, #ARGV, 7 do
   local at = tonumber(ARGV[i])
+  if tonumber(ARGV[i + 6]) > seq then  -- something between is missing
+    redis.call('DEL', state)
+    return 0
+  end
   if at > seq then
     local leave, enter = ARGV[i + 1], ARGV[i + 2]
     if leave ~= '' then

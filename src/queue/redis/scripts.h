@@ -19,7 +19,7 @@ struct Keys {
 };
 
 enum class Script {
-  publish,  // state high low demand; six words for each change
+  publish,  // state high low demand; seven words for each change
   mark,     // state high low demand; answers {seq, high, low}, or nothing when it is not whole
   replace,  // state high low demand + three new keys; seq, number of high, number of low
 };
