@@ -21,7 +21,7 @@ std::size_t fair_share(std::size_t clusters, const std::vector<std::string>& liv
 Leases::Leases(Store& store, Rules rules, Listener listener)
     : store_(store), rules_(std::move(rules)), listener_(std::move(listener)) {}
 
-bool Leases::alive() const { return std::chrono::steady_clock::now() < until_.load(); }
+bool Leases::alive() const { return rules_.time->now() < until_.load(); }
 
 std::optional<std::int64_t> Leases::epoch_of(const ClusterId& cluster) const {
   const std::shared_lock lock(mutex_);
@@ -71,7 +71,7 @@ void Leases::lose(const ClusterId& cluster) {
 }
 
 Result<void> Leases::beat() {
-  const auto before = std::chrono::steady_clock::now();
+  const auto before = rules_.time->now();
   auto tx = store_.begin();
   if (!tx) return std::unexpected(std::move(tx.error()));
   auto step = (*tx)->keep_alive(rules_.id, rules_.address, rules_.lasts);

@@ -22,6 +22,7 @@ class Leases final : public Authority {
     std::string id;       // of this start of this process
     std::string address;  // where API processes ask; empty: nowhere
     std::chrono::milliseconds lasts{5000};
+    const SteadyTime* time = &kSteadyTime;
   };
   struct Listener {
     std::function<void(const ClusterId&)> gained, lost;  // from the thread that found out

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/redirect_error.hpp>
 #include <cstdio>
 
 #include "service/log.h"
@@ -16,15 +15,12 @@ constexpr int kTries = 20;
 // Where nothing is recorded and nothing runs, rounds are this much rarer.
 constexpr int kQuiet = 12;
 
-using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
-                                         asio::wait_traits<std::chrono::steady_clock>, Executor>;
-
 }  // namespace
 
 struct Runner::Site {
-  Site(const Executor& executor, ClusterId id) : cluster(id), round(executor) {}
+  Site(std::unique_ptr<Timer> timer, ClusterId id) : cluster(id), round(std::move(timer)) {}
   const ClusterId cluster;
-  Timer round;         // until the next look at the runtime
+  const std::unique_ptr<Timer> round;  // until the next look at the runtime
   bool quiet = false;  // the last look found nothing, and nothing has happened since
   std::unique_ptr<Runtime> runtime;
   std::set<AttemptKey> launching;
@@ -41,9 +37,9 @@ Runner::Runner(asio::io_context& io, ReadSide& reads, const Clock& clock, Author
       clock_(clock),
       authority_(authority),
       factory_(std::move(factory)),
-      options_(options),
+      options_(std::move(options)),
       context_{*this, {}},
-      wake_timer_(io.get_executor()) {}
+      wake_timer_(options_.timers->make(io)) {}
 
 Runner::~Runner() = default;
 
@@ -89,15 +85,12 @@ Task<void> Runner::submit_later(ClusterId cluster, Unit unit, const char* what, 
 }
 
 Task<void> Runner::pause(std::chrono::milliseconds d) {
-  Timer timer(io_.get_executor(), d);
-  boost::system::error_code ec;
-  co_await timer.async_wait(asio::redirect_error(use_task, ec));
+  const auto timer = options_.timers->make(io_);
+  co_await elapsed(*timer, d);
 }
 
 Task<void> Runner::pause_round(SitePtr site) {
-  site->round.expires_after(options_.reconcile_every * (site->quiet ? kQuiet : 1));
-  boost::system::error_code ec;
-  co_await site->round.async_wait(asio::redirect_error(use_task, ec));
+  co_await elapsed(*site->round, options_.reconcile_every * (site->quiet ? kQuiet : 1));
 }
 
 Result<Runner::SitePtr> Runner::site(const ClusterId& id) {
@@ -109,7 +102,7 @@ Result<Runner::SitePtr> Runner::site(const ClusterId& id) {
   if (!*cluster) return fail(Code::not_found, "not_found", "No such cluster.");
   auto runtime = factory_(**cluster);
   if (!runtime) return std::unexpected(std::move(runtime.error()));
-  auto made = std::make_shared<Site>(io_.get_executor(), id);
+  auto made = std::make_shared<Site>(options_.timers->make(io_), id);
   made->runtime = std::move(*runtime);
   made->runtime->listen([this, id](const Observation& seen) { observe(id, seen); });
   sites_.emplace(id, made);
@@ -132,7 +125,7 @@ void Runner::launch(const ClusterId& cluster, Launch launch) {
     if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
     if (!at) return log_error("opening a runtime", at.error().message);
-    if ((*at)->quiet) (*at)->round.cancel();
+    if ((*at)->quiet) (*at)->round->cancel();
     (*at)->quiet = false;
     if (!(*at)->launching.insert(launch.key).second) return;
     spawn(run_launch(*at, std::move(launch)));
@@ -240,7 +233,7 @@ void Runner::close(const ClusterId& cluster) {
     const auto found = sites_.find(cluster);
     if (found == sites_.end()) return;
     found->second->closed = true;
-    found->second->round.cancel();
+    found->second->round->cancel();
     sites_.erase(found);
   });
 }
@@ -257,9 +250,8 @@ void Runner::wake_at(const ClusterId& cluster, DeploymentId deployment, Timestam
 void Runner::arm_wake_timer() {
   if (wakes_.empty()) return;
   const auto in = std::max(wakes_.top().when.since(clock_.now()), std::chrono::microseconds(0));
-  wake_timer_.expires_after(in);
-  wake_timer_.async_wait([this](const boost::system::error_code& ec) {
-    if (ec) return;
+  wake_timer_->wait(in, [this](bool passed) {
+    if (!passed) return;
     const Timestamp now = clock_.now();
     while (!wakes_.empty() && wakes_.top().when <= now) {
       const auto [when, cluster, id] = wakes_.top();

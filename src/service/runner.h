@@ -7,7 +7,7 @@
 #include <set>
 #include <unordered_map>
 
-#include "async/task.h"
+#include "async/timers.h"
 #include "runtime/runtime.h"
 #include "service/committer.h"
 #include "service/lifecycle.h"
@@ -22,6 +22,7 @@ struct RunnerOptions {
   std::chrono::milliseconds reconcile_every{5000};
   std::chrono::milliseconds repeat_after{
       500};  // first pause before repeating a failed call; doubles
+  std::shared_ptr<const Timers> timers = std::make_shared<const SteadyTimers>();
 };
 
 struct RunnerStats {
@@ -101,9 +102,7 @@ class Runner final : public Dispatch {
     bool operator>(const Wake& o) const { return when > o.when; }
   };
   std::priority_queue<Wake, std::vector<Wake>, std::greater<>> wakes_;
-  asio::basic_waitable_timer<std::chrono::steady_clock,
-                             asio::wait_traits<std::chrono::steady_clock>, Executor>
-      wake_timer_;
+  std::unique_ptr<Timer> wake_timer_;
 };
 
 }  // namespace berth
