@@ -114,7 +114,7 @@ void Invariants::move(const Tables& now, const Event& event, const std::string& 
 }
 
 void Invariants::check_start(const Session& session, const Tables& now, const Event& event,
-                             const Told& started) {
+                             const Story& started) {
   const auto lease = now.leases.find(started.cluster);
   if (lease == now.leases.end() || lease->second.holder != session.who) {
     breaks("only the current epoch decides",
@@ -128,7 +128,7 @@ void Invariants::check_start(const Session& session, const Tables& now, const Ev
       row->second->attempt == started.attempt)
     granted_[{*event.deployment, started.attempt}] = *row->second->grant;
   if (started.priority == Priority::high) return;
-  const auto feasible = [&](const Told& other) {
+  const auto feasible = [&](const Story& other) {
     return std::ranges::any_of(now.nodes, [&](const auto& node) {
       return node.first.first == other.cluster && holds_when_empty(node.second.node, other.demand);
     });

@@ -9,7 +9,7 @@
 namespace berth::sim {
 
 // A deployment as its events tell it.
-struct Told {
+struct Story {
   ClusterId cluster;
   std::string state;
   Priority priority = Priority::low;
@@ -38,14 +38,14 @@ class Invariants final : public CommitObserver {
   [[nodiscard]] const std::string& broken() const { return broken_; }  // the first, or nothing
   [[nodiscard]] std::uint64_t transitions() const { return transitions_; }
   [[nodiscard]] const std::map<std::string, std::uint64_t>& kinds() const { return kinds_; }
-  [[nodiscard]] const std::map<DeploymentId, Told>& told() const { return told_; }
+  [[nodiscard]] const std::map<DeploymentId, Story>& told() const { return told_; }
   void breaks(const std::string& invariant, const std::string& detail);
 
  private:
   void take_event(const Session& session, const Tables& now, const Event& event);
   void move(const Tables& now, const Event& event, const std::string& to);
   void check_start(const Session& session, const Tables& now, const Event& event,
-                   const Told& started);
+                   const Story& started);
   void check_rows(const Session& session);
   void check_ledger(const Tables& now);
   void check_leases(const Session& session);
@@ -57,7 +57,7 @@ class Invariants final : public CommitObserver {
   std::int64_t last_seq_ = 0;
   std::uint64_t transitions_ = 0;
   std::map<std::string, std::uint64_t> kinds_;
-  std::map<DeploymentId, Told> told_;
+  std::map<DeploymentId, Story> told_;
   std::map<AttemptKey, Grant> granted_;
   std::map<ClusterId, std::int64_t> epochs_;
 };

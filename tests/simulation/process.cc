@@ -1,5 +1,7 @@
 #include "simulation/process.h"
 
+#include "simulation/statements.h"
+
 namespace berth::sim {
 namespace {
 

@@ -98,6 +98,7 @@ class Pool {
 
 }  // namespace
 
+Simulator::Simulator(std::uint64_t seed) : rng_(seed) {}
 Simulator::~Simulator() {
   events_.clear();
   for (auto& [id, fiber] : fibers_) {

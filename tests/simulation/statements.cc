@@ -176,7 +176,7 @@ Result<std::vector<Event>> Statements::events(const EventFilter& filter) {
   const auto fits = [&](const Event& e) {
     return (!filter.cluster || e.cluster == filter.cluster) &&
            (!filter.deployment || e.deployment == filter.deployment) && e.organization &&
-           std::ranges::contains(filter.organizations, *e.organization) &&
+           std::ranges::find(filter.organizations, *e.organization) != filter.organizations.end() &&
            (filter.before ? e.seq < *filter.before : e.seq > filter.after);
   };
   const auto take = [&](const Event& e) {

@@ -108,9 +108,10 @@ class World {
       roles_.resize(place + 1, role);
     }
     const char* kind = role == Process::Role::api ? "api" : "sch";
+    ++starts_;
     processes_[place] =
         std::make_unique<Process>(Shared{weather_, database_, queue_, workloads_, wish_.broken},
-                                  role, fmt::format("{}{}.{}", kind, place, ++starts_),
+                                  role, fmt::format("{}{}.{}", kind, place, starts_),
                                   wish_.seed * 1000 + static_cast<std::uint64_t>(starts_));
   }
   Process* some_api() {
