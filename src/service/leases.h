@@ -39,6 +39,9 @@ class Leases final : public Authority {
   Result<void> retire();
 
   [[nodiscard]] bool holds(const ClusterId& cluster) const override;
+  [[nodiscard]] std::int64_t term(const ClusterId& cluster) const override {
+    return epoch_of(cluster).value_or(0);
+  }
   Result<void> prove(Change& change, const ClusterId& cluster) override;
   [[nodiscard]] std::size_t count() const;
   // True for one of the living: the first by id. It does what needs to be done once.

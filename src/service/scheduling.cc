@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "base/ensure.h"
 #include "service/json_text.h"
@@ -60,8 +61,10 @@ Result<Scheduling::Known*> Scheduling::load(ReadView& view, const ClusterId& id)
     engine.restore_waiting({row.id, row.priority, row.order, row.demand, row.retry_at.has_value()});
   });
   if (!waiting) return std::unexpected(std::move(waiting.error()));
-  auto& known =
-      known_.emplace(id, Known{std::move(engine), (*cluster)->version, *last}).first->second;
+  auto& known = known_
+                    .emplace(id, Known{std::move(engine), (*cluster)->version, *last,
+                                       authority_.term(id), (*cluster)->paused})
+                    .first->second;
   note_seen(id, *last);
   return &known;
 }
@@ -97,6 +100,8 @@ Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
     if (proved.error().reason == "lease_lost") return {};
     return proved;
   }
+  const auto before = known_.find(cluster);
+  if (before != known_.end() && before->second.term != authority_.term(cluster)) forget({cluster});
   const bool fresh = !known_.contains(cluster);
   auto known = load(change.tx, cluster);
   if (!known && known.error().code == Code::not_found) return {};  // deleted meanwhile
@@ -123,18 +128,13 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
     forget({id});
     return {};
   }
-  if (**version != known.version) {
-    auto cluster = change.tx.cluster(id);
-    if (!cluster) return std::unexpected(std::move(cluster.error()));
-    known.version = (*cluster)->version;
-    if (auto step = decide(change, known, id, events_to_reach(known.engine, **cluster)); !step)
-      return step;
-  }
   auto touched = change.tx.touched(id, known.seen, std::numeric_limits<std::int64_t>::max());
   if (!touched) return std::unexpected(std::move(touched.error()));
-  for (const auto& one : *touched) {
-    if (auto step = catch_up_on(change, known, id, one.id, one.row); !step) return step;
+  // By deployment: what the unit itself wrote is newer than what the history has.
+  std::map<DeploymentId, std::optional<Deployment>> rows;
+  for (auto& one : *touched) {
     known.seen = std::max(known.seen, one.seq);
+    rows.insert_or_assign(one.id, std::move(one.row));
   }
   for (const auto& one : told) {
     if (one.cluster != id || !one.event) continue;
@@ -142,17 +142,32 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
     if (!about) continue;
     auto row = change.tx.deployment(*about);
     if (!row) return std::unexpected(std::move(row.error()));
-    if (auto step = catch_up_on(change, known, id, *about, *row); !step) return step;
+    rows.insert_or_assign(*about, std::move(*row));
   }
+  std::vector<EngineEvent> events;
+  for (const auto& [about, row] : rows) {
+    auto news = news_of(change, known, id, about, row);
+    if (!news) return std::unexpected(std::move(news.error()));
+    events.insert(events.end(), news->begin(), news->end());
+  }
+  // Last, so that what has left a node that goes has left it.
+  if (**version != known.version) {
+    auto cluster = change.tx.cluster(id);
+    if (!cluster) return std::unexpected(std::move(cluster.error()));
+    known.version = (*cluster)->version;
+    known.paused = (*cluster)->paused;
+    for (auto& event : events_to_reach(known.engine, **cluster)) events.push_back(std::move(event));
+  }
+  if (auto step = decide_at_once(change, known, id, events); !step) return step;
   const auto seen = known.seen;
   change.after([this, id, seen] { note_seen(id, seen); });
   return {};
 }
 
-Result<void> Scheduling::catch_up_on(Change& change, Known& known, const ClusterId& cluster,
-                                     const DeploymentId& id, const std::optional<Deployment>& row) {
-  auto events = events_to_reach(known.engine, id, row);
-  if (!events) return std::unexpected(std::move(events.error()));
+Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known& known,
+                                                     const ClusterId& cluster,
+                                                     const DeploymentId& id,
+                                                     const std::optional<Deployment>& row) {
   if (!row) {
     change.after([this, cluster, id] { dispatch_.forget(cluster, id); });
   } else if (row->state == State::stopping || row->state == State::preempting) {
@@ -160,7 +175,20 @@ Result<void> Scheduling::catch_up_on(Change& change, Known& known, const Cluster
       dispatch_.stop(cluster, key, grace);
     });
   }
-  return decide(change, known, cluster, *events);
+  return events_to_reach(known.engine, id, row);
+}
+
+// Several things at once: all of them are committed, so nothing may be decided by some of them
+// alone. A low one would start before the high one that comes next in the list.
+Result<void> Scheduling::decide_at_once(Change& change, Known& known, const ClusterId& cluster,
+                                        const std::vector<EngineEvent>& events) {
+  if (events.size() < 2) return decide(change, known, cluster, events);
+  ensure(known.engine.apply(PauseChanged{true}).empty(), "pausing starts nothing");
+  for (const auto& event : events) {
+    if (std::holds_alternative<PauseChanged>(event)) continue;
+    ensure(known.engine.apply(event).empty(), "nothing starts in a pause");
+  }
+  return decide(change, known, cluster, {PauseChanged{known.paused}});
 }
 
 Result<void> Scheduling::decide(Change& change, Known& known, const ClusterId& cluster,

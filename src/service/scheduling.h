@@ -55,14 +55,19 @@ class Scheduling final : public Follower {
     ClusterEngine engine;
     std::int64_t version = 0;  // of the cluster
     std::int64_t seen = 0;
+    std::int64_t term = 0;  // of our authority; an engine of an earlier one is worth nothing
+    bool paused = false;
     bool settled = false;  // has decided about all that it was loaded with
   };
   Result<Known*> load(ReadView& view, const ClusterId& id);
   Result<void> follow_shared(Change& change, const ClusterId& cluster, std::span<const Told> told);
   Result<void> catch_up(Change& change, Known& known, const ClusterId& cluster,
                         std::span<const Told> told);
-  Result<void> catch_up_on(Change& change, Known& known, const ClusterId& cluster,
-                           const DeploymentId& id, const std::optional<Deployment>& row);
+  Result<std::vector<EngineEvent>> news_of(Change& change, const Known& known,
+                                           const ClusterId& cluster, const DeploymentId& id,
+                                           const std::optional<Deployment>& row);
+  Result<void> decide_at_once(Change& change, Known& known, const ClusterId& cluster,
+                              const std::vector<EngineEvent>& events);
   Result<void> settle(Change& change, Known& known, const ClusterId& cluster);
   Result<void> decide(Change& change, Known& known, const ClusterId& cluster,
                       const std::vector<EngineEvent>& events);

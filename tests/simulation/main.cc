@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdlib>
 #include <mutex>
 #include <numeric>
@@ -14,6 +15,13 @@
 
 namespace berth::sim {
 namespace {
+
+// A broken `ensure` ends the process: whose seed it was is the last that it says.
+thread_local std::uint64_t running = 0;
+extern "C" void say_seed(int) {
+  fmt::print(stderr, "in seed {}: simulation --first {}\n", running, running);
+  std::signal(SIGABRT, SIG_DFL);
+}
 
 struct Totals {
   std::uint64_t seeds = 0, transitions = 0, steps = 0, requests = 0, events = 0, faults = 0;
@@ -57,6 +65,7 @@ int simulate(const Options& options) {
     while (!failed || options.go_on) {
       const auto seed = next++;
       if (seed >= options.first + options.seeds) return;
+      running = seed;
       auto outcome = run(wish_of(options, seed));
       const std::lock_guard lock(mutex);
       totals.add(outcome);
@@ -96,6 +105,7 @@ int simulate(const Options& options) {
 
 int main(int argc, char** argv) {
   spdlog::set_level(spdlog::level::off);  // what fails on purpose would fill the screen
+  std::signal(SIGABRT, berth::sim::say_seed);
   const auto options = berth::sim::parse({argv + 1, argv + argc});
   if (!options) {
     fmt::print(stderr, "{}", berth::sim::kUsage);
