@@ -111,10 +111,10 @@ void Workloads::end(const AttemptKey& key, bool asked) {
   tell(key);
 }
 
-void Workloads::vanish() {
+void Workloads::vanish(const std::function<bool(const AttemptKey&)>& may) {
   std::vector<AttemptKey> running;
   for (const auto& [key, workload] : there_) {
-    if (workload.phase == Phase::running) running.push_back(key);
+    if (workload.phase == Phase::running && may(key)) running.push_back(key);
   }
   if (running.empty()) return;
   const auto key = running[weather_.simulator.pick(running.size())];

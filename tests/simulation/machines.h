@@ -37,7 +37,8 @@ class Workloads {
   void start(const ClusterId& cluster, const Launch& launch);
   // `gone` runs when nothing of it runs any more.
   void stop(const AttemptKey& key, std::function<void()> gone);
-  void vanish();  // one of them, without a trace
+  // One of those that `may`, without a trace.
+  void vanish(const std::function<bool(const AttemptKey&)>& may);
 
   // The machine will never take this attempt: it is told so again however often it asks.
   void refuse(const AttemptKey& key) { refused_.insert(key); }

@@ -168,7 +168,13 @@ class World {
         weather_.hit(Fault::database_restarted);
         return database_.restart();
       default:
-        return workloads_.vanish();
+        // Of what is recorded as running: what vanishes while it starts would be started again, and
+        // this runtime does not start again what it has had.
+        return workloads_.vanish([this](const AttemptKey& key) {
+          const auto found = database_.tables().deployments.find(key.deployment);
+          return found != database_.tables().deployments.end() &&
+                 found->second->attempt_key() == key && found->second->state == State::running;
+        });
     }
   }
   void kill(std::size_t place) {
