@@ -124,7 +124,7 @@ void Runner::launch(const ClusterId& cluster, Launch launch) {
   asio::post(io_, [this, cluster, launch = std::move(launch)]() mutable {
     if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
-    if (!at) return log_error("opening a runtime", at.error().message);
+    if (!at) return note_unopened(cluster, at.error());
     if ((*at)->quiet) (*at)->round->cancel();
     (*at)->quiet = false;
     if (!(*at)->launching.insert(launch.key).second) return;
@@ -174,7 +174,7 @@ void Runner::stop(const ClusterId& cluster, AttemptKey key, std::chrono::millise
   asio::post(io_, [this, cluster, key, grace] {
     if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
-    if (!at) return log_error("opening a runtime", at.error().message);
+    if (!at) return note_unopened(cluster, at.error());
     if ((*at)->launching.contains(key)) {
       (*at)->stop_after_launch[key] = grace;
     } else if ((*at)->stopping.insert(key).second) {
@@ -288,9 +288,20 @@ Result<void> Runner::recover() {
 void Runner::open(const ClusterId& cluster) {
   asio::post(io_, [this, cluster] {
     if (!authority_.holds(cluster)) return;
-    if (auto opened = site(cluster); !opened)
-      log_error("opening a runtime", opened.error().message);
+    if (auto opened = site(cluster); !opened) note_unopened(cluster, opened.error());
   });
+}
+
+void Runner::note_unopened(const ClusterId& cluster, const Error& why) {
+  log_error("opening a runtime", why.message);
+  if (why.code == Code::not_found || !unopened_.insert(cluster).second) return;
+  spawn(open_later(cluster));
+}
+
+Task<void> Runner::open_later(ClusterId cluster) {
+  co_await pause(options_.repeat_after);
+  unopened_.erase(cluster);
+  open(cluster);
 }
 
 Task<void> Runner::reconcile_forever(SitePtr site) {

@@ -67,6 +67,9 @@ class Runner final : public Dispatch {
 
   Result<SitePtr> site(const ClusterId& cluster);
   void spawn(Task<void> task);
+  // What could not be opened is tried again: without its site, nothing of a cluster is repaired.
+  void note_unopened(const ClusterId& cluster, const Error& why);
+  Task<void> open_later(ClusterId cluster);
   Task<void> run_launch(SitePtr site, Launch launch);
   Task<void> run_stop(SitePtr site, AttemptKey key, std::chrono::milliseconds grace);
   Task<void> run_clean(SitePtr site, AttemptKey key);
@@ -95,6 +98,7 @@ class Runner final : public Dispatch {
   RunnerStats stats_;
 
   std::unordered_map<ClusterId, SitePtr> sites_;
+  std::set<ClusterId> unopened_;
   struct Wake {
     Timestamp when;
     ClusterId cluster;
