@@ -61,27 +61,27 @@ void Runner::spawn(Task<void> task) {
   });
 }
 
-void Runner::submit(const ClusterId& cluster, Unit unit, const char* what, int tries) {
-  auto guarded = [this, cluster, unit](Change& change) -> Result<void> {
+void Runner::send(const ClusterId& cluster, News news, int tries) {
+  auto guarded = [this, cluster, unit = news.unit](Change& change) -> Result<void> {
     if (auto proved = authority_.prove(change, cluster); !proved) return proved;
     return unit(change);
   };
-  auto done = [this, cluster, unit, what, tries](Result<void> outcome) {
+  auto done = [this, cluster, news = std::move(news), tries](Result<void> outcome) {
     if (outcome || outcome.error().reason == "lease_lost") return;
-    log_error(what, outcome.error().message);
+    log_error(news.what, outcome.error().message);
     const auto code = outcome.error().code;
-    if ((code != Code::unavailable && code != Code::aborted) || tries >= kTries) return;
-    asio::post(io_, [this, cluster, unit, what, tries] {
-      spawn(submit_later(cluster, unit, what, tries + 1));
-    });
+    if (code != Code::unavailable && code != Code::aborted) return;
+    if (tries >= kTries && news.persistence == Persistence::for_a_while) return;
+    asio::post(io_, [this, cluster, news, tries] { spawn(send_later(cluster, news, tries + 1)); });
   };
   committer_->submit(std::move(guarded), std::move(done), cluster);
 }
 
-Task<void> Runner::submit_later(ClusterId cluster, Unit unit, const char* what, int tries) {
+// Whether the cluster is still ours, the proof will say: this process may only be late.
+Task<void> Runner::send_later(ClusterId cluster, News news, int tries) {
   co_await pause(
       std::min<std::chrono::milliseconds>(options_.repeat_after * tries, kLongestRepeat));
-  if (authority_.holds(cluster)) submit(cluster, std::move(unit), what, tries);
+  send(cluster, std::move(news), tries);
 }
 
 Task<void> Runner::pause(std::chrono::milliseconds d) {
@@ -256,9 +256,9 @@ void Runner::arm_wake_timer() {
     while (!wakes_.empty() && wakes_.top().when <= now) {
       const auto [when, cluster, id] = wakes_.top();
       wakes_.pop();
-      submit(
-          cluster, [this, id](Change& c) { return apply_wake(c, context_, id); },
-          "ending a back-off");
+      // Nothing but this ends it, as long as the cluster is ours.
+      send(cluster, {[this, id](Change& c) { return apply_wake(c, context_, id); },
+                     "ending a back-off", Persistence::until_it_is_done});
     }
     arm_wake_timer();
   });
@@ -333,7 +333,6 @@ Task<void> Runner::note_unreachable(SitePtr site, std::string why) {
 Task<Result<void>> Runner::reconcile(SitePtr site) {
   // What runs is read first, the record second: an attempt that was admitted in between is in the
   // record only, and is none of this round's business.
-  const Timestamp asked = clock_.now();
   auto seen = co_await site->runtime->list();
   if (!seen) co_return std::unexpected(std::move(seen.error()));
   if (site->closed || (site->quiet && seen->empty())) co_return Result<void>{};
@@ -348,14 +347,18 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
   }
   site->quiet = active.empty() && seen->empty() && !launching && site->launching.empty();
   std::map<AttemptKey, const Observation*> observed;
+  std::vector<AttemptKey> missing;
   for (const auto& one : *seen) observed.emplace(one.key, &one);
   for (const auto& d : active) {
     const auto found = observed.find(d.attempt_key());
     const Observation* what = found == observed.end() ? nullptr : found->second;
     if (found != observed.end()) observed.erase(found);
-    // Younger than the list: that it is not on it says nothing.
-    if (d.admitted_at && *d.admitted_at >= asked) continue;
-    if (d.started_at && *d.started_at >= asked) continue;
+    // It may be younger than the list, so that it is not on it says nothing yet.
+    const bool survives = site->runtime->capabilities().survives_restart;
+    if (what == nullptr && d.state == State::running && survives) {
+      missing.push_back(d.attempt_key());
+      continue;
+    }
     Deployment copy = d;
     co_await repair(site, std::move(copy), what);
   }
@@ -368,6 +371,26 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
     if (wanted) continue;
     ++stats_.orphans;
     co_await run_clean(site, key);
+  }
+  if (missing.empty()) co_return Result<void>{};
+  co_return co_await judge_missing(site, std::move(missing));
+}
+
+// The record says that they run. What is not on a list that was asked for after the record was read
+// is not there, whatever any clock says.
+Task<Result<void>> Runner::judge_missing(SitePtr site, std::vector<AttemptKey> missing) {
+  auto seen = co_await site->runtime->list();
+  if (!seen) co_return std::unexpected(std::move(seen.error()));
+  if (site->closed) co_return Result<void>{};
+  for (const auto& one : *seen) std::erase(missing, one.key);
+  for (const auto& key : missing) {
+    if (site->launching.contains(key) || site->stopping.contains(key)) continue;
+    ++stats_.repairs;
+    Observation vanished;
+    vanished.key = key;
+    vanished.phase = Phase::exited;
+    vanished.message = "It vanished: the runtime does not know it any more.";
+    observe(site->cluster, vanished);
   }
   co_return Result<void>{};
 }
@@ -391,19 +414,9 @@ Task<void> Runner::repair(SitePtr site, Deployment d, const Observation* seen) {
     }
     co_return;
   }
-  // Recorded but not there. A start that was never carried out is carried out now; what ran and has
-  // vanished without a trace has failed.
-  if (d.state == State::starting || !site->runtime->capabilities().survives_restart) {
-    ++stats_.repairs;
-    launch(site->cluster, Launch{key, d.organization, d.name, d.spec, *d.grant, *d.admitted_at});
-    co_return;
-  }
+  // Recorded but not there: a start that was never carried out is carried out now.
   ++stats_.repairs;
-  Observation vanished;
-  vanished.key = key;
-  vanished.phase = Phase::exited;
-  vanished.message = "It vanished: the runtime does not know it any more.";
-  observe(site->cluster, vanished);
+  launch(site->cluster, Launch{key, d.organization, d.name, d.spec, *d.grant, *d.admitted_at});
 }
 
 // --- questions from other threads --------------------------------------------------------------

@@ -76,14 +76,25 @@ class Runner final : public Dispatch {
   Task<void> reconcile_forever(SitePtr site);
   Task<Result<void>> reconcile(SitePtr site);
   Task<void> repair(SitePtr site, Deployment d, const Observation* seen);
+  Task<Result<void>> judge_missing(SitePtr site, std::vector<AttemptKey> missing);
   Task<void> note_unreachable(SitePtr site, std::string why);
   Task<void> pause(std::chrono::milliseconds d);
   Task<void> pause_round(SitePtr site);
   void observe(const ClusterId& cluster, const Observation& seen);
   using Unit = std::function<Result<void>(Change&)>;
-  // With the authority proved first; repeated for a while when the database is away.
-  void submit(const ClusterId& cluster, Unit unit, const char* what, int tries = 0);
-  Task<void> submit_later(ClusterId cluster, Unit unit, const char* what, int tries);
+  // With the authority proved first; repeated for a while when the database is away, where nothing
+  // else would find it out until it is back.
+  enum class Persistence { for_a_while, until_it_is_done };
+  struct News {
+    Unit unit;
+    const char* what;
+    Persistence persistence = Persistence::for_a_while;
+  };
+  void send(const ClusterId& cluster, News news, int tries = 0);
+  void submit(const ClusterId& cluster, Unit unit, const char* what) {
+    send(cluster, {std::move(unit), what});
+  }
+  Task<void> send_later(ClusterId cluster, News news, int tries);
   void arm_wake_timer();
 
   asio::io_context& io_;

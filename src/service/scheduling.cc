@@ -74,7 +74,10 @@ Result<void> Scheduling::follow(Change& change, std::span<const Told> told) {
   std::vector<ClusterId> done;
   for (const auto& one : told) {
     if (std::find(done.begin(), done.end(), one.cluster) != done.end()) continue;
-    if (!authority_.holds(one.cluster)) continue;  // who decides hears of it by the history
+    if (!authority_.holds(one.cluster)) {  // who decides hears of it by the history
+      forget({one.cluster});               // should it be ours again, what it misses now is loaded
+      continue;
+    }
     Result<void> step;
     if (change.shared()) {
       done.push_back(one.cluster);

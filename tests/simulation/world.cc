@@ -87,6 +87,7 @@ class World {
       if (!processes_[i]) start(i, roles_[i]);
       auto& machine = processes_[i]->machine();
       machine.database_cut = machine.queue_cut = machine.runtime_cut = false;
+      machine.clock_offset = 0;
       simulator_.freeze(machine, 0);
     }
     const Time until = simulator_.now() + kUntilRest;
