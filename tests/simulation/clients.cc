@@ -102,7 +102,8 @@ void Clients::live() {
 std::optional<DeploymentId> Clients::some_deployment() {
   if (known_.empty()) return std::nullopt;
   // Mostly of the latest.
-  const auto back = simulator_.chance(0.7) ? std::min<std::size_t>(known_.size(), 12) : known_.size();
+  const auto back =
+      simulator_.chance(0.7) ? std::min<std::size_t>(known_.size(), 12) : known_.size();
   return known_[known_.size() - 1 - simulator_.pick(back)];
 }
 
@@ -123,9 +124,8 @@ void Clients::submit() {
   const IdempotencyKey key{"submit", fmt::format("key{}", ++names_), {}};
   using Answer = Result<Once<Deployment>>;
   for (int i = 0; i < kTries; ++i) {
-    auto answer = ask<Answer>([&](Process& process) {
-      return process.deployments().submit(caller_, wish, key, render);
-    });
+    auto answer = ask<Answer>(
+        [&](Process& process) { return process.deployments().submit(caller_, wish, key, render); });
     if (answer && *answer) {
       if (const auto* d = std::get_if<Deployment>(&**answer)) {
         invariants_.acknowledged(*d);
@@ -165,9 +165,8 @@ void Clients::reprioritize() {
 void Clients::remove() {
   const auto id = some_deployment();
   if (!id) return;
-  (void)ask<Result<void>>([&](Process& process) {
-    return process.deployments().remove(caller_, *id, std::nullopt);
-  });
+  (void)ask<Result<void>>(
+      [&](Process& process) { return process.deployments().remove(caller_, *id, std::nullopt); });
 }
 
 void Clients::resize() {
@@ -201,9 +200,8 @@ void Clients::create_cluster() {
 void Clients::remove_cluster() {
   if (clusters_.size() < 3) return;
   const auto id = clusters_.back();
-  const auto answer = ask<Result<void>>([&](Process& process) {
-    return process.clusters().remove(caller_, id, std::nullopt);
-  });
+  const auto answer = ask<Result<void>>(
+      [&](Process& process) { return process.clusters().remove(caller_, id, std::nullopt); });
   if (answer && *answer) std::erase(clusters_, id);
 }
 

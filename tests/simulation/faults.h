@@ -39,14 +39,34 @@ enum class Fault {
 };
 inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::last_);
 
-inline constexpr std::array<const char*, kFaults> kFaultNames{
-    "process killed",       "process frozen",       "database cut off",    "queue cut off",
-    "runtime cut off",      "database restarted",   "queue flushed",       "queue away",
-    "clock jumped",         "connection lost",      "commit answer lost",  "slow call",
-    "queue call failed",    "queue answer lost",    "wake lost",           "wake repeated",
-    "wakes reordered",      "publication repeated", "runtime call failed", "runtime answer lost",
-    "runtime call late",    "runtime call repeated", "old list",           "news lost",
-    "news repeated",        "news late",            "start refused",       "workload vanished"};
+inline constexpr std::array<const char*, kFaults> kFaultNames{"process killed",
+                                                              "process frozen",
+                                                              "database cut off",
+                                                              "queue cut off",
+                                                              "runtime cut off",
+                                                              "database restarted",
+                                                              "queue flushed",
+                                                              "queue away",
+                                                              "clock jumped",
+                                                              "connection lost",
+                                                              "commit answer lost",
+                                                              "slow call",
+                                                              "queue call failed",
+                                                              "queue answer lost",
+                                                              "wake lost",
+                                                              "wake repeated",
+                                                              "wakes reordered",
+                                                              "publication repeated",
+                                                              "runtime call failed",
+                                                              "runtime answer lost",
+                                                              "runtime call late",
+                                                              "runtime call repeated",
+                                                              "old list",
+                                                              "news lost",
+                                                              "news repeated",
+                                                              "news late",
+                                                              "start refused",
+                                                              "workload vanished"};
 
 using FaultCounts = std::array<std::uint64_t, kFaults>;
 

@@ -118,14 +118,12 @@ void Invariants::check_start(const Session& session, const Tables& now, const Ev
   const auto lease = now.leases.find(started.cluster);
   if (lease == now.leases.end() || lease->second.holder != session.who) {
     breaks("only the current epoch decides",
-           fmt::format("{} starts {}, but {} holds the cluster", session.who,
-                       event.deployment->str(),
-                       lease == now.leases.end() ? "nobody"
-                                                 : lease->second.holder.value_or("nobody")));
+           fmt::format(
+               "{} starts {}, but {} holds the cluster", session.who, event.deployment->str(),
+               lease == now.leases.end() ? "nobody" : lease->second.holder.value_or("nobody")));
   }
   const auto row = now.deployments.find(*event.deployment);
-  if (row != now.deployments.end() && row->second->grant &&
-      row->second->attempt == started.attempt)
+  if (row != now.deployments.end() && row->second->grant && row->second->attempt == started.attempt)
     granted_[{*event.deployment, started.attempt}] = *row->second->grant;
   if (started.priority == Priority::high) return;
   const auto feasible = [&](const Story& other) {
@@ -169,8 +167,8 @@ void Invariants::check_ledger(const Tables& now) {
     if (!is_active(std::string(to_text(d->state)))) continue;
     ++active;
     const auto found = now.reservations.find(id);
-    if (found == now.reservations.end() || found->second.attempt != d->attempt ||
-        !d->grant || found->second.grant != *d->grant)
+    if (found == now.reservations.end() || found->second.attempt != d->attempt || !d->grant ||
+        found->second.grant != *d->grant)
       breaks("each active attempt has one reservation", id.str());
   }
   if (active != now.reservations.size())
@@ -183,8 +181,7 @@ void Invariants::check_ledger(const Tables& now) {
   for (const auto& [key, node] : now.nodes) {
     auto& use = reserved[key];
     const auto& has = node.node.capacity;
-    if (node.free_cpu < 0 || node.free_memory < 0 ||
-        node.free_cpu + use.cpu != has.cpu_milli ||
+    if (node.free_cpu < 0 || node.free_memory < 0 || node.free_cpu + use.cpu != has.cpu_milli ||
         node.free_memory + use.memory != has.memory_bytes) {
       breaks("conservation", fmt::format("node {}: cpu {} + {} of {}", key.second, node.free_cpu,
                                          use.cpu, has.cpu_milli));
@@ -229,9 +226,8 @@ void Invariants::started(const ClusterId& cluster, const Launch& launch) {
     return device.second <= 1000 && device.first * 1000 < has.gpu_milli;
   });
   if (use.cpu > has.cpu_milli || use.memory > has.memory_bytes || !devices) {
-    breaks("what runs fits its node",
-           fmt::format("{} on {}: cpu {} of {}", launch.key.str(), launch.grant.node, use.cpu,
-                       has.cpu_milli));
+    breaks("what runs fits its node", fmt::format("{} on {}: cpu {} of {}", launch.key.str(),
+                                                  launch.grant.node, use.cpu, has.cpu_milli));
   }
 }
 

@@ -47,11 +47,13 @@ struct Totals {
 };
 
 void print(const Totals& t) {
-  fmt::print("{} seeds: {} transitions (at least {} each), {} faults (at least {} each), {} "
-             "requests answered, {} events, {} steps, {:.0f} simulated seconds\n",
-             t.seeds, t.transitions, t.fewest_transitions, t.faults, t.fewest_faults, t.requests,
-             t.events, t.steps, t.seconds);
-  for (std::size_t i = 0; i < kFaults; ++i) fmt::print("  {:<24} {:>10}\n", kFaultNames[i], t.counts[i]);
+  fmt::print(
+      "{} seeds: {} transitions (at least {} each), {} faults (at least {} each), {} "
+      "requests answered, {} events, {} steps, {:.0f} simulated seconds\n",
+      t.seeds, t.transitions, t.fewest_transitions, t.faults, t.fewest_faults, t.requests, t.events,
+      t.steps, t.seconds);
+  for (std::size_t i = 0; i < kFaults; ++i)
+    fmt::print("  {:<24} {:>10}\n", kFaultNames[i], t.counts[i]);
   for (const auto& [kind, count] : t.kinds) fmt::print("  {:<32} {:>10}\n", kind, count);
 }
 

@@ -8,9 +8,12 @@ namespace berth::sim {
 namespace {
 
 const std::map<std::string, bool Broken::*> kVariants{
-    {"blind_reservation", &Broken::blind_reservation}, {"no_fence", &Broken::no_fence},
-    {"no_hold", &Broken::no_hold},                     {"effects_first", &Broken::effects_first},
-    {"stop_by_name", &Broken::stop_by_name},           {"no_tombstone", &Broken::no_tombstone}};
+    {"blind_reservation", &Broken::blind_reservation},
+    {"no_fence", &Broken::no_fence},
+    {"no_hold", &Broken::no_hold},
+    {"effects_first", &Broken::effects_first},
+    {"stop_by_name", &Broken::stop_by_name},
+    {"no_tombstone", &Broken::no_tombstone}};
 
 template <class Number>
 bool read(const std::string& text, Number& into) {

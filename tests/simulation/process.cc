@@ -50,8 +50,8 @@ Process::Process(Shared shared, Role role, std::string name, std::uint64_t seed)
             return std::make_unique<SimulatedRuntime>(shared_.workloads, machine_, runner_io_,
                                                       cluster.id);
           },
-          RunnerOptions{.timers = std::make_shared<const SimulatedTimers>(
-                            shared.weather.simulator, machine_)}),
+          RunnerOptions{.timers = std::make_shared<const SimulatedTimers>(shared.weather.simulator,
+                                                                          machine_)}),
       scheduling_(runner_, authority(), [this](const Deployment& d) { reads_.changed(d); }),
       follower_(scheduling_, shared.broken),
       committer_(
@@ -86,9 +86,8 @@ Authority& Process::authority() {
       attention_->look_at(cluster);
     };
     listener.lost = [this](const ClusterId& cluster) { runner_.close(cluster); };
-    leases_ = std::make_unique<Leases>(lease_store_,
-                                       Leases::Rules{machine_.name(), "", kLease, &time_},
-                                       std::move(listener));
+    leases_ = std::make_unique<Leases>(
+        lease_store_, Leases::Rules{machine_.name(), "", kLease, &time_}, std::move(listener));
   }
   return *leases_;
 }

@@ -31,7 +31,8 @@ class Wakes final : public WakeReader {
     if (!got || got->empty()) return got;
     if (weather_.strikes(Fault::wake_lost, 0.02)) got->clear();
     if (!got->empty() && weather_.strikes(Fault::wake_repeated, 0.02)) got->push_back(got->front());
-    if (got->size() > 1 && weather_.strikes(Fault::wakes_reordered, 0.05)) std::ranges::reverse(*got);
+    if (got->size() > 1 && weather_.strikes(Fault::wakes_reordered, 0.05))
+      std::ranges::reverse(*got);
     return got;
   }
 
@@ -120,8 +121,8 @@ Result<QueueContent> SimulatedQueue::content(const ClusterId& cluster) {
                                         [&] { return server_.queue.content(cluster); });
 }
 Result<std::vector<QueueMark>> SimulatedQueue::marks(std::span<const ClusterId> clusters) {
-  return exchange<Result<std::vector<QueueMark>>>(
-      "queue: marks", [&] { return server_.queue.marks(clusters); });
+  return exchange<Result<std::vector<QueueMark>>>("queue: marks",
+                                                  [&] { return server_.queue.marks(clusters); });
 }
 Result<std::vector<ClusterId>> SimulatedQueue::clusters() {
   return exchange<Result<std::vector<ClusterId>>>("queue: clusters",

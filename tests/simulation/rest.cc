@@ -51,8 +51,9 @@ std::string in_between(const AtRest& world) {
   const Timestamp now = world.database.now();
   for (const auto& [id, d] : world.database.tables().deployments) {
     if (d->state == State::stopping) return id.str() + " is stopping";
-    if (d->retry_at) return fmt::format("{} is in back-off ({} s)", id.str(),
-                                        static_cast<double>(d->retry_at->since(now).count()) / 1e6);
+    if (d->retry_at)
+      return fmt::format("{} is in back-off ({} s)", id.str(),
+                         static_cast<double>(d->retry_at->since(now).count()) / 1e6);
   }
   return "";
 }
@@ -68,8 +69,13 @@ std::string runs_what_is_recorded(const AtRest& world) {
     if (found->second.phase != phase)
       return fmt::format("{} is {} and runs otherwise", d->attempt_key().str(), to_text(d->state));
   }
-  if (active == world.workloads.all().size()) return "";
-  return fmt::format("{} are recorded, {} there", active, world.workloads.all().size());
+  // What has ended on a cluster that was deleted before it was cleaned up stays lying there.
+  const auto there = std::ranges::count_if(world.workloads.all(), [&](const auto& one) {
+    return one.second.phase != Phase::exited ||
+           world.database.tables().clusters.contains(one.second.cluster);
+  });
+  if (active == static_cast<std::size_t>(there)) return "";
+  return fmt::format("{} are recorded, {} there", active, there);
 }
 
 std::string queue_is_that_of_the_record(const AtRest& world, const ClusterId& cluster) {

@@ -134,8 +134,8 @@ void Simulator::start(Fiber& fiber, std::function<void()> body) {
     StackSwitch::leave(nullptr, fiber.main_bottom, fiber.main_size);
     return std::move(fiber.back);
   };
-  fiber.context = boost::context::fiber(std::allocator_arg, Pool(stacks_, fiber.stack_bottom),
-                                        std::move(run));
+  fiber.context =
+      boost::context::fiber(std::allocator_arg, Pool(stacks_, fiber.stack_bottom), std::move(run));
 }
 
 void Simulator::schedule(Fiber& fiber, Time when) {
@@ -256,8 +256,7 @@ void Simulator::remember(const char* what, std::int64_t detail) {
   const char* who = running_ == nullptr ? "world" : running_->name;
   const std::string process = running_ == nullptr ? "" : running_->owner.name_ + "/";
   lines_.push_back(fmt::format("{:>11.6f}s {:<22} {}{}", static_cast<double>(now_) / 1e6,
-                               process + who, what,
-                               detail == 0 ? "" : fmt::format(" {}", detail)));
+                               process + who, what, detail == 0 ? "" : fmt::format(" {}", detail)));
   while (lines_.size() > kept_) lines_.pop_front();
 }
 

@@ -111,7 +111,7 @@ class Simulator {
  private:
   struct Due {
     Time when;
-    std::uint64_t tie;  // random: what is due at the same time happens in any order
+    std::uint64_t tie;    // random: what is due at the same time happens in any order
     std::uint64_t fiber;  // 0: an event
     std::uint64_t ticket;
     bool operator>(const Due& o) const { return std::tie(when, tie) > std::tie(o.when, o.tie); }

@@ -10,8 +10,7 @@ using W = Rows<Written>;
 
 template <class IdType>
 std::string row_key(const char* table, const IdType& id) {
-  return table +
-         std::string(reinterpret_cast<const char*>(id.bytes().data()), id.bytes().size());
+  return table + std::string(reinterpret_cast<const char*>(id.bytes().data()), id.bytes().size());
 }
 std::string node_key(const ClusterId& cluster, const std::string& name) {
   return row_key("n", cluster) + name;
@@ -25,7 +24,8 @@ bool is_unfinished(const Deployment& d) { return !is_terminal(d.state); }
 
 }  // namespace
 
-// --- the life of a transaction --------------------------------------------------------------------
+// --- the life of a transaction
+// --------------------------------------------------------------------
 
 Result<void> Statements::begin(const char* what) {
   if (session_ != nullptr && session_->refused)
@@ -346,8 +346,7 @@ Result<void> Statements::resize(const ClusterId& cluster, const std::vector<Node
   each(&K::reservations, &W::reservations, [&](const DeploymentId&, const Reservation& r) {
     if (r.cluster == cluster && !fresh[{cluster, r.grant.node}]) in_use = true;
   });
-  if (in_use)
-    return fail(Code::failed_precondition, "capacity_in_use", "What would go is in use.");
+  if (in_use) return fail(Code::failed_precondition, "capacity_in_use", "What would go is in use.");
   for (auto& [key, value] : fresh) session_->changes.nodes[key] = std::move(value);
   return {};
 }
@@ -390,7 +389,8 @@ Result<std::optional<std::int64_t>> Statements::hold(const ClusterId& cluster) {
   return row == nullptr ? std::nullopt : std::optional(row->version);
 }
 
-// --- writing: deployments and the ledger ------------------------------------------------------------
+// --- writing: deployments and the ledger
+// ------------------------------------------------------------
 
 std::optional<DeploymentId> Statements::named(const OrganizationId& org,
                                               const std::string& name) const {
@@ -503,12 +503,14 @@ Result<void> Statements::release(const ClusterId& cluster, const AttemptKey& att
     row.device_free.at(static_cast<std::size_t>(share.device)) += share.milli;
   const auto& most = row.node.capacity;
   if (row.free_cpu > most.cpu_milli || row.free_memory > most.memory_bytes)
-    return refuse({Code::failed_precondition, "ledger_refused", "More would be free than is there."});
+    return refuse(
+        {Code::failed_precondition, "ledger_refused", "More would be free than is there."});
   session_->changes.nodes[key] = std::move(row);
   return {};
 }
 
-// --- writing: leases, replies, the relay ------------------------------------------------------------
+// --- writing: leases, replies, the relay
+// ------------------------------------------------------------
 
 Result<void> Statements::keep_alive(const std::string& scheduler, const std::string& address,
                                     std::chrono::milliseconds lasts) {

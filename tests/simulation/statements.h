@@ -140,9 +140,7 @@ class Statements final : public Transaction {
   Result<void> update_role(const OrganizationId&, const UserId&, Role) override {
     return not_served();
   }
-  Result<void> remove_member(const OrganizationId&, const UserId&) override {
-    return not_served();
-  }
+  Result<void> remove_member(const OrganizationId&, const UserId&) override { return not_served(); }
   Result<std::int64_t> count_owners(const OrganizationId&) override { return not_served(); }
   Result<void> insert(const Invite&) override { return not_served(); }
   Result<bool> use_invite(const InviteId&, Timestamp) override { return not_served(); }

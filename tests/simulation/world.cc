@@ -10,8 +10,8 @@
 namespace berth::sim {
 namespace {
 
-constexpr Time kLongest = 1200 * kSecond;     // until there were enough transitions
-constexpr Time kUntilRest = 240 * kSecond;    // after the last fault
+constexpr Time kLongest = 1200 * kSecond;   // until there were enough transitions
+constexpr Time kUntilRest = 240 * kSecond;  // after the last fault
 constexpr Time kLookEvery = 500 * kMilli;
 
 class World {
