@@ -39,6 +39,15 @@ class SystemClock final : public Clock {
   [[nodiscard]] Timestamp now() const override;
 };
 
+// Deadlines inside the process, as a parameter.
+class SteadyTime {
+ public:
+  using Point = std::chrono::steady_clock::time_point;
+  virtual ~SteadyTime() = default;
+  [[nodiscard]] virtual Point now() const { return std::chrono::steady_clock::now(); }
+};
+inline const SteadyTime kSteadyTime;  // the machine's
+
 // A clock that stands still until told otherwise.
 class ManualClock final : public Clock {
  public:

@@ -10,6 +10,11 @@ class Authority {
   virtual ~Authority() = default;
   // As far as this process knows; it may have lost the cluster a moment ago. From any thread.
   [[nodiscard]] virtual bool holds(const ClusterId& cluster) const = 0;
+  // Grows each time that the cluster was somebody else's meanwhile. From any thread.
+  [[nodiscard]] virtual std::int64_t term(const ClusterId& cluster) const {
+    static_cast<void>(cluster);
+    return 0;
+  }
   // True in the database, and until the commit: the cluster is held, and nobody else may take it.
   // Errors: aborted with reason lease_lost.
   virtual Result<void> prove(Change& change, const ClusterId& cluster) = 0;

@@ -18,7 +18,7 @@ Committer::Committer(Store& store, const Clock& clock, Follower& follower, Publi
       follower_(follower),
       publish_(std::move(publish)),
       rules_(rules) {
-  thread_ = std::thread([this] { run(); });
+  if (rules_.own_thread) thread_ = std::thread([this] { run(); });
 }
 
 Committer::~Committer() { stop(); }
@@ -79,24 +79,27 @@ std::size_t Committer::waiting() const {
 }
 
 void Committer::run() {
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    ring_.wait(lock, [&] { return stopping_ || !units_.empty() || !looks_.empty(); });
+    if (!work(std::move(lock))) return;  // woken for nothing: stopping
+  }
+}
+
+bool Committer::step() { return work(std::unique_lock(mutex_)); }
+
+bool Committer::work(std::unique_lock<std::mutex> lock) {
   std::vector<Item> batch;
   std::deque<std::move_only_function<void()>> looks;
-  for (;;) {
-    {
-      std::unique_lock lock(mutex_);
-      ring_.wait(lock, [&] { return stopping_ || !units_.empty() || !looks_.empty(); });
-      if (stopping_ && units_.empty() && looks_.empty()) return;
-      looks.swap(looks_);
-      while (!units_.empty() && batch.size() < rules_.batch) {
-        batch.push_back(std::move(units_.front()));
-        units_.pop_front();
-      }
-    }
-    for (auto& look : looks) look();
-    looks.clear();
-    if (!batch.empty()) commit_batch(batch);
-    batch.clear();
+  looks.swap(looks_);
+  while (!units_.empty() && batch.size() < rules_.batch) {
+    batch.push_back(std::move(units_.front()));
+    units_.pop_front();
   }
+  lock.unlock();
+  for (auto& look : looks) look();
+  if (!batch.empty()) commit_batch(batch);
+  return !looks.empty() || !batch.empty();
 }
 
 void Committer::run_unit(Item& item, Change& change, std::vector<ClusterId>& touched) {

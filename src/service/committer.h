@@ -36,6 +36,8 @@ struct CommitterRules {
   Sharing sharing = Sharing::sole;
   // As many as one sync may serve. Larger batches would only make the first of them wait.
   std::size_t batch = 256;
+  // False: nothing happens but in step().
+  bool own_thread = true;
 };
 
 struct CommitterStats {
@@ -94,6 +96,10 @@ class Committer {
   // Writes on the calling thread's time: for start-up and tools without an event loop.
   Result<void> write_and_wait(Unit unit);
 
+  // Without a thread of its own: does what is queued now, at most one batch of it. Answers whether
+  // there was anything.
+  bool step();
+
   [[nodiscard]] CommitterStats stats() const;
   [[nodiscard]] std::size_t waiting() const;
 
@@ -106,6 +112,7 @@ class Committer {
     Result<void> outcome;
   };
   void run();
+  bool work(std::unique_lock<std::mutex> lock);
   void commit_batch(std::vector<Item>& batch);
   void run_unit(Item& item, Change& change, std::vector<ClusterId>& touched);
   void finish(std::vector<Item>& batch);

@@ -21,12 +21,12 @@ std::size_t fair_share(std::size_t clusters, const std::vector<std::string>& liv
 Leases::Leases(Store& store, Rules rules, Listener listener)
     : store_(store), rules_(std::move(rules)), listener_(std::move(listener)) {}
 
-bool Leases::alive() const { return std::chrono::steady_clock::now() < until_.load(); }
+bool Leases::alive() const { return rules_.time->now() < until_.load(); }
 
 std::optional<std::int64_t> Leases::epoch_of(const ClusterId& cluster) const {
   const std::shared_lock lock(mutex_);
   const auto found = held_.find(cluster);
-  return found == held_.end() ? std::nullopt : std::optional(found->second);
+  return found == held_.end() ? std::nullopt : std::optional(found->second.epoch);
 }
 
 bool Leases::holds(const ClusterId& cluster) const {
@@ -71,14 +71,39 @@ void Leases::lose(const ClusterId& cluster) {
 }
 
 Result<void> Leases::beat() {
-  const auto before = std::chrono::steady_clock::now();
+  const auto before = rules_.time->now();
   auto tx = store_.begin();
   if (!tx) return std::unexpected(std::move(tx.error()));
   auto step = (*tx)->keep_alive(rules_.id, rules_.address, rules_.lasts);
   if (!step) return step;
   if (auto committed = (*tx)->commit(); !committed) return std::unexpected(committed.error());
+  const bool was_late = rules_.time->now() >= until_.load();
   until_ = before + rules_.lasts;
+  if (was_late) resume();
   return {};
+}
+
+// For a while this process did not count itself alive, and left alone what it heard about its
+// clusters: that begins anew, as if each were gained now.
+void Leases::resume() {
+  std::vector<ClusterId> ours;
+  {
+    const std::unique_lock lock(mutex_);
+    for (auto& [cluster, held] : held_) {
+      held.term = ++terms_;
+      ours.push_back(cluster);
+    }
+  }
+  std::ranges::sort(ours);
+  for (const auto& cluster : ours) listener_.gained(cluster);
+}
+
+// Under the lock. False: it is known already.
+bool Leases::keep(const ClusterId& cluster, std::int64_t epoch) {
+  const auto [place, fresh] = held_.try_emplace(cluster);
+  if (!fresh && place->second.epoch == epoch) return false;
+  place->second = {epoch, ++terms_};
+  return true;
 }
 
 Result<void> Leases::round() {
@@ -124,9 +149,9 @@ Result<void> Leases::find_losses(ReadView& view) {
   std::vector<ClusterId> lost;
   {
     const std::shared_lock lock(mutex_);
-    for (const auto& [cluster, epoch] : held_) {
+    for (const auto& [cluster, held] : held_) {
       const auto found = recorded.find(cluster);
-      if (found == recorded.end() || found->second != epoch) lost.push_back(cluster);
+      if (found == recorded.end() || found->second != held.epoch) lost.push_back(cluster);
     }
   }
   for (const auto& cluster : lost) lose(cluster);
@@ -135,7 +160,7 @@ Result<void> Leases::find_losses(ReadView& view) {
   {
     const std::unique_lock lock(mutex_);
     for (const auto& [cluster, epoch] : recorded) {
-      if (held_.emplace(cluster, epoch).second) gained.push_back(cluster);
+      if (keep(cluster, epoch)) gained.push_back(cluster);
     }
   }
   for (const auto& cluster : gained) listener_.gained(cluster);
@@ -146,7 +171,7 @@ Result<void> Leases::give_up(std::size_t surplus) {
   std::vector<std::pair<ClusterId, std::int64_t>> chosen;
   {
     const std::shared_lock lock(mutex_);
-    chosen.assign(held_.begin(), held_.end());
+    for (const auto& [cluster, held] : held_) chosen.emplace_back(cluster, held.epoch);
   }
   std::ranges::sort(chosen, std::greater<>());
   chosen.resize(std::min({surplus, chosen.size(), kAtOnce}));
@@ -177,7 +202,7 @@ Result<void> Leases::take(ReadView& view, std::size_t missing) {
   if (auto committed = (*tx)->commit(); !committed) return std::unexpected(committed.error());
   {
     const std::unique_lock lock(mutex_);
-    for (const auto& [cluster, epoch] : taken) held_[cluster] = epoch;
+    for (const auto& [cluster, epoch] : taken) keep(cluster, epoch);
   }
   for (const auto& [cluster, epoch] : taken) listener_.gained(cluster);
   return {};
@@ -187,7 +212,7 @@ Result<void> Leases::retire() {
   std::vector<ClusterId> all;
   {
     const std::shared_lock lock(mutex_);
-    for (const auto& [cluster, epoch] : held_) all.push_back(cluster);
+    for (const auto& [cluster, held] : held_) all.push_back(cluster);
   }
   for (const auto& cluster : all) lose(cluster);
   until_ = std::chrono::steady_clock::time_point{};

@@ -22,6 +22,7 @@ class Leases final : public Authority {
     std::string id;       // of this start of this process
     std::string address;  // where API processes ask; empty: nowhere
     std::chrono::milliseconds lasts{5000};
+    const SteadyTime* time = &kSteadyTime;
   };
   struct Listener {
     std::function<void(const ClusterId&)> gained, lost;  // from the thread that found out
@@ -38,6 +39,11 @@ class Leases final : public Authority {
   Result<void> retire();
 
   [[nodiscard]] bool holds(const ClusterId& cluster) const override;
+  [[nodiscard]] std::int64_t term(const ClusterId& cluster) const override {
+    const std::shared_lock lock(mutex_);
+    const auto found = held_.find(cluster);
+    return found == held_.end() ? 0 : found->second.term;
+  }
   Result<void> prove(Change& change, const ClusterId& cluster) override;
   [[nodiscard]] std::size_t count() const;
   // True for one of the living: the first by id. It does what needs to be done once.
@@ -53,6 +59,12 @@ class Leases final : public Authority {
   Result<void> give_up(std::size_t surplus);
   Result<void> take(ReadView& view, std::size_t missing);
   void lose(const ClusterId& cluster);
+  void resume();
+  struct Held {
+    std::int64_t epoch = 0;  // the database's
+    std::int64_t term = 0;   // ours: grows also where we were late, but nobody else took it
+  };
+  bool keep(const ClusterId& cluster, std::int64_t epoch);
   [[nodiscard]] std::optional<std::int64_t> epoch_of(const ClusterId& cluster) const;
 
   Store& store_;
@@ -60,8 +72,9 @@ class Leases final : public Authority {
   Rules rules_;
   const Listener listener_;
   mutable std::shared_mutex mutex_;
-  std::unordered_map<ClusterId, std::int64_t> held_;  // with the epoch; guarded by mutex_
-  std::vector<std::string> living_;                   // guarded by mutex_
+  std::unordered_map<ClusterId, Held> held_;  // guarded by mutex_
+  std::int64_t terms_ = 0;                    // guarded by mutex_
+  std::vector<std::string> living_;           // guarded by mutex_
   std::atomic<bool> leads_ = false;
   // Our own deadline, counted from before the database heard of it: never later than its own.
   std::atomic<std::chrono::steady_clock::time_point> until_{};

@@ -117,7 +117,8 @@ struct Credential {
 // Everything that is read far more often than it is written.
 class ReadSide {
  public:
-  explicit ReadSide(Store& store) : views_(store) {}
+  explicit ReadSide(Store& store, const SteadyTime& time = kSteadyTime)
+      : views_(store), time_(time) {}
 
   [[nodiscard]] Result<ViewPool::Lease> view() { return views_.lease(); }
 
@@ -151,14 +152,14 @@ class ReadSide {
  private:
   [[nodiscard]] bool is_reliable() const {
     const auto until = reliable_until_.load(std::memory_order_relaxed);
-    return until == std::chrono::steady_clock::time_point::max() ||
-           std::chrono::steady_clock::now() < until;
+    return until == std::chrono::steady_clock::time_point::max() || time_.now() < until;
   }
   // The common road: remembered, else the database, else remember.
   template <class Value, class CacheType, class Key, class Read>
   Result<Value> through(CacheType& cache, const Key& key, Read read);
 
   ViewPool views_;
+  const SteadyTime& time_;
   std::atomic<std::chrono::steady_clock::time_point> reliable_until_ =
       std::chrono::steady_clock::time_point::max();
   std::atomic<std::uint64_t> deployments_generation_ = 1;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <boost/asio/redirect_error.hpp>
 #include <cstdio>
 
 #include "service/log.h"
@@ -16,15 +15,12 @@ constexpr int kTries = 20;
 // Where nothing is recorded and nothing runs, rounds are this much rarer.
 constexpr int kQuiet = 12;
 
-using Timer = asio::basic_waitable_timer<std::chrono::steady_clock,
-                                         asio::wait_traits<std::chrono::steady_clock>, Executor>;
-
 }  // namespace
 
 struct Runner::Site {
-  Site(const Executor& executor, ClusterId id) : cluster(id), round(executor) {}
+  Site(std::unique_ptr<Timer> timer, ClusterId id) : cluster(id), round(std::move(timer)) {}
   const ClusterId cluster;
-  Timer round;         // until the next look at the runtime
+  const std::unique_ptr<Timer> round;  // until the next look at the runtime
   bool quiet = false;  // the last look found nothing, and nothing has happened since
   std::unique_ptr<Runtime> runtime;
   std::set<AttemptKey> launching;
@@ -41,9 +37,9 @@ Runner::Runner(asio::io_context& io, ReadSide& reads, const Clock& clock, Author
       clock_(clock),
       authority_(authority),
       factory_(std::move(factory)),
-      options_(options),
+      options_(std::move(options)),
       context_{*this, {}},
-      wake_timer_(io.get_executor()) {}
+      wake_timer_(options_.timers->make(io)) {}
 
 Runner::~Runner() = default;
 
@@ -65,39 +61,36 @@ void Runner::spawn(Task<void> task) {
   });
 }
 
-void Runner::submit(const ClusterId& cluster, Unit unit, const char* what, int tries) {
-  auto guarded = [this, cluster, unit](Change& change) -> Result<void> {
+void Runner::send(const ClusterId& cluster, News news, int tries) {
+  auto guarded = [this, cluster, unit = news.unit](Change& change) -> Result<void> {
     if (auto proved = authority_.prove(change, cluster); !proved) return proved;
     return unit(change);
   };
-  auto done = [this, cluster, unit, what, tries](Result<void> outcome) {
+  auto done = [this, cluster, news = std::move(news), tries](Result<void> outcome) {
     if (outcome || outcome.error().reason == "lease_lost") return;
-    log_error(what, outcome.error().message);
+    log_error(news.what, outcome.error().message);
     const auto code = outcome.error().code;
-    if ((code != Code::unavailable && code != Code::aborted) || tries >= kTries) return;
-    asio::post(io_, [this, cluster, unit, what, tries] {
-      spawn(submit_later(cluster, unit, what, tries + 1));
-    });
+    if (code != Code::unavailable && code != Code::aborted) return;
+    if (tries >= kTries && news.persistence == Persistence::for_a_while) return;
+    asio::post(io_, [this, cluster, news, tries] { spawn(send_later(cluster, news, tries + 1)); });
   };
   committer_->submit(std::move(guarded), std::move(done), cluster);
 }
 
-Task<void> Runner::submit_later(ClusterId cluster, Unit unit, const char* what, int tries) {
+// Whether the cluster is still ours, the proof will say: this process may only be late.
+Task<void> Runner::send_later(ClusterId cluster, News news, int tries) {
   co_await pause(
       std::min<std::chrono::milliseconds>(options_.repeat_after * tries, kLongestRepeat));
-  if (authority_.holds(cluster)) submit(cluster, std::move(unit), what, tries);
+  send(cluster, std::move(news), tries);
 }
 
 Task<void> Runner::pause(std::chrono::milliseconds d) {
-  Timer timer(io_.get_executor(), d);
-  boost::system::error_code ec;
-  co_await timer.async_wait(asio::redirect_error(use_task, ec));
+  const auto timer = options_.timers->make(io_);
+  co_await elapsed(*timer, d);
 }
 
 Task<void> Runner::pause_round(SitePtr site) {
-  site->round.expires_after(options_.reconcile_every * (site->quiet ? kQuiet : 1));
-  boost::system::error_code ec;
-  co_await site->round.async_wait(asio::redirect_error(use_task, ec));
+  co_await elapsed(*site->round, options_.reconcile_every * (site->quiet ? kQuiet : 1));
 }
 
 Result<Runner::SitePtr> Runner::site(const ClusterId& id) {
@@ -109,7 +102,7 @@ Result<Runner::SitePtr> Runner::site(const ClusterId& id) {
   if (!*cluster) return fail(Code::not_found, "not_found", "No such cluster.");
   auto runtime = factory_(**cluster);
   if (!runtime) return std::unexpected(std::move(runtime.error()));
-  auto made = std::make_shared<Site>(io_.get_executor(), id);
+  auto made = std::make_shared<Site>(options_.timers->make(io_), id);
   made->runtime = std::move(*runtime);
   made->runtime->listen([this, id](const Observation& seen) { observe(id, seen); });
   sites_.emplace(id, made);
@@ -131,8 +124,8 @@ void Runner::launch(const ClusterId& cluster, Launch launch) {
   asio::post(io_, [this, cluster, launch = std::move(launch)]() mutable {
     if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
-    if (!at) return log_error("opening a runtime", at.error().message);
-    if ((*at)->quiet) (*at)->round.cancel();
+    if (!at) return note_unopened(cluster, at.error());
+    if ((*at)->quiet) (*at)->round->cancel();
     (*at)->quiet = false;
     if (!(*at)->launching.insert(launch.key).second) return;
     spawn(run_launch(*at, std::move(launch)));
@@ -181,7 +174,7 @@ void Runner::stop(const ClusterId& cluster, AttemptKey key, std::chrono::millise
   asio::post(io_, [this, cluster, key, grace] {
     if (!authority_.holds(cluster)) return;
     auto at = site(cluster);
-    if (!at) return log_error("opening a runtime", at.error().message);
+    if (!at) return note_unopened(cluster, at.error());
     if ((*at)->launching.contains(key)) {
       (*at)->stop_after_launch[key] = grace;
     } else if ((*at)->stopping.insert(key).second) {
@@ -240,7 +233,7 @@ void Runner::close(const ClusterId& cluster) {
     const auto found = sites_.find(cluster);
     if (found == sites_.end()) return;
     found->second->closed = true;
-    found->second->round.cancel();
+    found->second->round->cancel();
     sites_.erase(found);
   });
 }
@@ -257,16 +250,15 @@ void Runner::wake_at(const ClusterId& cluster, DeploymentId deployment, Timestam
 void Runner::arm_wake_timer() {
   if (wakes_.empty()) return;
   const auto in = std::max(wakes_.top().when.since(clock_.now()), std::chrono::microseconds(0));
-  wake_timer_.expires_after(in);
-  wake_timer_.async_wait([this](const boost::system::error_code& ec) {
-    if (ec) return;
+  wake_timer_->wait(in, [this](bool passed) {
+    if (!passed) return;
     const Timestamp now = clock_.now();
     while (!wakes_.empty() && wakes_.top().when <= now) {
       const auto [when, cluster, id] = wakes_.top();
       wakes_.pop();
-      submit(
-          cluster, [this, id](Change& c) { return apply_wake(c, context_, id); },
-          "ending a back-off");
+      // Nothing but this ends it, as long as the cluster is ours.
+      send(cluster, {[this, id](Change& c) { return apply_wake(c, context_, id); },
+                     "ending a back-off", Persistence::until_it_is_done});
     }
     arm_wake_timer();
   });
@@ -296,9 +288,20 @@ Result<void> Runner::recover() {
 void Runner::open(const ClusterId& cluster) {
   asio::post(io_, [this, cluster] {
     if (!authority_.holds(cluster)) return;
-    if (auto opened = site(cluster); !opened)
-      log_error("opening a runtime", opened.error().message);
+    if (auto opened = site(cluster); !opened) note_unopened(cluster, opened.error());
   });
+}
+
+void Runner::note_unopened(const ClusterId& cluster, const Error& why) {
+  log_error("opening a runtime", why.message);
+  if (why.code == Code::not_found || !unopened_.insert(cluster).second) return;
+  spawn(open_later(cluster));
+}
+
+Task<void> Runner::open_later(ClusterId cluster) {
+  co_await pause(options_.repeat_after);
+  unopened_.erase(cluster);
+  open(cluster);
 }
 
 Task<void> Runner::reconcile_forever(SitePtr site) {
@@ -330,7 +333,6 @@ Task<void> Runner::note_unreachable(SitePtr site, std::string why) {
 Task<Result<void>> Runner::reconcile(SitePtr site) {
   // What runs is read first, the record second: an attempt that was admitted in between is in the
   // record only, and is none of this round's business.
-  const Timestamp asked = clock_.now();
   auto seen = co_await site->runtime->list();
   if (!seen) co_return std::unexpected(std::move(seen.error()));
   if (site->closed || (site->quiet && seen->empty())) co_return Result<void>{};
@@ -345,14 +347,18 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
   }
   site->quiet = active.empty() && seen->empty() && !launching && site->launching.empty();
   std::map<AttemptKey, const Observation*> observed;
+  std::vector<AttemptKey> missing;
   for (const auto& one : *seen) observed.emplace(one.key, &one);
   for (const auto& d : active) {
     const auto found = observed.find(d.attempt_key());
     const Observation* what = found == observed.end() ? nullptr : found->second;
     if (found != observed.end()) observed.erase(found);
-    // Younger than the list: that it is not on it says nothing.
-    if (d.admitted_at && *d.admitted_at >= asked) continue;
-    if (d.started_at && *d.started_at >= asked) continue;
+    // It may be younger than the list, so that it is not on it says nothing yet.
+    const bool survives = site->runtime->capabilities().survives_restart;
+    if (what == nullptr && d.state == State::running && survives) {
+      missing.push_back(d.attempt_key());
+      continue;
+    }
     Deployment copy = d;
     co_await repair(site, std::move(copy), what);
   }
@@ -365,6 +371,26 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
     if (wanted) continue;
     ++stats_.orphans;
     co_await run_clean(site, key);
+  }
+  if (missing.empty()) co_return Result<void>{};
+  co_return co_await judge_missing(site, std::move(missing));
+}
+
+// The record says that they run. What is not on a list that was asked for after the record was read
+// is not there, whatever any clock says.
+Task<Result<void>> Runner::judge_missing(SitePtr site, std::vector<AttemptKey> missing) {
+  auto seen = co_await site->runtime->list();
+  if (!seen) co_return std::unexpected(std::move(seen.error()));
+  if (site->closed) co_return Result<void>{};
+  for (const auto& one : *seen) std::erase(missing, one.key);
+  for (const auto& key : missing) {
+    if (site->launching.contains(key) || site->stopping.contains(key)) continue;
+    ++stats_.repairs;
+    Observation vanished;
+    vanished.key = key;
+    vanished.phase = Phase::exited;
+    vanished.message = "It vanished: the runtime does not know it any more.";
+    observe(site->cluster, vanished);
   }
   co_return Result<void>{};
 }
@@ -388,19 +414,9 @@ Task<void> Runner::repair(SitePtr site, Deployment d, const Observation* seen) {
     }
     co_return;
   }
-  // Recorded but not there. A start that was never carried out is carried out now; what ran and has
-  // vanished without a trace has failed.
-  if (d.state == State::starting || !site->runtime->capabilities().survives_restart) {
-    ++stats_.repairs;
-    launch(site->cluster, Launch{key, d.organization, d.name, d.spec, *d.grant, *d.admitted_at});
-    co_return;
-  }
+  // Recorded but not there: a start that was never carried out is carried out now.
   ++stats_.repairs;
-  Observation vanished;
-  vanished.key = key;
-  vanished.phase = Phase::exited;
-  vanished.message = "It vanished: the runtime does not know it any more.";
-  observe(site->cluster, vanished);
+  launch(site->cluster, Launch{key, d.organization, d.name, d.spec, *d.grant, *d.admitted_at});
 }
 
 // --- questions from other threads --------------------------------------------------------------

@@ -7,7 +7,7 @@
 #include <set>
 #include <unordered_map>
 
-#include "async/task.h"
+#include "async/timers.h"
 #include "runtime/runtime.h"
 #include "service/committer.h"
 #include "service/lifecycle.h"
@@ -22,6 +22,7 @@ struct RunnerOptions {
   std::chrono::milliseconds reconcile_every{5000};
   std::chrono::milliseconds repeat_after{
       500};  // first pause before repeating a failed call; doubles
+  std::shared_ptr<const Timers> timers = std::make_shared<const SteadyTimers>();
 };
 
 struct RunnerStats {
@@ -66,20 +67,34 @@ class Runner final : public Dispatch {
 
   Result<SitePtr> site(const ClusterId& cluster);
   void spawn(Task<void> task);
+  // What could not be opened is tried again: without its site, nothing of a cluster is repaired.
+  void note_unopened(const ClusterId& cluster, const Error& why);
+  Task<void> open_later(ClusterId cluster);
   Task<void> run_launch(SitePtr site, Launch launch);
   Task<void> run_stop(SitePtr site, AttemptKey key, std::chrono::milliseconds grace);
   Task<void> run_clean(SitePtr site, AttemptKey key);
   Task<void> reconcile_forever(SitePtr site);
   Task<Result<void>> reconcile(SitePtr site);
   Task<void> repair(SitePtr site, Deployment d, const Observation* seen);
+  Task<Result<void>> judge_missing(SitePtr site, std::vector<AttemptKey> missing);
   Task<void> note_unreachable(SitePtr site, std::string why);
   Task<void> pause(std::chrono::milliseconds d);
   Task<void> pause_round(SitePtr site);
   void observe(const ClusterId& cluster, const Observation& seen);
   using Unit = std::function<Result<void>(Change&)>;
-  // With the authority proved first; repeated for a while when the database is away.
-  void submit(const ClusterId& cluster, Unit unit, const char* what, int tries = 0);
-  Task<void> submit_later(ClusterId cluster, Unit unit, const char* what, int tries);
+  // With the authority proved first; repeated for a while when the database is away, where nothing
+  // else would find it out until it is back.
+  enum class Persistence { for_a_while, until_it_is_done };
+  struct News {
+    Unit unit;
+    const char* what;
+    Persistence persistence = Persistence::for_a_while;
+  };
+  void send(const ClusterId& cluster, News news, int tries = 0);
+  void submit(const ClusterId& cluster, Unit unit, const char* what) {
+    send(cluster, {std::move(unit), what});
+  }
+  Task<void> send_later(ClusterId cluster, News news, int tries);
   void arm_wake_timer();
 
   asio::io_context& io_;
@@ -94,6 +109,7 @@ class Runner final : public Dispatch {
   RunnerStats stats_;
 
   std::unordered_map<ClusterId, SitePtr> sites_;
+  std::set<ClusterId> unopened_;
   struct Wake {
     Timestamp when;
     ClusterId cluster;
@@ -101,9 +117,7 @@ class Runner final : public Dispatch {
     bool operator>(const Wake& o) const { return when > o.when; }
   };
   std::priority_queue<Wake, std::vector<Wake>, std::greater<>> wakes_;
-  asio::basic_waitable_timer<std::chrono::steady_clock,
-                             asio::wait_traits<std::chrono::steady_clock>, Executor>
-      wake_timer_;
+  std::unique_ptr<Timer> wake_timer_;
 };
 
 }  // namespace berth

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "base/ensure.h"
 #include "service/json_text.h"
@@ -60,8 +61,10 @@ Result<Scheduling::Known*> Scheduling::load(ReadView& view, const ClusterId& id)
     engine.restore_waiting({row.id, row.priority, row.order, row.demand, row.retry_at.has_value()});
   });
   if (!waiting) return std::unexpected(std::move(waiting.error()));
-  auto& known =
-      known_.emplace(id, Known{std::move(engine), (*cluster)->version, *last}).first->second;
+  auto& known = known_
+                    .emplace(id, Known{std::move(engine), (*cluster)->version, *last,
+                                       authority_.term(id), (*cluster)->paused})
+                    .first->second;
   note_seen(id, *last);
   return &known;
 }
@@ -71,7 +74,10 @@ Result<void> Scheduling::follow(Change& change, std::span<const Told> told) {
   std::vector<ClusterId> done;
   for (const auto& one : told) {
     if (std::find(done.begin(), done.end(), one.cluster) != done.end()) continue;
-    if (!authority_.holds(one.cluster)) continue;  // who decides hears of it by the history
+    if (!authority_.holds(one.cluster)) {  // who decides hears of it by the history
+      forget({one.cluster});               // should it be ours again, what it misses now is loaded
+      continue;
+    }
     Result<void> step;
     if (change.shared()) {
       done.push_back(one.cluster);
@@ -112,8 +118,9 @@ Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
   const bool only_look = std::ranges::all_of(told, [&](const Told& one) {
     return one.cluster != cluster || (!one.event && one.only_deployments);
   });
-  if (const auto found = known_.find(cluster);
-      only_look && found != known_.end() && found->second.settled) {
+  if (const auto found = known_.find(cluster); only_look && found != known_.end() &&
+                                               found->second.settled &&
+                                               found->second.term == authority_.term(cluster)) {
     auto all = take_in(change, found->second, cluster);
     if (!all) return std::unexpected(std::move(all.error()));
     if (*all) return {};
@@ -124,6 +131,8 @@ Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
     if (proved.error().reason == "lease_lost") return {};
     return proved;
   }
+  const auto before = known_.find(cluster);
+  if (before != known_.end() && before->second.term != authority_.term(cluster)) forget({cluster});
   const bool fresh = !known_.contains(cluster);
   auto known = load(change.tx, cluster);
   if (!known && known.error().code == Code::not_found) return {};  // deleted meanwhile
@@ -149,21 +158,13 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
     forget({id});
     return {};
   }
-  const bool changed_here = std::ranges::any_of(told, [&](const Told& one) {
-    return one.cluster == id && one.event && !deployment_of(*one.event);
-  });
-  if (*version != known.version || changed_here) {
-    auto cluster = change.tx.cluster(id);
-    if (!cluster) return std::unexpected(std::move(cluster.error()));
-    known.version = (*cluster)->version;
-    if (auto step = decide(change, known, id, events_to_reach(known.engine, **cluster)); !step)
-      return step;
-  }
   auto touched = change.tx.touched(id, known.seen, std::numeric_limits<std::int64_t>::max());
   if (!touched) return std::unexpected(std::move(touched.error()));
-  for (const auto& one : *touched) {
-    if (auto step = catch_up_on(change, known, id, one.id, one.row); !step) return step;
+  // By deployment: what the unit itself wrote is newer than what the history has.
+  Rows rows;
+  for (auto& one : *touched) {
     known.seen = std::max(known.seen, one.seq);
+    rows.insert_or_assign(one.id, std::move(one.row));
   }
   for (const auto& one : told) {
     if (one.cluster != id || !one.event) continue;
@@ -171,17 +172,35 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
     if (!about) continue;
     auto row = change.tx.deployment(*about);
     if (!row) return std::unexpected(std::move(row.error()));
-    if (auto step = catch_up_on(change, known, id, *about, *row); !step) return step;
+    rows.insert_or_assign(*about, std::move(*row));
   }
+  std::vector<EngineEvent> events;
+  for (const auto& [about, row] : rows) {
+    auto news = news_of(change, known, id, about, row);
+    if (!news) return std::unexpected(std::move(news.error()));
+    events.insert(events.end(), news->begin(), news->end());
+  }
+  // Last, so that what has left a node that goes has left it.
+  const bool changed_here = std::ranges::any_of(told, [&](const Told& one) {
+    return one.cluster == id && one.event && !deployment_of(*one.event);
+  });
+  if (*version != known.version || changed_here) {
+    auto cluster = change.tx.cluster(id);
+    if (!cluster) return std::unexpected(std::move(cluster.error()));
+    known.version = (*cluster)->version;
+    known.paused = (*cluster)->paused;
+    for (auto& event : events_to_reach(known.engine, **cluster)) events.push_back(std::move(event));
+  }
+  if (auto step = decide_at_once(change, known, id, events, rows); !step) return step;
   const auto seen = known.seen;
   change.after([this, id, seen] { note_seen(id, seen); });
   return {};
 }
 
-Result<void> Scheduling::catch_up_on(Change& change, Known& known, const ClusterId& cluster,
-                                     const DeploymentId& id, const std::optional<Deployment>& row) {
-  auto events = events_to_reach(known.engine, id, row);
-  if (!events) return std::unexpected(std::move(events.error()));
+Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known& known,
+                                                     const ClusterId& cluster,
+                                                     const DeploymentId& id,
+                                                     const std::optional<Deployment>& row) {
   if (!row) {
     change.after([this, cluster, id] { dispatch_.forget(cluster, id); });
   } else if (row->state == State::stopping || row->state == State::preempting) {
@@ -189,13 +208,26 @@ Result<void> Scheduling::catch_up_on(Change& change, Known& known, const Cluster
       dispatch_.stop(cluster, key, grace);
     });
   }
-  return decide(change, known, cluster, *events, row ? &*row : nullptr);
+  return events_to_reach(known.engine, id, row);
+}
+
+// Several things at once: all of them are committed, so nothing may be decided by some of them
+// alone. A low one would start before the high one that comes next in the list.
+Result<void> Scheduling::decide_at_once(Change& change, Known& known, const ClusterId& cluster,
+                                        const std::vector<EngineEvent>& events, const Rows& rows) {
+  if (events.size() < 2) return decide(change, known, cluster, events, &rows);
+  ensure(known.engine.apply(PauseChanged{true}).empty(), "pausing starts nothing");
+  for (const auto& event : events) {
+    if (std::holds_alternative<PauseChanged>(event)) continue;
+    ensure(known.engine.apply(event).empty(), "nothing starts in a pause");
+  }
+  return decide(change, known, cluster, {PauseChanged{known.paused}}, &rows);
 }
 
 Result<void> Scheduling::decide(Change& change, Known& known, const ClusterId& cluster,
-                                const std::vector<EngineEvent>& events, const Deployment* row) {
+                                const std::vector<EngineEvent>& events, const Rows* rows) {
   for (const auto& event : events) {
-    auto step = admit_all(change, known.engine, cluster, known.engine.apply(event), row);
+    auto step = admit_all(change, known.engine, cluster, known.engine.apply(event), rows);
     if (!step) return step;
   }
   return {};
@@ -203,19 +235,20 @@ Result<void> Scheduling::decide(Change& change, Known& known, const ClusterId& c
 
 Result<void> Scheduling::admit_all(Change& change, const ClusterEngine& engine,
                                    const ClusterId& cluster, const std::vector<Start>& starts,
-                                   const Deployment* row) {
+                                   const Rows* rows) {
   for (const auto& start : starts) {
-    auto done = admit(change, cluster, engine.node(start.placement.node), start, row);
+    auto done = admit(change, cluster, engine.node(start.placement.node), start, rows);
     if (!done) return done;
   }
   return {};
 }
 
 Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const Node& node,
-                               const Start& start, const Deployment* row) {
+                               const Start& start, const Rows* rows) {
   Deployment d;
-  if (row != nullptr && row->id == start.id) {
-    d = *row;  // read a moment ago, and held since
+  const auto known = rows == nullptr ? Rows::const_iterator{} : rows->find(start.id);
+  if (rows != nullptr && known != rows->end() && known->second) {
+    d = *known->second;  // read a moment ago, and held since
   } else {
     auto read = change.tx.deployment(start.id);
     if (!read) return std::unexpected(std::move(read.error()));

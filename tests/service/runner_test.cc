@@ -29,6 +29,7 @@ struct Script {
   std::atomic<int> lists_held = 0;
   std::atomic<int> lists = 0;
   std::atomic<int> start_calls = 0;
+  std::atomic<int> openings_to_fail = 0;
 };
 
 class ScriptedRuntime final : public Runtime {
@@ -96,6 +97,17 @@ class ScriptedRuntime final : public Runtime {
   Listener listener_;
 };
 
+// The machine's clock, set wrong when the test says so.
+class WrongClock final : public Clock {
+ public:
+  [[nodiscard]] Timestamp now() const override { return system_.now().plus(off_.load()); }
+  void set_off(std::chrono::microseconds by) { off_ = by; }
+
+ private:
+  SystemClock system_;
+  std::atomic<std::chrono::microseconds> off_{};
+};
+
 class RunnerTest : public ::testing::Test {
  protected:
   RunnerTest()
@@ -105,6 +117,8 @@ class RunnerTest : public ::testing::Test {
         runner_(
             io_, reads_, clock_, authority_,
             [this](const Cluster&) -> Result<std::unique_ptr<Runtime>> {
+              if (script_->openings_to_fail-- > 0)
+                return fail(Code::unavailable, "away", "The machine does not answer.");
               return std::make_unique<ScriptedRuntime>(io_, script_);
             },
             RunnerOptions{.reconcile_every = 20ms, .repeat_after = 5ms}),
@@ -191,7 +205,7 @@ class RunnerTest : public ::testing::Test {
     script_->reachable = reachable;
   }
 
-  SystemClock clock_;
+  WrongClock clock_;
   SeededRandom random_{3};
   std::string folder_;
   std::shared_ptr<Script> script_ = std::make_shared<Script>();
@@ -219,6 +233,29 @@ TEST_F(RunnerTest, AListThatIsOlderThanALaunchProvesNothingAboutIt) {
   EXPECT_EQ(look(id).state, State::running) << "what runs was taken for vanished";
   EXPECT_EQ(script_->started.at({id, 1}), 1);
   EXPECT_TRUE(script_->removed.empty());
+}
+
+TEST_F(RunnerTest, AClockThatIsSetBackMakesNothingVanish) {
+  script_->hold_start = true;
+  const auto id = submit();
+  eventually([&] { return script_->start_calls > 0; }, "it is being started");
+  script_->hold_list = true;
+  eventually([&] { return script_->lists_held > 0; }, "a list has looked before it was there");
+  clock_.set_off(-1h);
+  script_->hold_start = false;
+  until(id, State::running);
+  script_->hold_list = false;
+  rounds(3);
+  EXPECT_EQ(look(id).state, State::running) << "what runs was taken for vanished";
+  EXPECT_TRUE(script_->removed.empty());
+}
+
+TEST_F(RunnerTest, ARuntimeThatCannotBeOpenedAtFirstIsOpenedLater) {
+  runner_.close(cluster_.id);
+  script_->openings_to_fail = 3;
+  const auto id = submit();
+  until(id, State::running);
+  EXPECT_EQ(script_->started.at({id, 1}), 1);
 }
 
 TEST_F(RunnerTest, WhatVanishesHasFailedAndGivesItsPlaceBack) {

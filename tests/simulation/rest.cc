@@ -1,0 +1,146 @@
+#include "simulation/rest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "service/restore.h"
+#include "simulation/invariants.h"
+
+namespace berth::sim {
+namespace {
+
+using Waiting = std::vector<std::shared_ptr<const Deployment>>;
+
+Waiting waiting_in(const Tables& tables, const ClusterId& cluster) {
+  Waiting out;
+  for (const auto& [id, d] : tables.deployments) {
+    if (d->cluster == cluster && d->state == State::queued) out.push_back(d);
+  }
+  std::ranges::sort(out, {}, [](const auto& d) { return d->order; });
+  return out;
+}
+
+// Nobody may start who fits: the rule itself, by hand.
+std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
+  if (cluster.paused) return "";
+  const auto some_node = [&](const auto& condition) {
+    return std::ranges::any_of(tables.nodes, [&](const auto& node) {
+      return node.first.first == cluster.id && condition(node.second);
+    });
+  };
+  bool high_waits = false;
+  std::string found;
+  const auto waiting = waiting_in(tables, cluster.id);
+  for (const auto priority : {Priority::high, Priority::low}) {
+    for (const auto& d : waiting) {
+      if (d->priority != priority || d->retry_at) continue;
+      const auto& demand = d->spec.resources;
+      if (some_node([&](const LedgerNode& node) { return fits_now(node, demand); }))
+        return fmt::format("{} waits and would fit", d->id.str());
+      if (priority == Priority::high &&
+          some_node([&](const LedgerNode& node) { return holds_when_empty(node.node, demand); }))
+        high_waits = true;
+    }
+    if (high_waits) return "";
+  }
+  return found;
+}
+
+std::string in_between(const AtRest& world) {
+  const Timestamp now = world.database.now();
+  for (const auto& [id, d] : world.database.tables().deployments) {
+    if (d->state == State::stopping) return id.str() + " is stopping";
+    if (d->retry_at)
+      return fmt::format("{} is in back-off ({} s)", id.str(),
+                         static_cast<double>(d->retry_at->since(now).count()) / 1e6);
+  }
+  return "";
+}
+
+std::string runs_what_is_recorded(const AtRest& world) {
+  std::size_t active = 0;
+  for (const auto& [id, d] : world.database.tables().deployments) {
+    if (!holds_resources(d->state)) continue;
+    ++active;
+    const auto found = world.workloads.all().find(d->attempt_key());
+    if (found == world.workloads.all().end()) return d->attempt_key().str() + " does not run";
+    const auto phase = d->state == State::running ? Phase::running : Phase::starting;
+    if (found->second.phase != phase)
+      return fmt::format("{} is {} and runs otherwise", d->attempt_key().str(), to_text(d->state));
+  }
+  // What has ended on a cluster that was deleted before it was cleaned up stays lying there.
+  const auto there = std::ranges::count_if(world.workloads.all(), [&](const auto& one) {
+    return one.second.phase != Phase::exited ||
+           world.database.tables().clusters.contains(one.second.cluster);
+  });
+  if (active == static_cast<std::size_t>(there)) return "";
+  return fmt::format("{} are recorded, {} there", active, there);
+}
+
+std::string queue_is_that_of_the_record(const AtRest& world, const ClusterId& cluster) {
+  const auto content = world.queue.content(cluster);
+  if (!content->seq) return "there is no queue of " + cluster.str();
+  QueueContent expected;
+  expected.seq = content->seq;
+  for (const auto& d : waiting_in(world.database.tables(), cluster)) {
+    if (d->retry_at) continue;
+    auto& list = d->priority == Priority::high ? expected.high : expected.low;
+    list.push_back({d->id, d->priority, d->order, d->spec.resources});
+  }
+  return *content == expected ? "" : "the queue of " + cluster.str() + " is another one";
+}
+
+std::string engine_is_that_of_the_record(const AtRest& world, const Cluster& row) {
+  const auto& tables = world.database.tables();
+  const auto& lease = tables.leases.at(row.id);
+  if (!lease.holder) return "nobody holds " + row.id.str();
+  std::vector<std::pair<std::int64_t, Node>> nodes;
+  for (const auto& [key, node] : tables.nodes) {
+    if (key.first == row.id) nodes.emplace_back(node.ordinal, node.node);
+  }
+  std::ranges::sort(nodes, {}, [](const auto& one) { return one.first; });
+  Cluster cluster = row;
+  for (auto& [ordinal, node] : nodes) cluster.nodes.push_back(std::move(node));
+  std::size_t holders = 0;
+  for (const auto& process : world.processes) {
+    if (!process || !process->holds(row.id)) continue;
+    ++holders;
+    if (process->name() != lease.holder) return process->name() + " believes to hold a cluster";
+    auto* engine = process->engine(row.id);
+    if (engine == nullptr) return process->name() + " has not looked at " + row.id.str();
+    engine->check();
+    ClusterEngine fresh(cluster.policy, cluster.nodes, cluster.paused);
+    for (const auto& [id, d] : tables.deployments) {
+      if (d->cluster != row.id) continue;
+      if (const auto entry = active_entry(cluster, *d)) fresh.restore_active(*entry);
+    }
+    for (const auto& d : waiting_in(tables, row.id)) {
+      fresh.restore_waiting(
+          {d->id, d->priority, d->order, d->spec.resources, d->retry_at.has_value()});
+    }
+    if (!fresh.settle().empty()) return "the record of " + row.id.str() + " is not at a fixpoint";
+    if (fresh.state_hash() != engine->state_hash())
+      return process->name() + " has another engine of " + row.id.str();
+  }
+  return holders == 1 ? "" : fmt::format("{} hold {}", holders, row.id.str());
+}
+
+}  // namespace
+
+std::string what_moves(const AtRest& world) {
+  if (auto found = in_between(world); !found.empty()) return found;
+  const auto& tables = world.database.tables();
+  for (const auto& [id, row] : tables.clusters) {
+    if (auto found = waits_in_vain(tables, row); !found.empty()) return found;
+    if (auto found = queue_is_that_of_the_record(world, id); !found.empty()) return found;
+    if (auto found = engine_is_that_of_the_record(world, row); !found.empty()) return found;
+  }
+  if (world.queue.clusters()->size() != tables.clusters.size()) return "a queue without a cluster";
+  const auto last = static_cast<std::int64_t>(tables.events.size());
+  if (tables.relayed.at(0) != last)
+    return fmt::format("relayed up to {} of {}", tables.relayed.at(0), last);
+  return runs_what_is_recorded(world);
+}
+
+}  // namespace berth::sim
