@@ -199,7 +199,10 @@ class Statements final : public Transaction {
   [[nodiscard]] const Deployment* find_deployment(const DeploymentId& id) const;
   [[nodiscard]] Cluster with_nodes(Cluster cluster) const;
   template <class Use>
-  void each_deployment(Use use) const;
+  void each_deployment(Use use) const {
+    each(&Rows<Kept>::deployments, &Rows<Written>::deployments,
+         [&](const DeploymentId&, const std::shared_ptr<const Deployment>& row) { use(*row); });
+  }
   [[nodiscard]] bool lives(const std::optional<std::string>& holder) const;
   [[nodiscard]] std::optional<DeploymentId> named(const OrganizationId& org,
                                                   const std::string& name) const;

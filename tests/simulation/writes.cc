@@ -1,0 +1,350 @@
+// The statements that write, with the locks that they take.
+#include <algorithm>
+
+#include "simulation/statements.h"
+
+namespace berth::sim {
+namespace {
+
+using K = Rows<Kept>;
+using W = Rows<Written>;
+
+template <class IdType>
+std::string row_key(const char* table, const IdType& id) {
+  return table + std::string(reinterpret_cast<const char*>(id.bytes().data()), id.bytes().size());
+}
+std::string node_key(const ClusterId& cluster, const std::string& name) {
+  return row_key("n", cluster) + name;
+}
+
+Error changed_meanwhile() {
+  return {Code::aborted, "version_mismatch", "It was changed meanwhile; read it again and repeat."};
+}
+
+bool is_unfinished(const Deployment& d) { return !is_terminal(d.state); }
+
+}  // namespace
+
+// --- writing: clusters --------------------------------------------------------------------------
+
+Result<void> Statements::insert(const Cluster& c) {
+  if (auto begun = begin_write("insert cluster"); !begun) return begun;
+  Cluster row = c;
+  row.nodes.clear();
+  session_->changes.clusters[c.id] = std::move(row);
+  session_->changes.leases[c.id] = Lease{};
+  return resize(c.id, c.nodes);
+}
+
+Result<void> Statements::update(const Cluster& c) {
+  if (auto begun = begin_write("update cluster"); !begun) return begun;
+  const auto matches = [&] {
+    const auto* row = find(&K::clusters, &W::clusters, c.id);
+    return row != nullptr && row->version == c.version - 1;
+  };
+  if (!matches()) return pass(changed_meanwhile());
+  if (auto locked = lock(row_key("c", c.id)); !locked) return locked;
+  if (!matches()) return pass(changed_meanwhile());
+  Cluster row = *find(&K::clusters, &W::clusters, c.id);
+  row.name = c.name;
+  row.policy = c.policy;
+  row.paused = c.paused;
+  row.version = c.version;
+  session_->changes.clusters[c.id] = std::move(row);
+  return {};
+}
+
+Result<void> Statements::resize(const ClusterId& cluster, const std::vector<Node>& nodes) {
+  if (auto begun = begin_write("resize"); !begun) return begun;
+  std::vector<std::string> names;
+  each(&K::nodes, &W::nodes, [&](const NodeKey& key, const LedgerNode&) {
+    if (key.first == cluster) names.push_back(key.second);
+  });
+  for (const auto& name : names) {
+    if (auto locked = lock(node_key(cluster, name)); !locked) return locked;
+  }
+  std::map<NodeKey, std::optional<LedgerNode>> fresh;
+  for (const auto& name : names) fresh[{cluster, name}] = std::nullopt;
+  std::int64_t ordinal = 0;
+  bool in_use = false;
+  for (const auto& node : nodes) {
+    LedgerNode made{node, ordinal++, node.capacity.cpu_milli, node.capacity.memory_bytes,
+                    std::vector<std::int64_t>(static_cast<std::size_t>(node.devices()), 1000)};
+    if (const auto* old = find(&K::nodes, &W::nodes, NodeKey{cluster, node.name})) {
+      made.free_cpu += old->free_cpu - old->node.capacity.cpu_milli;
+      made.free_memory += old->free_memory - old->node.capacity.memory_bytes;
+      for (std::size_t i = 0; i < old->device_free.size(); ++i) {
+        if (i < made.device_free.size()) {
+          made.device_free[i] = old->device_free[i];
+        } else if (old->device_free[i] != 1000) {
+          in_use = true;
+        }
+      }
+    }
+    if (made.free_cpu < 0 || made.free_memory < 0) {
+      return refuse({Code::failed_precondition, "ledger_refused", "A node would be too small."});
+    }
+    fresh[{cluster, node.name}] = std::move(made);
+  }
+  each(&K::reservations, &W::reservations, [&](const DeploymentId&, const Reservation& r) {
+    if (r.cluster == cluster && !fresh[{cluster, r.grant.node}]) in_use = true;
+  });
+  if (in_use) return fail(Code::failed_precondition, "capacity_in_use", "What would go is in use.");
+  for (auto& [key, value] : fresh) session_->changes.nodes[key] = std::move(value);
+  return {};
+}
+
+Result<void> Statements::remove_cluster(const ClusterId& cluster) {
+  if (auto begun = begin_write("remove cluster"); !begun) return begun;
+  for (const auto* table : {"c", "l"}) {
+    if (auto locked = lock(row_key(table, cluster)); !locked) return locked;
+  }
+  std::vector<NodeKey> nodes;
+  each(&K::nodes, &W::nodes, [&](const NodeKey& key, const LedgerNode&) {
+    if (key.first == cluster) nodes.push_back(key);
+  });
+  for (const auto& key : nodes) session_->changes.nodes[key] = std::nullopt;
+  session_->changes.clusters[cluster] = std::nullopt;
+  session_->changes.leases[cluster] = std::nullopt;
+  return {};
+}
+
+Result<std::uint64_t> Statements::take_orders(const ClusterId& cluster, std::uint64_t count) {
+  if (auto begun = begin_write("take order"); !begun) return pass(begun.error());
+  const auto gone = [] { return fail(Code::not_found, "not_found", "No such cluster."); };
+  if (find(&K::clusters, &W::clusters, cluster) == nullptr) return gone();
+  if (auto locked = lock(row_key("c", cluster)); !locked) return pass(locked.error());
+  const auto* row = find(&K::clusters, &W::clusters, cluster);
+  if (row == nullptr) return gone();
+  Cluster next = *row;
+  const auto order = next.next_order;
+  next.next_order += count;
+  session_->changes.clusters[cluster] = std::move(next);
+  return order;
+}
+
+Result<std::optional<std::int64_t>> Statements::hold(const ClusterId& cluster) {
+  if (auto begun = begin_write("hold"); !begun) return pass(begun.error());
+  if (find(&K::clusters, &W::clusters, cluster) == nullptr) return std::optional<std::int64_t>{};
+  if (!db_.broken().no_hold) {
+    if (auto locked = lock(row_key("c", cluster)); !locked) return pass(locked.error());
+  }
+  const auto* row = find(&K::clusters, &W::clusters, cluster);
+  return row == nullptr ? std::nullopt : std::optional(row->version);
+}
+
+// --- writing: deployments and the ledger
+// ------------------------------------------------------------
+
+std::optional<DeploymentId> Statements::named(const OrganizationId& org,
+                                              const std::string& name) const {
+  std::optional<DeploymentId> out;
+  each_deployment([&](const Deployment& d) {
+    if (d.organization == org && d.name == name && is_unfinished(d)) out = d.id;
+  });
+  return out;
+}
+
+Result<void> Statements::insert(const Deployment& d) {
+  if (auto begun = begin_write("insert deployment"); !begun) return begun;
+  // Two who insert the same name wait for each other at the index.
+  if (auto locked = lock(row_key("i", d.organization) + d.name); !locked) return locked;
+  if (const auto other = named(d.organization, d.name)) {
+    // It may be about to end: then this waits for that.
+    if (auto locked = lock(row_key("d", *other)); !locked) return locked;
+  }
+  if (named(d.organization, d.name))
+    return refuse({Code::already_exists, "name_taken", "This name is taken."});
+  if (auto locked = lock(row_key("d", d.id)); !locked) return locked;
+  session_->changes.deployments[d.id] = std::make_shared<const Deployment>(d);
+  return {};
+}
+
+Result<void> Statements::update(const Deployment& d, State from) {
+  if (auto begun = begin_write("update deployment"); !begun) return begun;
+  const auto matches = [&] {
+    const auto* row = find_deployment(d.id);
+    return row != nullptr && row->state == from && row->version == d.version - 1;
+  };
+  if (!matches()) return pass(changed_meanwhile());
+  if (auto locked = lock(row_key("d", d.id)); !locked) return locked;
+  if (!matches()) return pass(changed_meanwhile());
+  session_->changes.deployments[d.id] = std::make_shared<const Deployment>(d);
+  return {};
+}
+
+Result<void> Statements::remove_deployment(const DeploymentId& id) {
+  if (auto begun = begin_write("remove deployment"); !begun) return begun;
+  if (auto locked = lock(row_key("d", id)); !locked) return locked;
+  session_->changes.deployments[id] = std::nullopt;
+  return {};
+}
+
+Result<void> Statements::reserve(const ClusterId& cluster, const AttemptKey& attempt,
+                                 const Grant& grant) {
+  const auto over_commit = [] {
+    return fail(Code::failed_precondition, "over_commit", "The node has not enough free.");
+  };
+  if (auto begun = begin_write("reserve"); !begun) return begun;
+  const NodeKey key{cluster, grant.node};
+  const auto fits = [&](const LedgerNode* row) {
+    return row != nullptr && row->free_cpu >= grant.resources.cpu_milli &&
+           row->free_memory >= grant.resources.memory_bytes;
+  };
+  const auto* seen = find(&K::nodes, &W::nodes, key);
+  if (!fits(seen)) return over_commit();
+  LedgerNode row = *seen;
+  if (db_.broken().blind_reservation) {
+    if (auto begun = begin_write("reserve blindly"); !begun) return begun;
+  }
+  if (auto locked = lock(node_key(cluster, grant.node)); !locked) return locked;
+  if (!db_.broken().blind_reservation) {
+    const auto* now = find(&K::nodes, &W::nodes, key);
+    if (!fits(now)) return over_commit();
+    row = *now;
+  }
+  row.free_cpu -= grant.resources.cpu_milli;
+  row.free_memory -= grant.resources.memory_bytes;
+  std::int64_t shares = 0;
+  for (const auto& share : grant.gpus) {
+    const auto device = static_cast<std::size_t>(share.device);
+    if (device >= row.device_free.size() || row.device_free[device] < share.milli)
+      return over_commit();
+    row.device_free[device] -= share.milli;
+    shares += share.milli;
+  }
+  if (shares != grant.resources.gpu_milli) return over_commit();
+  if (auto locked = lock(row_key("r", attempt.deployment)); !locked) return locked;
+  if (find(&K::reservations, &W::reservations, attempt.deployment) != nullptr)
+    return refuse({Code::already_exists, "already_exists", "It exists already."});
+  session_->changes.nodes[key] = std::move(row);
+  session_->changes.reservations[attempt.deployment] = Reservation{attempt.number, cluster, grant};
+  return {};
+}
+
+Result<void> Statements::release(const ClusterId& cluster, const AttemptKey& attempt) {
+  if (auto begun = begin_write("release"); !begun) return begun;
+  const auto matches = [&] {
+    const auto* row = find(&K::reservations, &W::reservations, attempt.deployment);
+    return row != nullptr && row->attempt == attempt.number && row->cluster == cluster;
+  };
+  const auto nothing = [] {
+    return fail(Code::failed_precondition, "no_reservation", "It holds no reservation.");
+  };
+  if (!matches()) return nothing();
+  if (auto locked = lock(row_key("r", attempt.deployment)); !locked) return locked;
+  if (!matches()) return nothing();
+  const Grant grant = find(&K::reservations, &W::reservations, attempt.deployment)->grant;
+  if (auto locked = lock(node_key(cluster, grant.node)); !locked) return locked;
+  session_->changes.reservations[attempt.deployment] = std::nullopt;
+  const NodeKey key{cluster, grant.node};
+  const auto* node = find(&K::nodes, &W::nodes, key);
+  if (node == nullptr) return {};
+  LedgerNode row = *node;
+  row.free_cpu += grant.resources.cpu_milli;
+  row.free_memory += grant.resources.memory_bytes;
+  for (const auto& share : grant.gpus)
+    row.device_free.at(static_cast<std::size_t>(share.device)) += share.milli;
+  const auto& most = row.node.capacity;
+  if (row.free_cpu > most.cpu_milli || row.free_memory > most.memory_bytes)
+    return refuse(
+        {Code::failed_precondition, "ledger_refused", "More would be free than is there."});
+  session_->changes.nodes[key] = std::move(row);
+  return {};
+}
+
+// --- writing: leases, replies, the relay
+// ------------------------------------------------------------
+
+Result<void> Statements::keep_alive(const std::string& scheduler, const std::string& address,
+                                    std::chrono::milliseconds lasts) {
+  if (auto begun = begin_write("keep alive"); !begun) return begun;
+  if (auto locked = lock("s" + scheduler); !locked) return locked;
+  session_->changes.schedulers[scheduler] = Scheduler{address, db_.now().plus(lasts)};
+  return {};
+}
+
+Result<void> Statements::retire(const std::string& scheduler) {
+  if (auto begun = begin_write("retire"); !begun) return begun;
+  std::vector<std::pair<ClusterId, std::int64_t>> mine;
+  each(&K::leases, &W::leases, [&](const ClusterId& id, const Lease& row) {
+    if (row.holder == scheduler) mine.emplace_back(id, row.epoch);
+  });
+  for (const auto& [id, epoch] : mine) {
+    if (auto locked = lock(row_key("l", id)); !locked) return locked;
+    const auto* row = find(&K::leases, &W::leases, id);
+    if (row != nullptr && row->holder == scheduler)
+      session_->changes.leases[id] = Lease{std::nullopt, row->epoch};
+  }
+  if (auto locked = lock("s" + scheduler); !locked) return locked;
+  session_->changes.schedulers[scheduler] = std::nullopt;
+  return {};
+}
+
+Result<std::optional<std::int64_t>> Statements::take_lease(const ClusterId& cluster,
+                                                           const std::string& scheduler) {
+  using Answer = std::optional<std::int64_t>;
+  if (auto begun = begin_write("lock lease"); !begun) return pass(begun.error());
+  if (find(&K::leases, &W::leases, cluster) == nullptr) return Answer{};
+  if (auto locked = lock(row_key("l", cluster)); !locked) return pass(locked.error());
+  if (auto begun = begin_write("take lease"); !begun) return pass(begun.error());
+  const auto* row = find(&K::leases, &W::leases, cluster);
+  if (row == nullptr || lives(row->holder)) return Answer{};
+  const auto epoch = row->epoch + 1;
+  session_->changes.leases[cluster] = Lease{scheduler, epoch};
+  return Answer(epoch);
+}
+
+Result<void> Statements::give_up_lease(const ClusterId& cluster, const std::string& scheduler,
+                                       std::int64_t epoch) {
+  if (auto begun = begin_write("give lease up"); !begun) return begun;
+  const auto matches = [&] {
+    const auto* row = find(&K::leases, &W::leases, cluster);
+    return row != nullptr && row->holder == scheduler && row->epoch == epoch;
+  };
+  if (!matches()) return {};
+  if (auto locked = lock(row_key("l", cluster)); !locked) return locked;
+  if (matches()) session_->changes.leases[cluster] = Lease{std::nullopt, epoch};
+  return {};
+}
+
+Result<bool> Statements::fence(const ClusterId& cluster, const std::string& scheduler,
+                               std::int64_t epoch) {
+  if (auto begun = begin_write("fence"); !begun) return pass(begun.error());
+  if (db_.broken().no_fence) return true;
+  // Of the scheduler's row, the statement sees what was there when it began.
+  const auto* found = find(&K::schedulers, &W::schedulers, scheduler);
+  if (found == nullptr) return false;
+  const Timestamp deadline = found->deadline;
+  const auto matches = [&] {
+    const auto* row = find(&K::leases, &W::leases, cluster);
+    return row != nullptr && row->holder == scheduler && row->epoch == epoch &&
+           deadline > db_.now();
+  };
+  if (!matches()) return false;
+  if (auto locked = db_.lock(*session_, row_key("l", cluster), false); !locked)
+    return pass(locked.error());
+  return matches();
+}
+
+Result<bool> Statements::advance_relay(std::int64_t from, std::int64_t to) {
+  if (auto begun = begin_write("advance relay"); !begun) return pass(begun.error());
+  const auto matches = [&] { return *find(&K::relayed, &W::relayed, 0) == from; };
+  if (!matches()) return false;
+  if (auto locked = lock("relay"); !locked) return pass(locked.error());
+  if (!matches()) return false;
+  session_->changes.relayed[0] = to;
+  return true;
+}
+
+Result<void> Statements::store_reply(const std::string& scope, const std::string& key,
+                                     const StoredReply& reply, Timestamp) {
+  if (auto begun = begin_write("store reply"); !begun) return begun;
+  if (auto locked = lock("y" + scope + " " + key); !locked) return locked;
+  if (find(&K::replies, &W::replies, std::pair(scope, key)) != nullptr)
+    return refuse({Code::already_exists, "already_exists", "It exists already."});
+  session_->changes.replies[{scope, key}] = reply;
+  return {};
+}
+
+}  // namespace berth::sim
