@@ -6,6 +6,7 @@
 
 #include "api/context.h"
 #include "api/cursor.h"
+#include "api/forward.h"
 #include "api/problem.h"
 #include "api/route.h"
 
@@ -140,6 +141,45 @@ TEST(Problems, AnInternalErrorTellsNothing) {
       problem(Error{Code::internal, "sqlite", "disk I/O error in /secret/path"}, "/x", "req_1");
   EXPECT_EQ(answer.status, 500);
   EXPECT_EQ(answer.body.find("secret"), std::string::npos);
+}
+
+TEST(InternalProof, IsForOneRequestOneMinuteAndOneSecret) {
+  const Timestamp now{1'700'000'000'000'000};
+  net::Request request;
+  request.method = "GET";
+  request.target = "/api/v1/clusters/x/status?a=1";
+  request.peer = "192.0.2.7";
+  const std::string proof = internal_proof("secret", now, request);
+  request.peer = "10.0.0.1";  // as the receiver sees it
+  request.headers = {{"Berth-Internal", proof}};
+  EXPECT_EQ(check_internal("secret", now, request), "192.0.2.7");
+  EXPECT_EQ(check_internal("secret", now.plus(std::chrono::seconds(59)), request), "192.0.2.7");
+  EXPECT_EQ(check_internal("secret", now.plus(std::chrono::seconds(-59)), request), "192.0.2.7");
+  EXPECT_FALSE(check_internal("secret", now.plus(std::chrono::seconds(61)), request));
+  EXPECT_FALSE(check_internal("secret", now.plus(std::chrono::seconds(-61)), request));
+  EXPECT_FALSE(check_internal("another", now, request));
+  auto other = net::Request{};
+  other.headers = request.headers;
+  other.method = "POST";
+  other.target = request.target;
+  EXPECT_FALSE(check_internal("secret", now, other)) << "another method";
+  other.method = "GET";
+  other.target += "&b=2";
+  EXPECT_FALSE(check_internal("secret", now, other)) << "another target";
+  other.target = request.target;
+  other.headers = {{"Berth-Internal", proof.substr(0, proof.size() - 2) + "00"}};
+  EXPECT_FALSE(check_internal("secret", now, other)) << "changed";
+  other.headers = {};
+  EXPECT_FALSE(check_internal("secret", now, other)) << "none at all";
+}
+
+TEST(PassesOn, WhatIsOfOneConnectionStaysThere) {
+  for (const auto* name : {"Connection", "te", "Upgrade", "Berth-Internal", "X-Forwarded-For",
+                           "forwarded", "Keep-Alive", "X-Own"}) {
+    EXPECT_FALSE(passes_on(name, "close, x-own")) << name;
+  }
+  for (const auto* name : {"Content-Type", "Authorization", "Cookie", "Accept"})
+    EXPECT_TRUE(passes_on(name, "close")) << name;
 }
 
 }  // namespace
