@@ -37,9 +37,10 @@ if [ "$part" = all ]; then
   scripts/build.sh asan
   run_suite asan
   title "thread sanitizer, concurrent tests"
-  # Only what races is built a third time: the tests of this label are programs of the same name.
+  # Only what races is built a third time: the tests of this label are programs of the same name,
+  # those called _scaled run one of the others against several processes.
   scripts/build.sh tsan help
-  mapfile -t racing < <(cd build/tsan && ctest -N -L concurrent | sed -nE 's/.*Test +#[0-9]+: (\w+)$/\1/p')
+  mapfile -t racing < <(cd build/tsan && ctest -N -L concurrent | sed -nE 's/.*Test +#[0-9]+: (\w+)$/\1/p' | sed 's/_scaled$//' | sort -u)
   scripts/build.sh tsan "${racing[@]}"
   run_suite tsan -L concurrent
 fi
