@@ -15,7 +15,8 @@ packages=(
 )
 if [ "$purpose" != run ]; then
   packages+=("libclang-rt-19-dev|libclang-rt-18-dev" "clang-tidy-19|clang-tidy-18" "clang-format-19|clang-format-18"
-    "libboost-context1.81-dev|libboost-context1.83-dev" libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev sqlite3
+    python3-yaml systemd "libboost-context1.81-dev|libboost-context1.83-dev" libgtest-dev libgmock-dev
+    librapidcheck-dev libbenchmark-dev sqlite3
     "postgresql-15|postgresql-16" redis-server redis-tools jq shellcheck spin chromium)
 fi
 command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)

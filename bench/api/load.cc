@@ -98,7 +98,7 @@ LoadResult run_load(const LoadPlan& plan) {
     ++in_flight;
   };
   for (std::size_t i = 0; i < lanes.size(); ++i) {
-    lanes[i].fd = connect_to(plan.port);
+    lanes[i].fd = connect_to(plan.ports.empty() ? plan.port : plan.ports[i % plan.ports.size()]);
     epoll_event want{.events = EPOLLIN, .data = {.u64 = i}};
     epoll_ctl(poll, EPOLL_CTL_ADD, lanes[i].fd, &want);
     if (go_on()) fire(lanes[i]);

@@ -22,6 +22,7 @@ struct LoadResult {
 
 struct LoadPlan {
   std::uint16_t port = 0;
+  std::vector<std::uint16_t> ports = {};  // several servers: the connections go round; or none
   int connections = 64;
   std::chrono::milliseconds duration{0};  // 0: until `requests` are answered
   std::uint64_t requests = 0;             // 0: until `duration` is over

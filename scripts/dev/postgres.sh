@@ -7,6 +7,7 @@
 set -euo pipefail
 usage() { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
+self=$(realpath "$0")
 what=$1 folder=$(realpath -m "$2")
 bin=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
 [ -n "$bin" ] || { echo "postgres.sh: PostgreSQL is not installed; run scripts/setup.sh test." >&2; exit 1; }
@@ -29,8 +30,10 @@ case $what in
       { tail -n 5 "$folder/server.log" >&2; exit 1; }
     [ -z "${fresh:-}" ] || "$bin/createdb" -h "$folder" -U berth berth
     if [ -n "${3:-}" ]; then
-      ( while kill -0 "$3" 2>/dev/null; do sleep 1; done
-        "${as[@]}" "$bin/pg_ctl" -D data -m immediate -s stop ) </dev/null >/dev/null 2>&1 &
+      # In a session of its own: what ends the caller's group must not end this.
+      # shellcheck disable=SC2016
+      setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; exec "$2" stop "$3" immediate' \
+        watch "$3" "$self" "$folder" </dev/null >/dev/null 2>&1 &
     fi
     echo "postgresql://berth@/berth?host=$folder"
     ;;

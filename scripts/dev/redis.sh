@@ -6,6 +6,7 @@
 set -euo pipefail
 usage() { sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
+self=$(realpath "$0")
 what=$1 folder=$(realpath -m "$2")
 command -v redis-server >/dev/null || { echo "redis.sh: Redis is not installed; run scripts/setup.sh test." >&2; exit 1; }
 
@@ -37,8 +38,10 @@ case $what in
     done
     [ -n "${up:-}" ] || { echo "redis.sh: it does not answer:" >&2; tail -n 5 "$folder/server.log" >&2; exit 1; }
     if [ -n "${3:-}" ]; then
-      ( while kill -0 "$3" 2>/dev/null && running >/dev/null; do sleep 1; done
-        stop KILL ) </dev/null >/dev/null 2>&1 &
+      # In a session of its own: what ends the caller's group must not end this.
+      # shellcheck disable=SC2016
+      setsid bash -c 'while kill -0 "$1" 2>/dev/null; do sleep 1; done; exec "$2" stop "$3" immediate' \
+        watch "$3" "$self" "$folder" </dev/null >/dev/null 2>&1 &
     fi
     echo "redis+unix://$folder/redis.sock"
     ;;

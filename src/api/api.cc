@@ -13,6 +13,9 @@ namespace berth::api {
 namespace {
 
 constexpr std::string_view kServe = "/serve/";
+// A scheduler that is frozen must not freeze who asks it; a model may think.
+constexpr auto kPatience = std::chrono::seconds(5);
+constexpr auto kModelPatience = std::chrono::seconds(65);
 
 // The stable word for what was refused before there was a request.
 std::string_view reason_of(int status) {
@@ -80,7 +83,7 @@ Api::Api(Services services, ApiOptions options)
   add_plan_routes(routes_, services_);
   add_deployment_routes(routes_, services_);
   add_watch_routes(routes_, services_, options_.bookmark_every);
-  add_operation_routes(routes_, services_, metrics_, draining_, openapi_);
+  add_operation_routes(routes_, services_, metrics_, draining_, openapi_, options_.shared);
   openapi_ = make_openapi(routes_);
   router_ = std::make_unique<Router>(routes_);
   std::vector<std::string> ids;
@@ -153,7 +156,9 @@ bool Api::decides_here(const ClusterId& cluster) const {
 }
 
 Task<net::Response> Api::forward_to(Context& c, std::string address) {
-  auto answer = co_await forward(c, address, options_.secret, services_.clock.now());
+  const bool serves = c.request.path().starts_with(kServe);
+  auto answer = co_await forward(c, address, options_.secret, services_.clock.now(),
+                                 serves ? kModelPatience : kPatience);
   if (!answer) {
     Error error{Code::unavailable,
                 "scheduler_unreachable",

@@ -24,6 +24,7 @@ struct ApiOptions {
   // to each other that they belong together.
   Deciders* deciders = nullptr;
   std::string secret = {};
+  std::function<Metrics::Shared()> shared = {};
   bool internal_only = false;  // answers to other processes, and to all only about its health
 };
 
@@ -94,7 +95,8 @@ void add_watch_routes(std::vector<Route>& table, const Services& services,
                       std::chrono::milliseconds bookmark);
 
 void add_operation_routes(std::vector<Route>& table, const Services& services, Metrics& metrics,
-                          const std::atomic<bool>& draining, const std::string& openapi);
+                          const std::atomic<bool>& draining, const std::string& openapi,
+                          const std::function<Metrics::Shared()>& shared);
 
 [[nodiscard]] std::string make_openapi(const std::vector<Route>& routes);
 

@@ -93,9 +93,12 @@ std::optional<std::string> check_internal(const std::string& secret, Timestamp n
 }
 
 Task<Result<net::Response>> forward(Context& c, const std::string& address,
-                                    const std::string& secret, Timestamp now) {
+                                    const std::string& secret, Timestamp now,
+                                    std::chrono::milliseconds patience) {
   net::UpstreamRequest request;
   request.address = address;
+  request.connect_timeout = std::min(request.connect_timeout, patience);
+  request.head_timeout = patience;
   request.method = c.request.method;
   request.target = c.request.target;
   const auto connection = net::find_header(c.request.headers, "Connection");

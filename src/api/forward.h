@@ -30,8 +30,10 @@ inline constexpr std::string_view kInternalHeader = "Berth-Internal";
 // The client's address; empty when it proves nothing.
 [[nodiscard]] std::optional<std::string> check_internal(const std::string& secret, Timestamp now,
                                                         const net::Request& request);
-// The same request to a process on `address`. Errors: those of net::exchange.
+// The same request to a process on `address`, which begins to answer within `patience`. Errors:
+// those of net::exchange.
 Task<Result<net::Response>> forward(Context& c, const std::string& address,
-                                    const std::string& secret, Timestamp now);
+                                    const std::string& secret, Timestamp now,
+                                    std::chrono::milliseconds patience);
 
 }  // namespace berth::api

@@ -168,6 +168,16 @@ void add_work(Figures& out, const Metrics::Now& now) {
   out.set("berth_watchers", "Open event streams.", now.watchers);
 }
 
+void add_shared(Figures& out, const Metrics::Shared& shared) {
+  out.set("berth_clusters_held", "Clusters that this process decides about.", shared.clusters_held);
+  out.set("berth_history_followed", "The last event of the history that this process has heard of.",
+          static_cast<std::size_t>(shared.followed));
+  out.set("berth_leads", "1: this process publishes the history to the queue and keeps house.",
+          shared.leads ? 1 : 0);
+  out.set("berth_queue_reachable", "1: the last question to Redis was answered.",
+          shared.queue_reachable ? 1 : 0);
+}
+
 }  // namespace
 
 std::string Metrics::render(const Now& now, bool by_cluster) const {
@@ -177,6 +187,7 @@ std::string Metrics::render(const Now& now, bool by_cluster) const {
   add_totals(figures, now.clusters);
   if (by_cluster) add_clusters(figures, now.clusters);
   add_work(figures, now);
+  if (now.shared) add_shared(figures, *now.shared);
   auto all = registry_->Collect();
   auto more = scraped.Collect();
   std::move(more.begin(), more.end(), std::back_inserter(all));

@@ -7,6 +7,7 @@
 #include <prometheus/registry.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,13 @@ class Metrics {
     std::string name;  // "organization/cluster"
     EngineStatus status;
   };
+  // Of a process that shares the work with others.
+  struct Shared {
+    std::size_t clusters_held = 0;
+    std::int64_t followed = 0;
+    bool leads = false;
+    bool queue_reachable = false;
+  };
   // What is counted elsewhere and read when somebody asks.
   struct Now {
     std::vector<ClusterFigures> clusters;
@@ -39,6 +47,7 @@ class Metrics {
     std::size_t units_waiting = 0;
     const RunnerStats* runner = nullptr;
     std::size_t watchers = 0;
+    std::optional<Shared> shared;
   };
   [[nodiscard]] std::string render(const Now& now, bool by_cluster) const;
 

@@ -91,14 +91,16 @@ Task<Metrics::Now> collect(const Services s) {
 }  // namespace
 
 void add_operation_routes(std::vector<Route>& table, const Services& s, Metrics& metrics,
-                          const std::atomic<bool>& draining, const std::string& openapi) {
+                          const std::atomic<bool>& draining, const std::string& openapi,
+                          const std::function<Metrics::Shared()>& shared) {
   add_health(table, s, draining);
 
   Route scrape{"GET",        "/metrics", Operation::metrics_read,
                "getMetrics", "Operate",  "Prometheus metrics"};
   scrape.response_type = "text/plain";
-  table.push_back(raw(std::move(scrape), [s, &metrics](Context& c) -> Task<net::Response> {
-    const auto now = co_await collect(s);
+  table.push_back(raw(std::move(scrape), [s, &metrics, &shared](Context& c) -> Task<net::Response> {
+    auto now = co_await collect(s);
+    if (shared) now.shared = shared();
     net::Response out;
     out.headers.push_back({"Content-Type", "text/plain; version=0.0.4; charset=utf-8"});
     // Which clusters there are is for the administrator of the installation alone.

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cstdlib>
 
+#include "queue/redis/redis_url.h"
+
 namespace berth::app {
 
 Result<void> set_listen(ServeConfig& config, const std::string& listen) {
@@ -68,6 +70,10 @@ Result<void> check(const ServeConfig& config) {
   if (config.queue != "memory" && !is_redis(config.queue)) {
     return refuse(
         "--queue takes memory, redis://HOST:PORT, rediss://HOST:PORT or redis+unix:///PATH.");
+  }
+  if (config.queue != "memory") {
+    if (auto options = redis::parse_redis_url(config.queue); !options)
+      return refuse("--queue: " + options.error().message);
   }
   const auto file = sqlite_file(config);
   if (!file.empty() && file.is_relative() && !database.empty()) {

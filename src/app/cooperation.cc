@@ -12,9 +12,12 @@ namespace {
 constexpr auto kPoll = std::chrono::milliseconds(200);
 // What is remembered counts for so long after the history was last looked at.
 constexpr auto kReliable = std::chrono::seconds(1);
-// Whole queues are compared with the database that often; a loss is found at the next event, too.
-constexpr auto kHeal = std::chrono::seconds(2);
-constexpr std::size_t kHealAtOnce = 1000;
+// Whether Redis has lost everything is asked that often, ...
+constexpr auto kGeneration = std::chrono::seconds(1);
+// ... and a few queues are compared with the database, in turns. After a loss: all of them.
+constexpr auto kHeal = std::chrono::seconds(30);
+constexpr std::size_t kHealInTurns = 16;
+constexpr std::size_t kHealAll = 100'000;
 constexpr int kBeats = 5;  // signs of life within a lease's time
 
 std::string make_id(Random& random) {
@@ -25,30 +28,11 @@ std::string make_id(Random& random) {
   return out;
 }
 
-// Says the same failure once, and that it is over.
-class Complaint {
- public:
-  explicit Complaint(const char* what) : what_(what) {}
-  template <class T>
-  bool fine(const Result<T>& result) {
-    const std::string now = result ? "" : result.error().message;
-    if (now != said_) {
-      if (result) log_info(what_, "works again");
-      if (!result) log_error(what_, now);
-      said_ = now;
-    }
-    return result.has_value();
-  }
-
- private:
-  const char* what_;
-  std::string said_;
-};
-
 }  // namespace
 
 Cooperation::Cooperation(const ServeConfig& config, ReadSide& reads, Random& random)
     : config_(config),
+      random_(random),
       id_(make_id(random)),
       reads_(reads),
       queue_(open_queue(config)),
@@ -89,6 +73,7 @@ Result<void> Cooperation::start(const std::string& address) {
   if (auto started = feed_->start(); !started) return started;
   hub_->start_from(feed_->position());
   threads_.emplace_back([this](const std::stop_token& stop) { follow(stop); });
+  threads_.emplace_back([this](const std::stop_token& stop) { follow_closely(stop); });
   threads_.emplace_back([this](const std::stop_token& stop) { nudge(stop); });
   if (!schedules()) return {};
   leases_->set_address(address);
@@ -125,17 +110,32 @@ void Cooperation::hear(std::span<const Event> events) {
   hub_->publish({events.begin(), events.end()});
 }
 
-void Cooperation::follow(const std::stop_token& stop) {
-  Complaint history("following the history"), wakes("waiting for news in the queue");
-  std::unique_ptr<WakeReader> reader;
-  while (!stop.stop_requested()) {
+// To the end of the history. False: the database does not answer.
+bool Cooperation::catch_up() {
+  for (;;) {
     const auto asked = std::chrono::steady_clock::now();
     const auto read = feed_->step();
-    if (history.fine(read)) {
-      if (*read > 0) continue;
-      reads_.rely_until(asked + kReliable);
+    if (!read) return history_.fine(read);
+    history_.fine(read);
+    if (*read > 0) continue;
+    reads_.rely_until(asked + kReliable);
+    return true;
+  }
+}
+
+// By the stream, which a process that was away for a while reads from where it was; and by the
+// clock, should nothing come through it.
+void Cooperation::follow(const std::stop_token& stop) {
+  Complaint wakes("waiting for news in the queue");
+  std::unique_ptr<WakeReader> reader;
+  bool look = true;
+  auto looked = std::chrono::steady_clock::now();
+  while (!stop.stop_requested()) {
+    if (look || std::chrono::steady_clock::now() - looked >= kPoll) {
+      looked = std::chrono::steady_clock::now();
+      catch_up();
+      if (attention_) attention_->repeat();
     }
-    if (attention_) attention_->repeat();
     if (!reader) {
       auto made = queue_->reader(id_);
       if (wakes.fine(made)) reader = std::move(*made);
@@ -146,7 +146,27 @@ void Cooperation::follow(const std::stop_token& stop) {
       wakes.fine(woken);
     }
     queue_reachable_ = woken.has_value();
+    // The nudge was faster, most of the time.
+    look = !woken || std::ranges::any_of(
+                         *woken, [this](const Wake& wake) { return wake.seq > feed_->position(); });
     if (!woken) wait(stop, kPoll);
+  }
+}
+
+// By the nudges, which nobody keeps: at once after each commit, while Redis is there.
+void Cooperation::follow_closely(const std::stop_token& stop) {
+  std::unique_ptr<NudgeReader> nudges;
+  while (!stop.stop_requested()) {
+    if (!nudges) {
+      if (auto made = queue_->nudges()) nudges = std::move(*made);
+    }
+    const auto nudged =
+        nudges ? nudges->wait(kPoll) : Result<bool>(fail(Code::unavailable, "", ""));
+    if (!nudged) {
+      wait(stop, kPoll);
+    } else if (*nudged) {
+      catch_up();
+    }
   }
 }
 
@@ -165,33 +185,55 @@ void Cooperation::hold(const std::stop_token& stop) {
 
 // --- publishing --------------------------------------------------------------------------------
 
+// What the leading scheduler does, and remembers of it.
+struct Cooperation::Publishing {
+  std::unique_ptr<NudgeReader> nudges;
+  std::string generation;  // of what the queue holds; empty: all of it has to be looked at
+  std::chrono::steady_clock::time_point look_at{}, heal_at{};
+};
+
+// Publishes what there is and mends what was lost. Answers how much it did.
+Result<std::size_t> Cooperation::publish_round(Publishing& p) {
+  const auto published = relay_->step();
+  if (!published || *published > 0) return published;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < p.look_at) return std::size_t{0};
+  const auto generation = queue_->generation(make_id(random_));
+  if (!generation) return std::unexpected(generation.error());
+  p.look_at = now + kGeneration;
+  const bool all = *generation != p.generation;
+  if (!all && now < p.heal_at) return std::size_t{0};
+  const auto healed = relay_->heal(all ? kHealAll : kHealInTurns);
+  if (!healed) return healed;
+  if (auto forgotten = queue_->forget_readers(leases_->living()); !forgotten)
+    return std::unexpected(std::move(forgotten.error()));
+  p.generation = *generation;
+  p.heal_at = now + kHeal;
+  if (all && *healed > 0) log_info("queues were written anew", std::to_string(*healed));
+  return std::size_t{0};
+}
+
 void Cooperation::publish(const std::stop_token& stop) {
   Complaint complaint("publishing to the queue");
-  std::unique_ptr<NudgeReader> nudges;
-  std::chrono::steady_clock::time_point heal_at{};
+  Publishing state;
   while (!stop.stop_requested()) {
     if (!leases_->leads()) {
-      nudges.reset();
-      heal_at = {};
+      state = {};
       wait(stop, kPoll);
       continue;
     }
-    if (!nudges) {
-      auto made = queue_->nudges();
-      if (made) nudges = std::move(*made);
+    const auto done = publish_round(state);
+    if (!complaint.fine(done)) {
+      state.generation.clear();
+      state.look_at = {};
+      wait(stop, kPoll);
+      continue;
     }
-    const auto published = relay_->step();
-    bool fine = complaint.fine(published);
-    if (fine && *published > 0) continue;
-    if (fine && std::chrono::steady_clock::now() >= heal_at) {
-      const auto healed = relay_->heal(kHealAtOnce);
-      fine = complaint.fine(healed);
-      if (fine) (void)queue_->forget_readers(leases_->living());
-      if (fine && *healed == kHealAtOnce) continue;
-      heal_at = std::chrono::steady_clock::now() + kHeal;
+    if (*done > 0) continue;
+    if (!state.nudges) {
+      if (auto made = queue_->nudges()) state.nudges = std::move(*made);
     }
-    const auto nudged = fine && nudges ? nudges->wait(kPoll) : Result<bool>(false);
-    if (!fine || !nudges || !nudged) wait(stop, kPoll);
+    if (!state.nudges || !state.nudges->wait(kPoll)) wait(stop, kPoll);
   }
 }
 

@@ -14,11 +14,34 @@
 #include "service/deciders.h"
 #include "service/feed.h"
 #include "service/leases.h"
+#include "service/log.h"
 #include "service/relay.h"
 #include "service/runner.h"
 #include "service/watch.h"
 
 namespace berth::app {
+
+// Says the same failure once, and that it is over.
+class Complaint {
+ public:
+  explicit Complaint(const char* what) : what_(what) {}
+  template <class T>
+  bool fine(const Result<T>& result) {
+    const std::lock_guard lock(mutex_);
+    const std::string now = result ? "" : result.error().message;
+    if (now != said_) {
+      if (result) log_info(what_, "works again");
+      if (!result) log_error(what_, now);
+      said_ = now;
+    }
+    return result.has_value();
+  }
+
+ private:
+  const char* what_;
+  std::mutex mutex_;
+  std::string said_;  // guarded by mutex_
+};
 
 class Cooperation {
  public:
@@ -47,13 +70,18 @@ class Cooperation {
  private:
   [[nodiscard]] bool schedules() const { return config_.role != ProcessRole::api; }
   void hear(std::span<const Event> events);
+  bool catch_up();
   void follow(const std::stop_token& stop);
+  void follow_closely(const std::stop_token& stop);
   void hold(const std::stop_token& stop);
   void publish(const std::stop_token& stop);
+  struct Publishing;
+  Result<std::size_t> publish_round(Publishing& state);
   void nudge(const std::stop_token& stop);
   bool wait(const std::stop_token& stop, std::chrono::milliseconds most);
 
   const ServeConfig config_;
+  Random& random_;
   const std::string id_;
   ReadSide& reads_;
   NoAuthority nobody_;
@@ -67,6 +95,7 @@ class Cooperation {
   Runner* runner_ = nullptr;
   Scheduling* scheduling_ = nullptr;
   WatchHub* hub_ = nullptr;
+  Complaint history_{"following the history"};
   std::atomic<bool> queue_reachable_ = false;
 
   std::mutex mutex_;

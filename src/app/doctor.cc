@@ -9,6 +9,9 @@
 
 #include <fstream>
 
+#include "app/databases.h"
+#include "app/doctor_shared.h"
+#include "app/findings.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
 #include "service/restore.h"
@@ -16,28 +19,6 @@
 
 namespace berth::app {
 namespace {
-
-enum class Verdict { fine, warning, broken };
-
-struct Finding {
-  Verdict verdict;
-  std::string check;
-  std::string detail;  // what it is, and what to do
-};
-
-class Findings {
- public:
-  void fine(std::string check, std::string detail) {
-    all.push_back({Verdict::fine, std::move(check), std::move(detail)});
-  }
-  void warn(std::string check, std::string detail) {
-    all.push_back({Verdict::warning, std::move(check), std::move(detail)});
-  }
-  void broken(std::string check, std::string detail) {
-    all.push_back({Verdict::broken, std::move(check), std::move(detail)});
-  }
-  std::vector<Finding> all;
-};
 
 bool check_data_dir(const ServeConfig& config, Findings& out) {
   struct stat info{};
@@ -164,13 +145,29 @@ Result<void> check_record(ReadView& view, Findings& out) {
   return check_engines(view, out);
 }
 
-void check_database(const ServeConfig& config, Findings& out) {
-  const auto file = config.data_dir / "berth.db";
+void check_file(const std::filesystem::path& file, Findings& out) {
   if (!std::filesystem::exists(file)) return out.fine("database", "not there yet");
   Result<void> looked;
   try {
     auto view = sqlite::SqliteStore::open_read_only(file.string());
     looked = view ? check_record(**view, out) : std::unexpected(std::move(view.error()));
+  } catch (const std::exception& e) {
+    looked = fail(Code::internal, "database", e.what());
+  }
+  if (!looked) out.broken("database", looked.error().message);
+}
+
+void check_shared(const ServeConfig& config, bool repair, Findings& out) {
+  Result<void> looked;
+  try {
+    const auto store = open_store(config);
+    {
+      auto state = store->open_snapshot();  // engines must see one state
+      looked = state ? check_record(**state, out) : std::unexpected(std::move(state.error()));
+    }
+    auto view = store->open_view();
+    if (!view) looked = std::unexpected(std::move(view.error()));
+    if (looked) looked = check_processes(config, **view, repair, out);
   } catch (const std::exception& e) {
     looked = fail(Code::internal, "database", e.what());
   }
@@ -196,11 +193,16 @@ void print(const std::vector<Finding>& findings, const cli::Global& global) {
 }  // namespace
 
 int doctor(const ServeConfig& config, bool repair, const cli::Global& global) {
-  (void)repair;
+  if (auto fine = check(config); !fine) {
+    fmt::print(stderr, "berth: {}\n", fine.error().message);
+    return cli::kUsage;
+  }
   Findings out;
-  if (check_data_dir(config, out)) {
+  if (is_shared(config)) {
+    check_shared(config, repair, out);
+  } else if (check_data_dir(config, out)) {
     check_server(config, out);
-    check_database(config, out);
+    check_file(sqlite_file(config), out);
   }
   check_settings(config, out);
   print(out.all, global);

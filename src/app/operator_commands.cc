@@ -14,6 +14,7 @@ namespace berth::app {
 namespace {
 
 struct Flags {
+  std::string file;
   std::string database;
   std::string queue = "memory";
   std::string lease = "5s";
@@ -139,10 +140,33 @@ void add_scheduler_flags(CLI::App* command, const SharedFlags& f) {
       ->envname("BERTH_ADVERTISE");
 }
 
-void add_file(CLI::App* command) {
-  command->set_config(
-      "--config", "",
-      "File with settings, a line each: the flag's name without dashes = \"value\"");
+void add_file(CLI::App* command, const SharedFlags& f) {
+  command->add_option("--config", f->file,
+                      "File with settings, a line each: the flag's name without dashes, =, and the "
+                      "value in quotes. Flags and the environment go before it");
+}
+
+// What neither a flag nor the environment says, the file may.
+void read_file(CLI::App* command, const Flags& flags) {
+  if (flags.file.empty()) return;
+  std::vector<CLI::ConfigItem> items;
+  try {
+    items = CLI::ConfigTOML().from_file(flags.file);
+  } catch (const CLI::Error& e) {
+    usage(fmt::format("--config: cannot read {}: {}", flags.file, e.what()));
+  }
+  for (const auto& item : items) {
+    auto* option = command->get_option_no_throw("--" + item.name);
+    if (option == nullptr || item.name == "config" || item.name == "help" || !item.parents.empty())
+      usage(fmt::format("{}: there is no setting '{}'.", flags.file, item.fullname()));
+    if (option->count() > 0) continue;
+    try {
+      for (const auto& value : item.inputs) option->add_result(value);
+      option->run_callback();
+    } catch (const CLI::Error& e) {
+      usage(fmt::format("{}: {}", flags.file, e.what()));
+    }
+  }
 }
 
 void add_server_flags(CLI::App* command, const SharedFlags& f) {
@@ -150,7 +174,7 @@ void add_server_flags(CLI::App* command, const SharedFlags& f) {
   add_listen(command, f);
   add_request_flags(command, f);
   add_scheduler_flags(command, f);
-  add_file(command);
+  add_file(command, f);
 }
 
 void add_create_user(CLI::App* admin, cli::Selected& selected, const SharedFlags& f) {
@@ -219,27 +243,39 @@ void add_operator_commands(CLI::App& app, cli::Global& global, cli::Selected& se
   auto* run = app.add_subcommand(
       "serve", "Run the server: API, scheduler and runtimes in one process, nothing else needed");
   add_server_flags(run, f);
-  run->callback([&selected, f] { selected = [f] { return serve(config_of(*f)); }; });
+  run->callback([&selected, f, run] {
+    selected = [f, run] {
+      read_file(run, *f);
+      return serve(config_of(*f));
+    };
+  });
 
   auto* api = app.add_subcommand(
       "api", "Answer requests: one process of an installation over PostgreSQL and Redis");
   add_shared_flags(api, f);
   add_listen(api, f);
   add_request_flags(api, f);
-  add_file(api);
-  api->callback(
-      [&selected, f] { selected = [f] { return serve(config_of(*f, ProcessRole::api)); }; });
+  add_file(api, f);
+  api->callback([&selected, f, api] {
+    selected = [f, api] {
+      read_file(api, *f);
+      return serve(config_of(*f, ProcessRole::api));
+    };
+  });
 
   auto* scheduler = app.add_subcommand(
       "scheduler", "Decide and run: one process of an installation over PostgreSQL and Redis");
   add_shared_flags(scheduler, f);
   add_listen(scheduler, f);
   add_scheduler_flags(scheduler, f);
-  add_file(scheduler);
+  add_file(scheduler, f);
   scheduler->callback([&selected, f, scheduler] {
-    // Where only other processes ask, nobody has to know the port.
-    if (scheduler->count("--listen") == 0) f->listen = "127.0.0.1:0";
-    selected = [f] { return serve(config_of(*f, ProcessRole::scheduler)); };
+    selected = [f, scheduler] {
+      // Where only other processes ask, nobody has to know the port.
+      if (scheduler->count("--listen") == 0) f->listen = "127.0.0.1:0";
+      read_file(scheduler, *f);
+      return serve(config_of(*f, ProcessRole::scheduler));
+    };
   });
 
   add_admin(app, global, selected, f);
@@ -248,8 +284,11 @@ void add_operator_commands(CLI::App& app, cli::Global& global, cli::Selected& se
   add_server_flags(look, f);
   auto repair = std::make_shared<bool>(false);
   look->add_flag("--repair", *repair, "Mend what can be mended safely: the queues in Redis");
-  look->callback([&selected, &global, f, repair] {
-    selected = [&global, f, repair] { return doctor(config_of(*f), *repair, global); };
+  look->callback([&selected, &global, f, look, repair] {
+    selected = [&global, f, look, repair] {
+      read_file(look, *f);
+      return doctor(config_of(*f), *repair, global);
+    };
   });
 }
 

@@ -73,6 +73,11 @@ api::ApiOptions api_options(const ServeConfig& config, ReadSide& reads, Cooperat
     auto secret = view ? (*view)->installation_secret() : std::unexpected(view.error());
     if (!secret) throw std::runtime_error(secret.error().message);
     options.secret = std::move(*secret);
+    options.shared = [together] {
+      const auto figures = together->figures();
+      return api::Metrics::Shared{figures.clusters, figures.followed, figures.leads,
+                                  figures.queue_reachable};
+    };
   }
   if (config.role == ProcessRole::scheduler) {
     options.internal_only = true;
@@ -257,6 +262,11 @@ void Server::stop() {
 
 Result<User> Server::put_admin(const Registration& wish) {
   return parts_->accounts.put_admin(wish);
+}
+
+Result<std::string> Server::new_setup_token() { return parts_->accounts.issue_setup_token(); }
+std::int64_t Server::followed() const {
+  return parts_->together ? parts_->together->figures().followed : 0;
 }
 
 std::uint16_t Server::port() const { return parts_->http.port(); }

@@ -39,6 +39,10 @@ class Server {
   // Empty once somebody has set it up.
   [[nodiscard]] const std::string& setup_token() const;
   [[nodiscard]] std::string setup_token_file() const;
+  // A fresh one, also where several processes would take it from each other; empty: not needed.
+  [[nodiscard]] Result<std::string> new_setup_token();
+  // With several processes: the last event of the history that this one has heard of.
+  [[nodiscard]] std::int64_t followed() const;
 
  private:
   Result<void> offer_setup();

@@ -118,6 +118,10 @@ class WorkQueue {
   // goes on, and may miss what came meanwhile.
   virtual Result<void> forget_readers(std::span<const std::string> living) = 0;
 
+  // The name of all that is kept: `proposal` when nothing was, else what was proposed then. Another
+  // name than the last time: everything was lost in between. Cheap.
+  virtual Result<std::string> generation(std::string_view proposal) = 0;
+
   // "The history has grown." Cheap.
   virtual Result<void> nudge() = 0;
   virtual Result<std::unique_ptr<NudgeReader>> nudges() = 0;

@@ -325,6 +325,9 @@ std::optional<WaitingState> ClusterEngine::waiting_as(const DeploymentId& id) co
   const auto& entry = impl_->waiting.entry(slot);
   return WaitingState{entry.priority, entry.order, entry.parked};
 }
+bool ClusterEngine::fits_now(const Resources& demand) const {
+  return impl_->nodes.find(demand).has_value();
+}
 bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->active.contains(id); }
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }

@@ -200,6 +200,8 @@ class ClusterEngine {
 
   // Rule 6: empty when some node could hold the demand while nothing else runs.
   [[nodiscard]] std::optional<TooLarge> never_fits(const Resources& demand) const;
+  // Whether some node has room for the demand at this moment.
+  [[nodiscard]] bool fits_now(const Resources& demand) const;
   // Ids on nodes that the new list would lose or make too small. Empty: Resized is allowed.
   [[nodiscard]] std::vector<DeploymentId> can_resize(std::span<const Node> nodes) const;
 

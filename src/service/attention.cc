@@ -7,23 +7,30 @@ namespace berth {
 void Attention::hear(std::span<const Event> events) {
   for (const auto& event : events) {
     if (!event.cluster || !authority_.holds(*event.cluster)) continue;
-    if (scheduling_.seen(*event.cluster) < event.seq) look_at(*event.cluster);
+    if (scheduling_.seen(*event.cluster) < event.seq)
+      look_at(*event.cluster, event.deployment.has_value());
   }
 }
 
-void Attention::look_at(const ClusterId& cluster) {
+void Attention::look_at(const ClusterId& cluster, bool only_deployments) {
   {
     const std::lock_guard lock(mutex_);
     failed_.erase(cluster);
-    if (!asked_.insert(cluster).second) return;
+    const auto [place, fresh] = asked_.emplace(cluster, only_deployments);
+    if (!fresh) {
+      place->second = place->second && only_deployments;
+      return;
+    }
   }
   auto unit = [this, cluster](Change& change) -> Result<void> {
+    bool light = false;
     {
       // Before it reads: what happens from now on needs another look.
       const std::lock_guard lock(mutex_);
+      if (const auto found = asked_.find(cluster); found != asked_.end()) light = found->second;
       asked_.erase(cluster);
     }
-    change.look_at(cluster);
+    change.look_at(cluster, light);
     return {};
   };
   committer_.submit(

@@ -1,6 +1,7 @@
 // Sees to it that a scheduler looks at each of its clusters after something happened there, however
 // often looking fails.
 #pragma once
+#include <map>
 #include <mutex>
 #include <set>
 #include <span>
@@ -16,7 +17,8 @@ class Attention {
 
   // What the history says: clusters of ours whose engine has not seen it are looked at.
   void hear(std::span<const Event> events);
-  void look_at(const ClusterId& cluster);
+  // `only_deployments`: the cluster itself is as it was.
+  void look_at(const ClusterId& cluster, bool only_deployments = false);
   // Looks again where it failed. Now and then, from one thread.
   void repeat();
 
@@ -25,8 +27,8 @@ class Attention {
   Scheduling& scheduling_;
   Authority& authority_;
   std::mutex mutex_;
-  std::set<ClusterId> asked_;   // waits for its turn; guarded by mutex_
-  std::set<ClusterId> failed_;  // guarded by mutex_
+  std::map<ClusterId, bool> asked_;  // waits for its turn, how it looks; guarded by mutex_
+  std::set<ClusterId> failed_;       // guarded by mutex_
 };
 
 }  // namespace berth

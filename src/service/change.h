@@ -1,6 +1,7 @@
 // A unit of work: what one request changes, inside a transaction that it shares with others.
 #pragma once
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -23,6 +24,7 @@ struct Actor {
 struct Told {
   ClusterId cluster;
   std::optional<EngineEvent> event;  // empty: nothing in particular, look again
+  bool only_deployments = false;     // where to look, without an event
 };
 
 // Whether other processes write to the same database.
@@ -43,8 +45,29 @@ class Change {
     if (!shared() || held_.contains(cluster)) return {};
     auto version = tx.hold(cluster);
     if (!version) return std::unexpected(std::move(version.error()));
-    held_.insert(cluster);
+    held_.emplace(cluster, *version);
     return {};
+  }
+  // Of a cluster that is held, as it was then; empty: there was none.
+  [[nodiscard]] std::optional<std::int64_t> held_version(const ClusterId& cluster) const {
+    const auto found = held_.find(cluster);
+    return found == held_.end() ? std::nullopt : found->second;
+  }
+  // How many units of this transaction may want an admission number of a cluster.
+  void expect(const ClusterId& cluster, std::uint64_t units) { orders_[cluster].wanted = units; }
+  // The next admission number. Where the database is far away, those that are expected are taken
+  // at once; what is not used of them is never given out.
+  Result<std::uint64_t> take_order(const ClusterId& cluster) {
+    auto& orders = orders_[cluster];
+    if (orders.left == 0) {
+      const std::uint64_t count = shared() ? std::max<std::uint64_t>(orders.wanted, 1) : 1;
+      auto first = tx.take_orders(cluster, count);
+      if (!first) return first;
+      orders.next = *first;
+      orders.left = count;
+    }
+    --orders.left;
+    return orders.next++;
   }
   // Proofs of authority hold until the commit, too.
   [[nodiscard]] bool is_proved(const ClusterId& cluster) const { return proved_.contains(cluster); }
@@ -53,6 +76,7 @@ class Change {
   void release_holds() {
     held_.clear();
     proved_.clear();
+    for (auto& [cluster, orders] : orders_) orders.left = 0;
   }
 
   // Appends to the history; subscribers get it once it is durable and numbered.
@@ -75,7 +99,9 @@ class Change {
   void tell(const ClusterId& cluster, EngineEvent event) {
     told.push_back({cluster, std::move(event)});
   }
-  void look_at(const ClusterId& cluster) { told.push_back({cluster, std::nullopt}); }
+  void look_at(const ClusterId& cluster, bool only_deployments = false) {
+    told.push_back({cluster, std::nullopt, only_deployments});
+  }
   // Runs once everything is durable, before anybody is answered. Never runs otherwise.
   void after(std::function<void()> effect) { effects.push_back(std::move(effect)); }
 
@@ -85,7 +111,12 @@ class Change {
 
  private:
   const Sharing sharing_;
-  std::set<ClusterId> held_, proved_;
+  struct Orders {
+    std::uint64_t wanted = 1, next = 0, left = 0;
+  };
+  std::map<ClusterId, Orders> orders_;
+  std::map<ClusterId, std::optional<std::int64_t>> held_;
+  std::set<ClusterId> proved_;
 };
 
 }  // namespace berth

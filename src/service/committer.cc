@@ -141,6 +141,14 @@ void Committer::commit_batch(std::vector<Item>& batch) {
     std::ranges::sort(batch, {}, [](const Item& i) { return std::pair(i.lane, i.number); });
   }
   Change change(**transaction, clock_.now(), rules_.sharing);
+  if (change.shared()) {
+    for (std::size_t i = 0; i < batch.size();) {
+      std::size_t end = i;
+      while (end < batch.size() && batch[end].lane == batch[i].lane) ++end;
+      change.expect(batch[i].lane, end - i);
+      i = end;
+    }
+  }
   for (auto& item : batch) run_unit(item, change, touched);
   const auto committed = (*transaction)->commit();
   transaction->reset();

@@ -186,7 +186,7 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     d.priority = wish.priority;
     d.created_by = caller.principal.user;
     d.created_at = d.updated_at = change.now;
-    auto order = change.tx.take_order(d.cluster);
+    auto order = change.take_order(d.cluster);
     if (!order) return std::unexpected(std::move(order.error()));
     d.order = *order;
     JsonText data;

@@ -12,6 +12,7 @@ Result<void> Feed::start() {
 }
 
 Result<std::size_t> Feed::step(std::size_t most) {
+  const std::lock_guard lock(mutex_);
   std::vector<Event> events;
   {
     auto view = reads_.view();

@@ -14,7 +14,8 @@ class Feed {
 
   // From now on. Before the first step().
   Result<void> start();
-  // Reads what is new, at most `most`, and hands it over. Answers how many. From one thread.
+  // Reads what is new, at most `most`, and hands it over. Answers how many. From any thread, one
+  // after the other.
   Result<std::size_t> step(std::size_t most = 1000);
   // The last event that was handed over. From any thread.
   [[nodiscard]] std::int64_t position() const { return position_.load(); }
@@ -22,6 +23,7 @@ class Feed {
  private:
   ReadSide& reads_;
   const Use use_;
+  std::mutex mutex_;
   std::atomic<std::int64_t> position_ = 0;
 };
 

@@ -95,8 +95,36 @@ Result<void> Scheduling::follow(Change& change, std::span<const Told> told) {
   return {};
 }
 
+// What came to wait and has no room changes nothing else: the engine takes it in without a lock,
+// so that a long queue grows as fast as people submit. True: there was nothing else.
+Result<bool> Scheduling::take_in(Change& change, Known& known, const ClusterId& cluster) {
+  auto touched = change.tx.touched(cluster, known.seen, std::numeric_limits<std::int64_t>::max());
+  if (!touched) return std::unexpected(std::move(touched.error()));
+  for (const auto& one : *touched) {
+    const bool comes = one.row && one.row->state == State::queued && !one.row->retry_at &&
+                       !known.engine.is_waiting(one.id) && !known.engine.is_active(one.id);
+    if (!comes || known.engine.fits_now(one.row->spec.resources)) return false;
+    const auto starts = known.engine.apply(
+        Queued{one.id, one.row->priority, one.row->order, one.row->spec.resources, false});
+    ensure(starts.empty(), "what has no room does not start, and lets nothing else start");
+    known.seen = one.seq;
+  }
+  change.after([this, cluster, seen = known.seen] { note_seen(cluster, seen); });
+  return true;
+}
+
 Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
                                        std::span<const Told> told) {
+  const bool only_look = std::ranges::all_of(told, [&](const Told& one) {
+    return one.cluster != cluster || (!one.event && one.only_deployments);
+  });
+  if (const auto found = known_.find(cluster); only_look && found != known_.end() &&
+                                               found->second.settled &&
+                                               found->second.term == authority_.term(cluster)) {
+    auto all = take_in(change, found->second, cluster);
+    if (!all) return std::unexpected(std::move(all.error()));
+    if (*all) return {};
+  }
   if (auto proved = authority_.prove(change, cluster); !proved) {
     // Lost, or not reachable: the unit itself is true all the same. Who decides hears of it.
     forget({cluster});
@@ -125,16 +153,15 @@ Result<void> Scheduling::settle(Change& change, Known& known, const ClusterId& c
 
 Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId& id,
                                   std::span<const Told> told) {
-  const auto version = change.tx.hold(id);
-  if (!version) return std::unexpected(version.error());
-  if (!*version) {  // deleted
+  const auto version = change.held_version(id);
+  if (!version) {  // deleted
     forget({id});
     return {};
   }
   auto touched = change.tx.touched(id, known.seen, std::numeric_limits<std::int64_t>::max());
   if (!touched) return std::unexpected(std::move(touched.error()));
   // By deployment: what the unit itself wrote is newer than what the history has.
-  std::map<DeploymentId, std::optional<Deployment>> rows;
+  Rows rows;
   for (auto& one : *touched) {
     known.seen = std::max(known.seen, one.seq);
     rows.insert_or_assign(one.id, std::move(one.row));
@@ -154,14 +181,17 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
     events.insert(events.end(), news->begin(), news->end());
   }
   // Last, so that what has left a node that goes has left it.
-  if (**version != known.version) {
+  const bool changed_here = std::ranges::any_of(told, [&](const Told& one) {
+    return one.cluster == id && one.event && !deployment_of(*one.event);
+  });
+  if (*version != known.version || changed_here) {
     auto cluster = change.tx.cluster(id);
     if (!cluster) return std::unexpected(std::move(cluster.error()));
     known.version = (*cluster)->version;
     known.paused = (*cluster)->paused;
     for (auto& event : events_to_reach(known.engine, **cluster)) events.push_back(std::move(event));
   }
-  if (auto step = decide_at_once(change, known, id, events); !step) return step;
+  if (auto step = decide_at_once(change, known, id, events, rows); !step) return step;
   const auto seen = known.seen;
   change.after([this, id, seen] { note_seen(id, seen); });
   return {};
@@ -184,40 +214,47 @@ Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known
 // Several things at once: all of them are committed, so nothing may be decided by some of them
 // alone. A low one would start before the high one that comes next in the list.
 Result<void> Scheduling::decide_at_once(Change& change, Known& known, const ClusterId& cluster,
-                                        const std::vector<EngineEvent>& events) {
-  if (events.size() < 2) return decide(change, known, cluster, events);
+                                        const std::vector<EngineEvent>& events, const Rows& rows) {
+  if (events.size() < 2) return decide(change, known, cluster, events, &rows);
   ensure(known.engine.apply(PauseChanged{true}).empty(), "pausing starts nothing");
   for (const auto& event : events) {
     if (std::holds_alternative<PauseChanged>(event)) continue;
     ensure(known.engine.apply(event).empty(), "nothing starts in a pause");
   }
-  return decide(change, known, cluster, {PauseChanged{known.paused}});
+  return decide(change, known, cluster, {PauseChanged{known.paused}}, &rows);
 }
 
 Result<void> Scheduling::decide(Change& change, Known& known, const ClusterId& cluster,
-                                const std::vector<EngineEvent>& events) {
+                                const std::vector<EngineEvent>& events, const Rows* rows) {
   for (const auto& event : events) {
-    auto step = admit_all(change, known.engine, cluster, known.engine.apply(event));
+    auto step = admit_all(change, known.engine, cluster, known.engine.apply(event), rows);
     if (!step) return step;
   }
   return {};
 }
 
 Result<void> Scheduling::admit_all(Change& change, const ClusterEngine& engine,
-                                   const ClusterId& cluster, const std::vector<Start>& starts) {
+                                   const ClusterId& cluster, const std::vector<Start>& starts,
+                                   const Rows* rows) {
   for (const auto& start : starts) {
-    auto done = admit(change, cluster, engine.node(start.placement.node), start);
+    auto done = admit(change, cluster, engine.node(start.placement.node), start, rows);
     if (!done) return done;
   }
   return {};
 }
 
 Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const Node& node,
-                               const Start& start) {
-  auto row = change.tx.deployment(start.id);
-  if (!row) return std::unexpected(std::move(row.error()));
-  if (!*row) return fail(Code::aborted, "stale_decision", "The deployment is gone.");
-  Deployment d = std::move(**row);
+                               const Start& start, const Rows* rows) {
+  Deployment d;
+  const auto known = rows == nullptr ? Rows::const_iterator{} : rows->find(start.id);
+  if (rows != nullptr && known != rows->end() && known->second) {
+    d = *known->second;  // read a moment ago, and held since
+  } else {
+    auto read = change.tx.deployment(start.id);
+    if (!read) return std::unexpected(std::move(read.error()));
+    if (!*read) return fail(Code::aborted, "stale_decision", "The deployment is gone.");
+    d = std::move(**read);
+  }
   const State from = d.state;
   const auto to = next_state(from, Cause::admitted);
   if (!to) return fail(Code::aborted, "stale_decision", "The deployment does not wait any more.");

@@ -7,6 +7,7 @@
 // holds, and nothing of it changes before the commit.
 #pragma once
 #include <functional>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 
@@ -51,6 +52,8 @@ class Scheduling final : public Follower {
   [[nodiscard]] std::int64_t seen(const ClusterId& cluster) const;
 
  private:
+  // Read in this transaction, and held since.
+  using Rows = std::map<DeploymentId, std::optional<Deployment>>;
   struct Known {
     ClusterEngine engine;
     std::int64_t version = 0;  // of the cluster
@@ -61,20 +64,21 @@ class Scheduling final : public Follower {
   };
   Result<Known*> load(ReadView& view, const ClusterId& id);
   Result<void> follow_shared(Change& change, const ClusterId& cluster, std::span<const Told> told);
+  Result<bool> take_in(Change& change, Known& known, const ClusterId& cluster);
   Result<void> catch_up(Change& change, Known& known, const ClusterId& cluster,
                         std::span<const Told> told);
   Result<std::vector<EngineEvent>> news_of(Change& change, const Known& known,
                                            const ClusterId& cluster, const DeploymentId& id,
                                            const std::optional<Deployment>& row);
   Result<void> decide_at_once(Change& change, Known& known, const ClusterId& cluster,
-                              const std::vector<EngineEvent>& events);
+                              const std::vector<EngineEvent>& events, const Rows& rows);
   Result<void> settle(Change& change, Known& known, const ClusterId& cluster);
   Result<void> decide(Change& change, Known& known, const ClusterId& cluster,
-                      const std::vector<EngineEvent>& events);
+                      const std::vector<EngineEvent>& events, const Rows* rows = nullptr);
   Result<void> admit_all(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
-                         const std::vector<Start>& starts);
-  Result<void> admit(Change& change, const ClusterId& cluster, const Node& node,
-                     const Start& start);
+                         const std::vector<Start>& starts, const Rows* rows = nullptr);
+  Result<void> admit(Change& change, const ClusterId& cluster, const Node& node, const Start& start,
+                     const Rows* rows);
   void note_seen(const ClusterId& cluster, std::int64_t seq);
 
   Dispatch& dispatch_;

@@ -203,7 +203,9 @@ class Transaction : public ReadView {
   // The new node list; failed_precondition when a reservation would not fit any more.
   virtual Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) = 0;
   virtual Result<void> remove_cluster(const ClusterId& cluster) = 0;
-  virtual Result<std::uint64_t> take_order(const ClusterId& cluster) = 0;
+  // The next `count` admission numbers: the first of them.
+  virtual Result<std::uint64_t> take_orders(const ClusterId& cluster, std::uint64_t count) = 0;
+  Result<std::uint64_t> take_order(const ClusterId& cluster) { return take_orders(cluster, 1); }
   // Keeps everybody else who holds from changing this cluster, its queue and its deployments until
   // the end of the transaction, or until undo() to a mark before this. Answers the cluster's
   // version; empty when there is no such cluster. Who holds several holds them in the order of

@@ -328,7 +328,7 @@ TEST(Tokens, OnlyTheExactOneIsGood) {
 
 TEST(Setup, WorksOnceWithTheTokenOfTheStart) {
   TestServer s;
-  const std::string token = s.server().setup_token();
+  const std::string token = s.setup_token();
   ASSERT_TRUE(token.starts_with("berth_setup_"));
   js::object body{{"token", "berth_setup_wrong"},
                   {"username", "root-user"},
@@ -349,7 +349,7 @@ TEST(Setup, WorksOnceWithTheTokenOfTheStart) {
   EXPECT_EQ(again.status, 404);
   EXPECT_EQ(again.code(), "setup_not_possible");
   s.restart();
-  EXPECT_EQ(s.server().setup_token(), "");
+  EXPECT_EQ(s.setup_token(), "");
   EXPECT_EQ(s.get(kMe, done.text("/access_token")).status, 200);
 }
 

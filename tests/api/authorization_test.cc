@@ -40,7 +40,7 @@ const std::map<std::string, std::string> kUnknown{
 class World {
  public:
   World() {
-    const auto done = s.post("/api/v1/setup", {{"token", s.server().setup_token()},
+    const auto done = s.post("/api/v1/setup", {{"token", s.setup_token()},
                                                {"username", "installation"},
                                                {"email", "i@example.org"},
                                                {"password", kPassword},

@@ -11,6 +11,7 @@
 
 #include "api/route.h"
 #include "app/server.h"
+#include "installation.h"
 #include "net/http_client.h"
 
 namespace berth::test {
@@ -75,7 +76,6 @@ class TestServer {
  public:
   static app::ServeConfig quick();  // no limits of rate, no pauses after failures
   explicit TestServer(app::ServeConfig config = quick());
-  ~TestServer();
 
   // Stops it and starts it again on the same data.
   void restart(std::function<void(app::ServeConfig&)> change = {});
@@ -108,16 +108,15 @@ class TestServer {
   Answer submit(const std::string& cluster, const std::string& name, const Person& who,
                 const js::object& resources, const js::object& extra = {});
 
-  [[nodiscard]] app::Server& server() { return *server_; }
+  [[nodiscard]] app::Server& server() { return installation_.first(); }
+  [[nodiscard]] std::string setup_token() { return installation_.setup_token(); }
   [[nodiscard]] const Description& description() const { return *description_; }
-  [[nodiscard]] std::string url(std::string_view path) const;
-  // The files of the data directory that hold this text.
+  [[nodiscard]] std::string url(std::string_view path);
+  // The files of the data directory, or of the database's, that hold this text.
   [[nodiscard]] std::string files_with(const std::string& text) const;
 
  private:
-  std::filesystem::path dir_;
-  app::ServeConfig config_;
-  std::unique_ptr<app::Server> server_;
+  Installation installation_;
   std::unique_ptr<Description> description_;
 };
 

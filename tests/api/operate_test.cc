@@ -90,7 +90,7 @@ TEST(Operate, CountersOnlyGrowAndCountsAreRight) {
 
 TEST(Operate, AdministratorsSeeClustersByName) {
   TestServer s;
-  const auto done = s.post("/api/v1/setup", {{"token", s.server().setup_token()},
+  const auto done = s.post("/api/v1/setup", {{"token", s.setup_token()},
                                              {"username", "boss"},
                                              {"email", "boss@example.org"},
                                              {"password", kPassword},

@@ -250,10 +250,10 @@ class Reference(unittest.TestCase):
         self.assertEqual(make_cli.with_reference(text, BERTH), text, "run: docs/make_cli.py PATH-TO-BERTH")
 
     def test_every_metric_is_listed(self):
-        names = re.findall(r'Name\("(berth_\w+)"\)', (ROOT / "src/api/metrics.cc").read_text())
+        names = set(re.findall(r'"(berth_\w+)"', (ROOT / "src/api/metrics.cc").read_text()))
         text = (ROOT / "docs/operations.md").read_text()
-        self.assertGreater(len(names), 5)
-        self.assertEqual([name for name in names if f"`{name}`" not in text], [])
+        self.assertGreater(len(names), 20)
+        self.assertEqual([name for name in sorted(names) if f"`{name}`" not in text], [])
 
     def test_the_transition_table_is_the_code_s(self):
         code = re.findall(r"Transition\{State::(\w+), Cause::(\w+), State::(\w+)\}", (ROOT / "src/core/deployment.cc").read_text())

@@ -209,6 +209,12 @@ TYPED_TEST_P(QueueContract, ANudgeWakesEverybodyOnce) {
   EXPECT_TRUE(must(two->wait(milliseconds(10'000)))) << "waiting in vain does no harm";
 }
 
+TYPED_TEST_P(QueueContract, TheFirstProposalNamesTheGeneration) {
+  EXPECT_EQ(must(this->queue.generation("one")), "one");
+  EXPECT_EQ(must(this->world.other().generation("two")), "one");
+  EXPECT_EQ(must(this->queue.generation("three")), "one");
+}
+
 TYPED_TEST_P(QueueContract, ManyThreadsAtOnceAreServed) {
   std::vector<ClusterId> clusters;
   for (int i = 0; i < 4; ++i) clusters.push_back(this->names.cluster());
@@ -258,9 +264,10 @@ TYPED_TEST_P(QueueContract, ReadersNeverSeeHalfOfARebuild) {
   must(writes.get());
 }
 
-REGISTER_TYPED_TEST_SUITE_P(QueueContract, WhatWasNeverWrittenIsNotThere,
-                            ARebuiltQueueHasExactlyTheseInOrder, ARebuildFromThePastIsIgnored,
-                            ChangesAddReplaceAndTakeAway, ChangesThatAQueueHasAlreadyAreIgnored,
+REGISTER_TYPED_TEST_SUITE_P(QueueContract, TheFirstProposalNamesTheGeneration,
+                            WhatWasNeverWrittenIsNotThere, ARebuiltQueueHasExactlyTheseInOrder,
+                            ARebuildFromThePastIsIgnored, ChangesAddReplaceAndTakeAway,
+                            ChangesThatAQueueHasAlreadyAreIgnored,
                             ChangesOfAQueueThatIsNotThereMakeNone,
                             AChangeThatDoesNotFollowTakesTheQueueAway, ARemovedQueueIsGone,
                             EachReaderSeesEachWakeFromItsBeginningOn, ManyWakesComeInOrder,

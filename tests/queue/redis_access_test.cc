@@ -1,4 +1,6 @@
 // How Redis is reached: addresses, passwords, users, certificates.
+#include <sys/wait.h>
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
@@ -163,6 +165,25 @@ TEST_F(RedisTls, AllOthersAreRefused) {
   expect_unavailable(use(no_file), "cannot be read");
   auto plain = queue_at("redis://localhost:" + port);
   expect_unavailable(use(plain), "Redis");
+}
+
+// What the script promises: no server is left behind by a test that is killed.
+TEST(RedisAccess, AServerEndsWithItsOwner) {
+  const auto owner = fork();
+  if (owner == 0) {
+    pause();
+    _exit(0);
+  }
+  RedisServer server("", owner);
+  redis::RedisQueue queue(server.options());
+  EXPECT_TRUE(queue.nudge());
+  kill(owner, SIGKILL);
+  waitpid(owner, nullptr, 0);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (queue.nudge() && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  EXPECT_FALSE(queue.nudge());
 }
 
 TEST(RedisAccess, NobodyAndSomebodyElse) {

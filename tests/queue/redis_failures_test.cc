@@ -77,6 +77,26 @@ TEST_F(RedisFailures, AFlushInTheMiddle) {
   fill();
 }
 
+// Within a millisecond a new stream has the places of the old one.
+TEST_F(RedisFailures, PlacesThatComeAgainHideNothing) {
+  auto reader = must(queue.reader("s1"));
+  const auto add = [&](const char* place, const char* seq) {
+    server.run({"XADD", "berth:wake", place, "seq", seq, "kind", "queued", "cluster", pool.str()});
+  };
+  const auto wake = [&](std::int64_t seq) { return Wake{seq, WakeKind::queued, pool}; };
+  add("1000-5", "11");
+  EXPECT_EQ(wakes_of(*reader, 1), (std::vector{wake(11)}));
+  server.run({"FLUSHALL"});
+  add("1000-0", "12");
+  add("1000-5", "13");
+  add("1001-0", "14");
+  EXPECT_EQ(wakes_of(*reader, 3), (std::vector{wake(12), wake(13), wake(14)}));
+
+  server.run({"XGROUP", "DESTROY", "berth:wake", "s1"});  // and only that
+  add("1001-1", "15");
+  EXPECT_EQ(wakes_of(*reader, 1), (std::vector{wake(15)}));
+}
+
 TEST_F(RedisFailures, ForgottenScriptsAreLoadedAgain) {
   fill();
   server.run({"SCRIPT", "FLUSH"});
@@ -197,6 +217,20 @@ TEST_F(RedisFailures, AFrozenServerIsGivenUpAndComesBack) {
   EXPECT_EQ(back.high, whole.high);
   must(queue.publish(a_wake(12)));
   EXPECT_EQ(wakes_of(*reader, 1).back().cluster, pool);
+}
+
+// After a failover the old primary refuses to be written; the next call looks for the new one.
+TEST_F(RedisFailures, AServerThatIsNoPrimaryAnyMoreIsLeft) {
+  fill();
+  auto reader = must(queue.reader("s1"));
+  server.run({"REPLICAOF", "127.0.0.1", "1"});
+  expect_unavailable(queue.publish(a_wake(11)));
+  expect_unavailable(reader->wait(milliseconds(10)));
+  const auto connected = server.run({"INFO", "clients"});
+  EXPECT_EQ(redis::info_value(connected, "connected_clients"), "1") << "nobody but who asks this";
+  server.run({"REPLICAOF", "NO", "ONE"});
+  must(queue.publish(a_wake(12)));
+  EXPECT_EQ(wakes_of(*reader, 1), (std::vector<Wake>{{12, WakeKind::released, pool}}));
 }
 
 // Every key may vanish at every moment; what can be read is right nevertheless.

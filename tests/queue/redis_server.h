@@ -13,7 +13,8 @@ namespace berth::test {
 
 class RedisServer {
  public:
-  explicit RedisServer(const std::string& settings = "") {
+  // Ends with that process, which is ours as a rule.
+  explicit RedisServer(const std::string& settings = "", pid_t owner = getpid()) : owner_(owner) {
     std::string name = (std::filesystem::temp_directory_path() / "berth-redis-XXXXXX").string();
     if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary directory");
     folder_ = name;
@@ -32,7 +33,7 @@ class RedisServer {
   RedisServer& operator=(const RedisServer&) = delete;
 
   void start() {
-    url_ = call("start " + folder_ + " " + std::to_string(getpid()));
+    url_ = call("start " + folder_ + " " + std::to_string(owner_));
     while (!url_.empty() && url_.back() == '\n') url_.pop_back();
   }
   void crash() { (void)call("stop " + folder_ + " immediate"); }
@@ -76,6 +77,7 @@ class RedisServer {
     return out;
   }
 
+  const pid_t owner_;
   std::string folder_, url_;
 };
 

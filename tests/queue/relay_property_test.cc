@@ -61,6 +61,9 @@ class FlakyQueue final : public WorkQueue {
   Result<void> forget_readers(std::span<const std::string> living) override {
     return real.forget_readers(living);
   }
+  Result<std::string> generation(std::string_view proposal) override {
+    return real.generation(proposal);
+  }
   Result<void> nudge() override { return real.nudge(); }
   Result<std::unique_ptr<NudgeReader>> nudges() override { return real.nudges(); }
   Result<std::vector<std::string>> warnings() override { return real.warnings(); }

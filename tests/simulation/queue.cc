@@ -140,6 +140,11 @@ Result<void> SimulatedQueue::forget_readers(std::span<const std::string> living)
   return exchange<Result<void>>("queue: forget readers",
                                 [&] { return server_.queue.forget_readers(living); });
 }
+Result<std::string> SimulatedQueue::generation(std::string_view proposal) {
+  return exchange<Result<std::string>>("queue: generation",
+                                       [&] { return server_.queue.generation(proposal); });
+}
+
 Result<void> SimulatedQueue::nudge() {
   return exchange<Result<void>>("queue: nudge", [&] {
     weather_.simulator.ring(server_.nudged);

@@ -48,7 +48,7 @@ class Statements final : public Transaction {
   Result<void> update(const Cluster& cluster) override;
   Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) override;
   Result<void> remove_cluster(const ClusterId& cluster) override;
-  Result<std::uint64_t> take_order(const ClusterId& cluster) override;
+  Result<std::uint64_t> take_orders(const ClusterId& cluster, std::uint64_t count) override;
   Result<std::optional<std::int64_t>> hold(const ClusterId& cluster) override;
   Result<void> insert(const Deployment& deployment) override;
   Result<void> update(const Deployment& deployment, State from) override;

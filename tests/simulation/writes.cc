@@ -109,7 +109,7 @@ Result<void> Statements::remove_cluster(const ClusterId& cluster) {
   return {};
 }
 
-Result<std::uint64_t> Statements::take_order(const ClusterId& cluster) {
+Result<std::uint64_t> Statements::take_orders(const ClusterId& cluster, std::uint64_t count) {
   if (auto begun = begin_write("take order"); !begun) return pass(begun.error());
   const auto gone = [] { return fail(Code::not_found, "not_found", "No such cluster."); };
   if (find(&K::clusters, &W::clusters, cluster) == nullptr) return gone();
@@ -117,7 +117,8 @@ Result<std::uint64_t> Statements::take_order(const ClusterId& cluster) {
   const auto* row = find(&K::clusters, &W::clusters, cluster);
   if (row == nullptr) return gone();
   Cluster next = *row;
-  const auto order = next.next_order++;
+  const auto order = next.next_order;
+  next.next_order += count;
   session_->changes.clusters[cluster] = std::move(next);
   return order;
 }

@@ -12,6 +12,7 @@ import threading
 import time
 
 from harness import SystemTest, main, wait_until
+from ledger_check import TRANSITIONS
 
 CYCLES = int(os.environ.get("CYCLES", "50"))
 SEED = int(os.environ.get("SEED", str(random.SystemRandom().randrange(1 << 32))))
@@ -114,12 +115,10 @@ class CrashTest(SystemTest):
 
     def check_history(self, client, identifier):
         """Each attempt started once, and the states went along the table."""
-        allowed = {None: {"queued"}, "queued": {"starting", "cancelled"}, "starting": {"running", "stopping", "succeeded", "failed", "queued"},
-                   "running": {"stopping", "succeeded", "failed", "queued"}, "stopping": {"stopped"}}
         state, attempts = None, []
         for event in client.pages(f"/api/v1/deployments/{identifier}/events"):
             now = event["kind"].removeprefix("deployment.")
-            self.assertIn(now, allowed.get(state, set()), f"{identifier}: {state} -> {now}")
+            self.assertIn(now, TRANSITIONS.get(state, set()), f"{identifier}: {state} -> {now}")
             state = now
             if now == "starting":
                 attempts.append(event["data"]["attempt"])

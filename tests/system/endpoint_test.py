@@ -52,6 +52,7 @@ class Endpoint(SystemTest):
         self.running = self.server()
         self.running.start()
         self.root = self.running.set_up()
+        self.addCleanup(self.empty, self.root)
         self.cluster = self.root.cluster("here", kind="process", resources={"cpu": 2, "memory": "1GiB"})
         script = self.folder / "model.py"
         script.write_text(MODEL)

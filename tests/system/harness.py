@@ -26,24 +26,25 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait_until(condition, seconds=20, what="the condition"):
+def wait_until(condition, seconds=20, what="the condition", pause=0.005):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         result = condition()
         if result:
             return result
-        time.sleep(0.005)
+        time.sleep(pause)
     raise AssertionError(f"{what} did not come true within {seconds} s")
 
 
-class Server:
-    """`berth serve` on a data directory of its own; it can be killed and started again on the same one."""
+class Process:
+    """One process of the binary that announces itself with a line of JSON; it can be killed and started again."""
 
-    def __init__(self, folder, *flags):
+    def __init__(self, folder, name, words, env=None):
         self.folder = pathlib.Path(folder)
-        self.data = self.folder / "data"
+        self.name = name
+        self.words = list(words)
+        self.env = env
         self.port = free_port()
-        self.flags = list(flags)
         self.process = None
         self.announcement = None
 
@@ -51,28 +52,43 @@ class Server:
     def url(self):
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def log(self):
+        return self.folder / f"{self.name}.log"
+
+    def command(self):
+        return [BERTH, *self.words, "--listen", f"127.0.0.1:{self.port}"]
+
     def spawn(self):
-        log = open(self.folder / "serve.log", "ab")
-        self.process = subprocess.Popen(
-            [BERTH, "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data),
-             "--rate-limit", "off", *self.flags],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
-        log.close()
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
+                env=None if self.env is None else {**os.environ, **self.env})
 
     def start(self):
+        """Answers once it has announced itself and says that it is ready."""
         self.spawn()
+        self.await_announcement()
+        wait_until(lambda: self.ready(), 30, f"readiness of {self.name}")
+        return self
+
+    def await_announcement(self):
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError("the server did not start: " + (self.folder / "serve.log").read_text()[-2000:])
+            raise AssertionError(f"{self.name} did not start: " + self.log.read_text()[-2000:])
         self.announcement = json.loads(line)
-        wait_until(lambda: self.ready(), 30, "readiness")
-        return self
 
     def ready(self):
         try:
             return Client(self).call("GET", "/readyz")[0] == 200
         except OSError:
             return False
+
+    def runs(self):
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number):
+        self.process.send_signal(number)
 
     def kill(self):
         """As a crash does: at once, without a word."""
@@ -87,8 +103,16 @@ class Server:
         return code
 
     def close(self):
-        if self.process is not None and self.process.poll() is None:
+        if self.runs():
             self.kill()
+
+
+class Server(Process):
+    """`berth serve` on a data directory of its own; it can be killed and started again on the same one."""
+
+    def __init__(self, folder, *flags):
+        self.data = pathlib.Path(folder) / "data"
+        super().__init__(folder, "serve", ["serve", "--data-dir", str(self.data), "--rate-limit", "off", *flags])
 
     def set_up(self):
         """The first administrator, with organization `lab`. Answers a client with its token."""
@@ -110,10 +134,17 @@ class Client:
         self.token = token
         self.organization = organization
         self.connection = None
+        self.headers = {}  # of the latest answer
 
     def clone(self, server=None):
         copy = Client(server or self, self.token, self.organization)
         return copy
+
+    def reset(self):
+        """The next call opens a connection of its own: the server has been away."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
 
     def call(self, method, path, body=None, headers=None, timeout=30):
         if self.connection is None:
@@ -130,9 +161,9 @@ class Client:
             reply = self.connection.getresponse()
             raw = reply.read()
         except (OSError, http.client.HTTPException) as error:
-            self.connection.close()
-            self.connection = None
+            self.reset()
             raise OSError(str(error)) from error
+        self.headers = reply.headers
         kind = reply.headers.get("Content-Type", "")
         return reply.status, json.loads(raw) if raw and "json" in kind else raw
 
@@ -187,6 +218,19 @@ class SystemTest(unittest.TestCase):
         if code is not None and done.returncode != code:
             raise AssertionError(f"berth {' '.join(words)}: exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}")
         return done.stdout, done.stderr
+
+    def empty(self, client, seconds=60):
+        """Stops everything, and waits until nothing holds a place: what runs outlives its server, not its test."""
+        def stopped():
+            left = 0
+            for state in ("queued", "starting", "running", "stopping"):
+                for d in list(client.pages(f"/api/v1/deployments?state={state}")):
+                    left += 1
+                    if state != "stopping":
+                        client.must("POST", f"/api/v1/deployments/{d['id']}/stop")
+            return left == 0
+        client.reset()
+        wait_until(stopped, seconds, "the end of everything", pause=0.05)
 
     def login(self, server):
         """Sets the server up through the command line."""

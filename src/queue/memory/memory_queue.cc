@@ -41,6 +41,7 @@ struct MemoryQueue::State {
   std::deque<Wake> wakes;
   std::uint64_t first_wake = 0;  // the number of the oldest one kept
   std::uint64_t nudges = 0;
+  std::string generation;
 
   [[nodiscard]] std::uint64_t next_wake() const { return first_wake + wakes.size(); }
 };
@@ -168,6 +169,12 @@ Result<std::unique_ptr<WakeReader>> MemoryQueue::reader(const std::string&) {
 
 // Nothing is kept for readers: each has its place in the one list.
 Result<void> MemoryQueue::forget_readers(std::span<const std::string>) { return {}; }
+
+Result<std::string> MemoryQueue::generation(std::string_view proposal) {
+  const std::lock_guard lock(state_->mutex);
+  if (state_->generation.empty()) state_->generation = proposal;
+  return state_->generation;
+}
 
 Result<void> MemoryQueue::nudge() {
   const std::scoped_lock lock(state_->mutex);

@@ -20,6 +20,7 @@ class MemoryQueue final : public WorkQueue {
   Result<std::vector<ClusterId>> clusters() override;
   Result<std::unique_ptr<WakeReader>> reader(const std::string& name) override;
   Result<void> forget_readers(std::span<const std::string> living) override;
+  Result<std::string> generation(std::string_view proposal) override;
   Result<void> nudge() override;
   Result<std::unique_ptr<NudgeReader>> nudges() override;
   Result<std::vector<std::string>> warnings() override;

@@ -26,6 +26,12 @@ std::optional<Wake> wake_of(const redisReply& fields) {
   return Wake{*seq, *kind, *cluster};
 }
 
+std::string joined(const redisReply& fields) {
+  std::string out;
+  for (const auto* word : items_of(fields)) out.append(text_of(*word)).push_back(' ');
+  return out;
+}
+
 }  // namespace
 
 StreamPlace StreamPlace::parse(std::string_view text) {
@@ -40,9 +46,10 @@ std::string StreamPlace::str() const { return std::to_string(time) + "-" + std::
 StreamReader::StreamReader(const Options& options, std::string name)
     : stream_(options.prefix + ":wake"), name_(std::move(name)), connection_(options) {}
 
-Result<StreamPlace> StreamReader::end_of_stream() {
+Result<StreamReader::Entry> StreamReader::last_entry(const std::string& highest,
+                                                     const std::string& lowest) {
   Pipeline ask;
-  ask.add({"XREVRANGE", stream_, "+", "-", "COUNT", "1"});
+  ask.add({"XREVRANGE", stream_, highest, lowest, "COUNT", "1"});
   auto replies = connection_.exchange(ask);
   if (!replies) return pass(std::move(replies.error()));
   const auto& reply = *replies->front();
@@ -51,12 +58,13 @@ Result<StreamPlace> StreamReader::end_of_stream() {
     away.add({"DEL", stream_});
     auto done = connection_.exchange(away);
     if (!done) return pass(std::move(done.error()));
-    return StreamPlace{};
+    return Entry{};
   }
   if (reply.type == REDIS_REPLY_ERROR) return refused(reply);
   const auto entries = items_of(reply);
-  if (entries.empty() || items_of(*entries[0]).empty()) return StreamPlace{};
-  return StreamPlace::parse(text_of(*items_of(*entries[0])[0]));
+  if (entries.empty() || items_of(*entries[0]).size() != 2) return Entry{};
+  const auto parts = items_of(*entries[0]);
+  return Entry{StreamPlace::parse(text_of(*parts[0])), joined(*parts[1])};
 }
 
 Result<void> StreamReader::make_group(const StreamPlace& from) {
@@ -67,27 +75,29 @@ Result<void> StreamReader::make_group(const StreamPlace& from) {
   const auto& reply = *replies->front();
   // There already: a repeated command has made it, or somebody with our name.
   if (reply.type == REDIS_REPLY_ERROR && !is_error(reply, "BUSYGROUP")) return refused(reply);
-  place_ = from;
   return {};
 }
 
 Result<void> StreamReader::begin() {
-  const auto end = end_of_stream();
-  if (!end) return pass(end.error());
+  auto end = last_entry("+", "-");
+  if (!end) return pass(std::move(end.error()));
   Pipeline away;
   away.add({"XGROUP", "DESTROY", stream_, name_});  // refused when there is no stream: good, too
   auto gone = connection_.exchange(away);
   if (!gone) return pass(std::move(gone.error()));
-  return make_group(*end);
+  latest_ = std::move(*end);
+  return make_group(latest_.place);
 }
 
-// What we have not seen must come. A stream that ends before our place was begun anew, so all of
-// it is new to us.
+// What we have not seen must come. If what we saw last stands where it stood we go on behind it;
+// else the stream was begun anew, and all of it is new to us.
 Result<void> StreamReader::recover() {
-  const auto end = end_of_stream();
-  if (!end) return pass(end.error());
+  const auto place = latest_.place.str();
+  auto there = last_entry(place, place);
+  if (!there) return pass(std::move(there.error()));
+  if (there->place != latest_.place || there->words != latest_.words) latest_ = {};
   pending_ = false;
-  return make_group(*end < place_ ? StreamPlace{} : place_);
+  return make_group(latest_.place);
 }
 
 Result<std::vector<Wake>> StreamReader::take(const redisReply& reply) {
@@ -100,7 +110,8 @@ Result<std::vector<Wake>> StreamReader::take(const redisReply& reply) {
       const auto parts = items_of(*entry);
       if (parts.size() != 2) continue;
       acknowledge.push_back(text_of(*parts[0]));
-      place_ = std::max(place_, StreamPlace::parse(text_of(*parts[0])));
+      const auto place = StreamPlace::parse(text_of(*parts[0]));
+      if (place > latest_.place) latest_ = {place, joined(*parts[1])};
       if (const auto wake = wake_of(*parts[1])) out.push_back(*wake);
     }
   }
@@ -136,7 +147,10 @@ Result<std::vector<Wake>> StreamReader::wait(std::chrono::milliseconds patience)
     if (auto again = recover(); !again) return pass(std::move(again.error()));
     return std::vector<Wake>{};
   }
-  if (reply.type == REDIS_REPLY_ERROR) return refused(reply);
+  if (reply.type == REDIS_REPLY_ERROR) {
+    connection_.close();  // the address may lead to another server next time
+    return refused(reply);
+  }
   auto wakes = take(reply);
   if (lost) pending_ = true;
   if (!wakes || !wakes->empty() || !asked_pending || pending_) return wakes;

@@ -23,14 +23,20 @@ class StreamReader final : public WakeReader {
   Result<std::vector<Wake>> wait(std::chrono::milliseconds patience) override;
 
  private:
-  Result<StreamPlace> end_of_stream();
+  // Places say little after a loss: a new stream may use them again within a millisecond.
+  struct Entry {
+    StreamPlace place;
+    std::string words;
+  };
+  // The last one between these places; nothing at all: that before the first one.
+  Result<Entry> last_entry(const std::string& highest, const std::string& lowest);
   Result<void> make_group(const StreamPlace& from);
   Result<void> recover();  // the group is gone, with the stream or without it
   Result<std::vector<Wake>> take(const redisReply& reply);
 
   const std::string stream_, name_;
   Connection connection_;
-  StreamPlace place_;     // the latest that we got
+  Entry latest_;          // that we got
   bool pending_ = false;  // something was sent to us that may not have arrived
 };
 

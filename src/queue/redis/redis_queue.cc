@@ -70,6 +70,7 @@ RedisQueue::RedisQueue(Options options)
       wake_(options_.prefix + ":wake"),
       clusters_(options_.prefix + ":clusters"),
       nudge_(options_.prefix + ":nudge"),
+      generation_(options_.prefix + ":generation"),
       connection_(options_, load_scripts()) {}
 RedisQueue::~RedisQueue() = default;
 
@@ -94,6 +95,10 @@ Result<bool> RedisQueue::cleared(const Replies& replies) {
   if (any("NOSCRIPT")) {
     connection_.close();  // the next opening loads them
     return true;
+  }
+  if (any("READONLY")) {
+    connection_.close();  // it is the primary no more; the address may lead to another one now
+    return false;
   }
   if (!any("WRONGTYPE")) return false;
   Pipeline types;
@@ -354,6 +359,18 @@ Result<void> RedisQueue::forget_readers(std::span<const std::string> living) {
   return all_done(exchange([&](Pipeline& to) {
     for (const auto& name : dead) to.add({"XGROUP", "DESTROY", wake_, name});
   }));
+}
+
+Result<std::string> RedisQueue::generation(std::string_view proposal) {
+  const auto replies = exchange([&](Pipeline& to) {
+    to.add({"SET", generation_, proposal, "NX"});
+    to.add({"GET", generation_});
+  });
+  if (!replies) return std::unexpected(replies.error());
+  for (const auto& reply : *replies) {
+    if (reply->type == REDIS_REPLY_ERROR) return refused(*reply);
+  }
+  return std::string(text_of(*replies->back()));
 }
 
 Result<void> RedisQueue::nudge() {

@@ -28,6 +28,7 @@ class RedisQueue final : public WorkQueue {
   Result<std::vector<ClusterId>> clusters() override;
   Result<std::unique_ptr<WakeReader>> reader(const std::string& name) override;
   Result<void> forget_readers(std::span<const std::string> living) override;
+  Result<std::string> generation(std::string_view proposal) override;
   Result<void> nudge() override;
   Result<std::unique_ptr<NudgeReader>> nudges() override;
   Result<std::vector<std::string>> warnings() override;
@@ -55,7 +56,7 @@ class RedisQueue final : public WorkQueue {
   Result<void> write_fresh(const Keys& fresh, std::span<const WaitingEntry> waiting);
 
   const Options options_;
-  const std::string wake_, clusters_, nudge_;
+  const std::string wake_, clusters_, nudge_, generation_;
   std::timed_mutex mutex_;
   Connection connection_;
 };

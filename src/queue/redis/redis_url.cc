@@ -75,7 +75,7 @@ bool Options::on_this_machine() const {
 Result<Options> parse_redis_url(std::string_view text) {
   const auto parsed = urls::parse_uri(urls::string_view(text.data(), text.size()));
   if (!parsed) return refuse("That is not a URL; a Redis URL looks like redis://HOST:6379/0.");
-  const urls::url_view url = *parsed;
+  const urls::url_view& url = *parsed;
   Options out;
   const std::string scheme = url.scheme();
   out.tls = scheme == "rediss";

@@ -1,5 +1,9 @@
 #include "queue/redis/socket.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -73,14 +77,26 @@ Result<void> Socket::open(Deadline until) {
       problem = outcome.done ? outcome.problem : error_code(asio::error::timed_out);
     }
     if (!problem) {
-      error_code ignored;
-      if (options_.socket.empty()) plain_.set_option(asio::ip::tcp::no_delay(true), ignored);
+      if (options_.socket.empty()) tune();
       return options_.tls ? secure(until) : Result<void>{};
     }
     why = problem.message();
     close();
   }
   return unavailable("Redis cannot be reached: " + why + ".");
+}
+
+// A machine that vanished says nothing, and a subscriber asks nothing: the kernel asks for it.
+void Socket::tune() {
+  error_code ignored;
+  plain_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  plain_.set_option(Plain::keep_alive(true), ignored);
+  const auto set = [this](int name, int value) {
+    ::setsockopt(plain_.native_handle(), IPPROTO_TCP, name, &value, sizeof value);
+  };
+  set(TCP_KEEPIDLE, 10);  // seconds
+  set(TCP_KEEPINTVL, 5);
+  set(TCP_KEEPCNT, 3);
 }
 
 Result<void> Socket::secure(Deadline until) {

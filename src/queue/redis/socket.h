@@ -48,6 +48,7 @@ class Socket {
   template <class Start>
   Outcome run(Deadline until, Start start);
   Result<std::vector<Endpoint>> resolve(Deadline until);
+  void tune();
   Result<void> secure(Deadline until);
 
   const Options options_;

@@ -124,17 +124,18 @@ Result<void> Session::insert(const berth::Session& s) {
 }
 
 Result<void> Session::update(const berth::Session& s) {
-  const auto spent =
-      db_->query("INSERT INTO spent_refresh (token, session_id) "
-                 "SELECT refresh, id FROM sessions WHERE id = ?1 AND refresh <> ?2 "
-                 "ON CONFLICT DO NOTHING")
-          .with(s.id, s.refresh)
-          .run();
+  const auto spent = db_->query(
+                            "INSERT INTO spent_refresh (token, session_id) "
+                            "SELECT refresh, id FROM sessions WHERE id = ?1 AND refresh <> ?2 "
+                            "ON CONFLICT DO NOTHING")
+                         .with(s.id, s.refresh)
+                         .run();
   if (!spent) return std::unexpected(spent.error());
   // Nothing spent: the token stays the same, or another process is spending it at this moment.
   const auto changed =
-      db_->query("UPDATE sessions SET access = ?2, access_expires_at = ?3, refresh = ?4, "
-                 "refresh_expires_at = ?5 WHERE id = ?1 AND (?6 OR refresh = ?4)")
+      db_->query(
+             "UPDATE sessions SET access = ?2, access_expires_at = ?3, refresh = ?4, "
+             "refresh_expires_at = ?5 WHERE id = ?1 AND (?6 OR refresh = ?4)")
           .with(s.id, s.access, s.access_expires_at, s.refresh, s.refresh_expires_at, *spent == 1)
           .run();
   if (!changed) return std::unexpected(changed.error());

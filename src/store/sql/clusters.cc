@@ -21,6 +21,16 @@ Cluster read_cluster(Query& q) {
   return c;
 }
 
+Node read_node(Query& row) {
+  Node node;
+  node.name = row.text();
+  node.gpu_model = row.text();
+  node.capacity.cpu_milli = row.integer();
+  node.capacity.memory_bytes = row.integer();
+  node.capacity.gpu_milli = row.integer() * kGpuDevice;
+  return node;
+}
+
 Error changed_meanwhile() {
   return {Code::aborted, "version_mismatch", "It was changed meanwhile; read it again and repeat."};
 }
@@ -31,15 +41,7 @@ Result<void> Session::load_nodes(Cluster& cluster) {
   auto q = db_->query(
       "SELECT name, gpu_model, cpu, memory, gpus FROM nodes WHERE cluster_id = ?1 ORDER BY "
       "ordinal");
-  auto nodes = all<Node>(q.with(cluster.id), [](Query& row) {
-    Node node;
-    node.name = row.text();
-    node.gpu_model = row.text();
-    node.capacity.cpu_milli = row.integer();
-    node.capacity.memory_bytes = row.integer();
-    node.capacity.gpu_milli = row.integer() * kGpuDevice;
-    return node;
-  });
+  auto nodes = all<Node>(q.with(cluster.id), read_node);
   if (!nodes) return std::unexpected(std::move(nodes.error()));
   cluster.nodes = std::move(*nodes);
   return {};
@@ -105,10 +107,20 @@ Result<std::vector<Cluster>> Session::all_clusters() {
     if (!rows) return rows;
     out = std::move(*rows);
   }
-  for (auto& cluster : out) {
-    if (auto loaded = load_nodes(cluster); !loaded) return std::unexpected(loaded.error());
+  // In the order of the clusters, so that each node finds its own by going on from the last.
+  auto q = db_->query(
+      "SELECT name, gpu_model, cpu, memory, gpus, cluster_id FROM nodes ORDER BY cluster_id, "
+      "ordinal");
+  auto cluster = out.begin();
+  for (;;) {
+    const auto more = q.step();
+    if (!more) return std::unexpected(more.error());
+    if (!*more) return out;
+    Node node = read_node(q);
+    const auto id = q.id<ClusterId>();
+    while (cluster != out.end() && cluster->id < id) ++cluster;
+    if (cluster != out.end() && cluster->id == id) cluster->nodes.push_back(std::move(node));
   }
-  return out;
 }
 
 Result<void> Session::insert(const Cluster& c) {
@@ -193,11 +205,12 @@ Result<void> Session::remove_cluster(const ClusterId& cluster) {
   return done(db_->query("DELETE FROM clusters WHERE id = ?1").with(cluster).run());
 }
 
-Result<std::uint64_t> Session::take_order(const ClusterId& cluster) {
+Result<std::uint64_t> Session::take_orders(const ClusterId& cluster, std::uint64_t count) {
   auto q = db_->query(
-      "UPDATE clusters SET next_order = next_order + 1 WHERE id = ?1 RETURNING next_order");
-  auto rows = all<std::uint64_t>(
-      q.with(cluster), [](Query& row) { return static_cast<std::uint64_t>(row.integer()) - 1; });
+      "UPDATE clusters SET next_order = next_order + ?2 WHERE id = ?1 RETURNING next_order");
+  auto rows = all<std::uint64_t>(q.with(cluster, count), [&](Query& row) {
+    return static_cast<std::uint64_t>(row.integer()) - count;
+  });
   if (!rows) return std::unexpected(std::move(rows.error()));
   if (rows->empty()) return fail(Code::not_found, "not_found", "No such cluster.");
   return rows->front();
