@@ -157,9 +157,6 @@ void Committer::commit_batch(std::vector<Item>& batch) {
       change.events[i].seq = *committed + static_cast<std::int64_t>(i);
     }
     const auto count = static_cast<std::int64_t>(change.events.size());
-    // Where others write, too, what was looked at without being held may have changed meanwhile.
-    if (change.shared())
-      std::erase_if(touched, [&](const ClusterId& id) { return !change.held_version(id); });
     if (count > 0) follower_.settled(touched, *committed + count - 1);
     for (const auto& effect : change.effects) effect();
     if (!change.events.empty()) publish_(std::move(change.events));
