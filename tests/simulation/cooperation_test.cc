@@ -165,6 +165,30 @@ TEST_F(Cooperating, WhatWasDecidedAboutByNobodyIsNotTakenForSeen) {
   EXPECT_EQ(state(high), State::starting);
 }
 
+TEST_F(Cooperating, ALookWithoutALockHasNotSeenWhatCameAfterIt) {
+  const auto first = submit(Priority::low, 1000), second = submit(Priority::low, 1000);
+  look();
+  ASSERT_EQ(state(second), State::starting);
+  const auto fine = [](const Result<void>& done) { EXPECT_TRUE(done) << done.error().message; };
+  Deployment late;
+  decider_.submit(
+      [this](Change& change) -> Result<void> {
+        change.look_at(cluster_.id, true);
+        return {};
+      },
+      fine);
+  decider_.submit(
+      [&](Change& change) -> Result<void> {
+        late = submit(Priority::high, 1000);  // by another process, between the two units
+        if (auto held = change.hold(cluster_.id); !held) return held;
+        return change.record(Actor{}, "cluster.noted", cluster_.organization, cluster_.id, "{}");
+      },
+      fine);
+  run(decider_);
+  ends(decider_, first, 0);
+  EXPECT_EQ(state(late), State::starting);
+}
+
 TEST_F(Cooperating, WhoWasLateBeginsAnewWithItsClusters) {
   MachineTime time(simulator_);
   int gained = 0;
