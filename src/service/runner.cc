@@ -335,7 +335,9 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
   // record only, and is none of this round's business.
   auto seen = co_await site->runtime->list();
   if (!seen) co_return std::unexpected(std::move(seen.error()));
-  if (site->closed || (site->quiet && seen->empty())) co_return Result<void>{};
+  // The record is asked even where all was quiet: a start may be in it whose commit's answer was
+  // lost, and nothing else would carry it out.
+  if (site->closed) co_return Result<void>{};
   const bool launching = !site->launching.empty();
   std::vector<Deployment> active;
   {

@@ -140,6 +140,7 @@ Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
   if (!fresh) {
     if (auto step = catch_up(change, **known, cluster, told); !step) return step;
   }
+  if (fresh) set_current(change, **known, cluster);
   // Deleted meanwhile, or nothing left to do.
   const auto found = known_.find(cluster);
   if (found == known_.end() || found->second.settled) return {};
@@ -194,6 +195,7 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
   if (auto step = decide_at_once(change, known, id, events, rows); !step) return step;
   const auto seen = known.seen;
   change.after([this, id, seen] { note_seen(id, seen); });
+  set_current(change, known, id);
   return {};
 }
 
@@ -292,13 +294,23 @@ void Scheduling::forget(const std::vector<ClusterId>& clusters) {
 }
 
 void Scheduling::settled(const std::vector<ClusterId>& clusters, std::int64_t last) {
-  // Each was held until the commit: nobody else has written about it meanwhile.
+  // Held until the commit: nobody else has written about it meanwhile. One that was looked at
+  // without a lock has not seen what came after it looked.
   for (const auto& id : clusters) {
     const auto found = known_.find(id);
-    if (found == known_.end()) continue;
+    if (found == known_.end() || !found->second.current) continue;
     found->second.seen = last;
     note_seen(id, last);
   }
+}
+
+// Until the end of this transaction: effects come after settled().
+void Scheduling::set_current(Change& change, Known& known, const ClusterId& cluster) {
+  known.current = true;
+  change.after([this, cluster] {
+    if (const auto found = known_.find(cluster); found != known_.end())
+      found->second.current = false;
+  });
 }
 
 void Scheduling::note_seen(const ClusterId& cluster, std::int64_t seq) {

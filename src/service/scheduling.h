@@ -60,6 +60,7 @@ class Scheduling final : public Follower {
     std::int64_t seen = 0;
     std::int64_t term = 0;  // of our authority; an engine of an earlier one is worth nothing
     bool paused = false;
+    bool current = false;  // has seen, in this transaction and held, all that there is
     bool settled = false;  // has decided about all that it was loaded with
   };
   Result<Known*> load(ReadView& view, const ClusterId& id);
@@ -79,6 +80,7 @@ class Scheduling final : public Follower {
                          const std::vector<Start>& starts, const Rows* rows = nullptr);
   Result<void> admit(Change& change, const ClusterId& cluster, const Node& node, const Start& start,
                      const Rows* rows);
+  void set_current(Change& change, Known& known, const ClusterId& cluster);
   void note_seen(const ClusterId& cluster, std::int64_t seq);
 
   Dispatch& dispatch_;

@@ -76,15 +76,6 @@ class Cooperating : public ::testing::Test {
     });
     return d;
   }
-  void set_paused(bool paused) {
-    write(api_, [&](Change& change) -> Result<void> {
-      Cluster row = **change.tx.cluster(cluster_.id);
-      row.paused = paused;
-      row.version += 1;
-      if (auto step = change.tx.update(row); !step) return step;
-      return change.record(Actor{}, "cluster.paused", row.organization, row.id, "{}");
-    });
-  }
   void ends(Committer& by, const Deployment& d, std::int32_t status) {
     Observation seen;
     seen.key = {d.id, 1};
@@ -119,11 +110,9 @@ class Cooperating : public ::testing::Test {
 };
 
 TEST_F(Cooperating, ALowOneDoesNotStartBeforeAHighOneThatIsCommittedToo) {
-  set_paused(true);
+  look();  // the engine is there, and empty
   const auto low = submit(Priority::low, 1000), other = submit(Priority::low, 1000);
-  look();
   const auto high = submit(Priority::high, 1000);
-  set_paused(false);
   look();
   EXPECT_EQ(state(high), State::starting);
   EXPECT_EQ(state(low), State::starting);
@@ -163,6 +152,30 @@ TEST_F(Cooperating, WhatWasDecidedAboutByNobodyIsNotTakenForSeen) {
   authority_.holding = true;
   look();
   EXPECT_EQ(state(high), State::starting);
+}
+
+TEST_F(Cooperating, ALookWithoutALockHasNotSeenWhatCameAfterIt) {
+  const auto first = submit(Priority::low, 1000), second = submit(Priority::low, 1000);
+  look();
+  ASSERT_EQ(state(second), State::starting);
+  const auto fine = [](const Result<void>& done) { EXPECT_TRUE(done) << done.error().message; };
+  Deployment late;
+  decider_.submit(
+      [this](Change& change) -> Result<void> {
+        change.look_at(cluster_.id, true);
+        return {};
+      },
+      fine);
+  decider_.submit(
+      [&](Change& change) -> Result<void> {
+        late = submit(Priority::high, 1000);  // by another process, between the two units
+        if (auto held = change.hold(cluster_.id); !held) return held;
+        return change.record(Actor{}, "cluster.noted", cluster_.organization, cluster_.id, "{}");
+      },
+      fine);
+  run(decider_);
+  ends(decider_, first, 0);
+  EXPECT_EQ(state(late), State::starting);
 }
 
 TEST_F(Cooperating, WhoWasLateBeginsAnewWithItsClusters) {

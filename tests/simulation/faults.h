@@ -8,6 +8,7 @@ namespace berth::sim {
 
 enum class Fault {
   process_killed,
+  process_stopped,
   process_frozen,
   database_cut_off,
   queue_cut_off,
@@ -40,6 +41,7 @@ enum class Fault {
 inline constexpr std::size_t kFaults = static_cast<std::size_t>(Fault::last_);
 
 inline constexpr std::array<const char*, kFaults> kFaultNames{"process killed",
+                                                              "process stopped",
                                                               "process frozen",
                                                               "database cut off",
                                                               "queue cut off",

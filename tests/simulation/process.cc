@@ -167,11 +167,13 @@ void Process::follow_forever() {
 }
 
 void Process::hold_forever() {
-  for (;;) {
+  while (!stopping_) {
     (void)leases_->round();
     stir();
-    shared_.weather.simulator.wait(hurry_, kBeat);
+    if (!stopping_) shared_.weather.simulator.wait(hurry_, kBeat);
   }
+  (void)leases_->retire();
+  stir();
 }
 
 void Process::publish_forever() {

@@ -75,7 +75,11 @@ class Process {
   [[nodiscard]] bool holds(const ClusterId& cluster) const {
     return leases_ && leases_->holds(cluster);
   }
-  [[nodiscard]] bool decides() const { return leases_ && leases_->count() > 0; }
+  // As for a signal: it gives its clusters up. The world ends it soon after.
+  void stop() {
+    stopping_ = true;
+    shared_.weather.simulator.ring(hurry_);
+  }
   // The engine as it is, if it is loaded. Between the steps.
   [[nodiscard]] ClusterEngine* engine(const ClusterId& cluster);
   // A request: runs on the process's loop; `done` is dropped when the process dies.
@@ -122,7 +126,7 @@ class Process {
   std::unique_ptr<Attention> attention_;
   Feed feed_;
   Bell hurry_, wrote_;
-  bool has_written_ = false;
+  bool has_written_ = false, stopping_ = false;
 };
 
 }  // namespace berth::sim

@@ -40,6 +40,7 @@ class World {
   }
   ~World() {
     clients_.stop();
+    ending_.clear();
     processes_.clear();
   }
 
@@ -147,8 +148,12 @@ class World {
     switch (simulator_.pick(12)) {
       case 0:
       case 1:
-      case 2:
         return kill(place);
+      case 2:
+        weather_.hit(Fault::process_stopped);
+        processes_[place]->stop();
+        return simulator_.after(simulator_.between(kMilli, 2 * kSecond), &machine,
+                                [this, place] { end(place); });
       case 3:
       case 4:
         weather_.hit(Fault::process_frozen);
@@ -182,7 +187,12 @@ class World {
     weather_.hit(Fault::process_killed);
     // Without its kernel saying so to the database, sometimes.
     if (simulator_.chance(0.3)) processes_[place]->machine().database_cut = true;
-    processes_[place].reset();
+    end(place);
+  }
+  void end(std::size_t place) {
+    // Not from an event of its own, which goes with it.
+    ending_.push_back(std::move(processes_[place]));
+    simulator_.after(0, nullptr, [this] { ending_.clear(); });
     simulator_.after(simulator_.between(10 * kMilli, 4 * kSecond), nullptr, [this, place] {
       if (!processes_[place]) start(place, roles_[place]);
     });
@@ -210,7 +220,7 @@ class World {
   Invariants invariants_;
   Workloads workloads_;
   Clients clients_;
-  std::vector<std::unique_ptr<Process>> processes_;
+  std::vector<std::unique_ptr<Process>> processes_, ending_;
   std::vector<Process::Role> roles_;
   int starts_ = 0;
 };

@@ -193,15 +193,21 @@ Result<void> Statements::reserve(const ClusterId& cluster, const AttemptKey& att
   };
   const auto* seen = find(&K::nodes, &W::nodes, key);
   if (!fits(seen)) return over_commit();
-  LedgerNode row = *seen;
+  const std::int64_t cpu = seen->free_cpu, memory = seen->free_memory;
   if (db_.broken().blind_reservation) {
+    auto& sim = db_.weather().simulator;
+    sim.sleep(sim.between(0, 50 * kMilli));  // what it has read may grow old
     if (auto begun = begin_write("reserve blindly"); !begun) return begun;
   }
   if (auto locked = lock(node_key(cluster, grant.node)); !locked) return locked;
-  if (!db_.broken().blind_reservation) {
-    const auto* now = find(&K::nodes, &W::nodes, key);
-    if (!fits(now)) return over_commit();
-    row = *now;
+  const auto* now = find(&K::nodes, &W::nodes, key);
+  if (now == nullptr) return over_commit();
+  LedgerNode row = *now;
+  if (db_.broken().blind_reservation) {
+    row.free_cpu = cpu;
+    row.free_memory = memory;
+  } else if (!fits(now)) {
+    return over_commit();
   }
   row.free_cpu -= grant.resources.cpu_milli;
   row.free_memory -= grant.resources.memory_bytes;
