@@ -28,6 +28,22 @@ struct IdempotencyKey {
 template <class T>
 using Once = std::variant<T, StoredReply>;
 
+// The reply of the first time, for the same request.
+template <class T>
+Result<Once<T>> first_reply(Change& change, const IdempotencyKey& key) {
+  auto stored = change.tx.stored_reply(key.scope, key.name());
+  if (!stored) return std::unexpected(std::move(stored.error()));
+  if (!*stored || (*stored)->fingerprint != key.fingerprint) {
+    return fail(
+        Code::failed_precondition, "idempotency_key_reused",
+        "This Idempotency-Key was used with another body; use a new key for a new request.");
+  }
+  auto body = unseal((*stored)->body, key.phrase());
+  if (!body) return fail(Code::internal, "damaged_reply", "A stored reply cannot be read.");
+  (*stored)->body = std::move(*body);
+  return Once<T>(std::move(**stored));
+}
+
 // Wraps a unit of work. `render` makes the reply to store from the value.
 template <class T>
 std::move_only_function<Result<Once<T>>(Change&)> once(
@@ -36,19 +52,9 @@ std::move_only_function<Result<Once<T>>(Change&)> once(
   return [key = std::move(key), render = std::move(render),
           unit = std::move(unit)](Change& change) mutable -> Result<Once<T>> {
     if (key) {
-      auto stored = change.tx.stored_reply(key->scope, key->name());
-      if (!stored) return std::unexpected(std::move(stored.error()));
-      if (*stored && (*stored)->fingerprint != key->fingerprint) {
-        return fail(
-            Code::failed_precondition, "idempotency_key_reused",
-            "This Idempotency-Key was used with another body; use a new key for a new request.");
-      }
-      if (*stored) {
-        auto body = unseal((*stored)->body, key->phrase());
-        if (!body) return fail(Code::internal, "damaged_reply", "A stored reply cannot be read.");
-        (*stored)->body = std::move(*body);
-        return Once<T>(std::move(**stored));
-      }
+      auto claimed = change.tx.claim_reply(key->scope, key->name(), key->fingerprint, change.now);
+      if (!claimed) return std::unexpected(std::move(claimed.error()));
+      if (!*claimed) return first_reply<T>(change, *key);
     }
     auto value = unit(change);
     if (!value) return std::unexpected(std::move(value.error()));

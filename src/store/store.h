@@ -246,6 +246,10 @@ class Transaction : public ReadView {
 
   // To the history. Its seq is ignored: commit() numbers it.
   virtual void append(Event event) = 0;
+  // Takes the key for this transaction: false when it is taken and its reply is there to be read.
+  // Waits for another transaction that has it and is not over yet.
+  virtual Result<bool> claim_reply(const std::string& scope, const std::string& key,
+                                   const Digest& fingerprint, Timestamp now) = 0;
   virtual Result<void> store_reply(const std::string& scope, const std::string& key,
                                    const StoredReply& reply, Timestamp now) = 0;
   // Housekeeping: replies, sessions and events older than the given times.

@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <cmath>
 #include <fstream>
+#include <map>
+#include <sstream>
 #include <thread>
 
 namespace berth::test {
@@ -199,6 +202,37 @@ Answer TestServer::patch(const std::string& path, const js::value& body, const s
 }
 Answer TestServer::remove(const std::string& path, const std::string& token, net::Headers headers) {
   return call({"DELETE", path, token, "", std::move(headers)});
+}
+
+Answer TestServer::metrics(const std::string& token) {
+  auto answer = get("/metrics", token);
+  if (installation_.ports().size() == 1) return answer;
+  std::vector<std::string> order;  // comments and series, each once
+  std::map<std::string, double> sums;
+  for (const auto port : installation_.ports()) {
+    net::ClientRequest ask;
+    ask.url = fmt::format("http://127.0.0.1:{}/metrics", port);
+    if (!token.empty()) ask.headers.push_back({"Authorization", "Bearer " + token});
+    const auto got = net::fetch(ask);
+    if (!got || got->status != 200) throw std::runtime_error("a process shows no metrics");
+    std::istringstream lines(got->body);
+    for (std::string line; std::getline(lines, line);) {
+      const bool comment = line.empty() || line.front() == '#';
+      const auto end = comment ? line.size() : line.rfind(' ');
+      const auto [place, fresh] = sums.emplace(line.substr(0, end), 0);
+      if (fresh) order.push_back(place->first);
+      if (!comment) place->second += std::stod(line.substr(end + 1));
+    }
+  }
+  answer.body.clear();
+  for (const auto& line : order) {
+    const bool comment = line.empty() || line.front() == '#';
+    const double sum = sums[line];
+    answer.body += comment                  ? line + "\n"
+                   : sum == std::floor(sum) ? fmt::format("{} {:.0f}\n", line, sum)
+                                            : fmt::format("{} {}\n", line, sum);
+  }
+  return answer;
 }
 
 Answer TestServer::until(const std::string& path, const std::string& token,

@@ -89,6 +89,9 @@ class TestServer {
                net::Headers headers = {});
   Answer remove(const std::string& path, const std::string& token, net::Headers headers = {});
 
+  // GET /metrics: of all processes together, as who collects them would add them up.
+  Answer metrics(const std::string& token = "");
+
   // Asks again until it is so, at most 20 s; the last answer.
   Answer until(const std::string& path, const std::string& token,
                const std::function<bool(const Answer&)>& so);

@@ -89,6 +89,12 @@ void Installation::stop() { servers_.clear(); }
 
 std::uint16_t Installation::next_port() { return servers_[turn_++ % answering_]->port(); }
 
+std::vector<std::uint16_t> Installation::ports() const {
+  std::vector<std::uint16_t> out;
+  for (const auto& server : servers_) out.push_back(server->port());
+  return out;
+}
+
 void Installation::settle() {
   if (!scaled_) return;
   const auto last = scaled_->view->last_event();

@@ -22,6 +22,7 @@ class Installation {
 
   // The one that the next request goes to: in turns.
   [[nodiscard]] std::uint16_t next_port();
+  [[nodiscard]] std::vector<std::uint16_t> ports() const;  // of every process
   [[nodiscard]] app::Server& first() { return *servers_.front(); }
   // Everything that was committed until now has reached every process.
   void settle();

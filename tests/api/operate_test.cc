@@ -3,6 +3,7 @@
 
 #include <regex>
 #include <set>
+#include <thread>
 
 #include "harness.h"
 
@@ -41,7 +42,7 @@ TEST(Operate, MetricsParseAndNameNobody) {
   site.submit("d", {{"cpu", 1}});
   site.until("d", "running");
   site.server.get("/api/v1/auth/me", "wrong");
-  const auto answer = site.server.get("/metrics");
+  const auto answer = site.server.metrics();
   EXPECT_EQ(answer.status, 200);
   EXPECT_TRUE(answer.header("Content-Type").starts_with("text/plain; version=0.0.4"));
   std::set<std::string> names;
@@ -62,13 +63,13 @@ TEST(Operate, MetricsParseAndNameNobody) {
   static const std::regex id("(usr|org|clu|dep|key|inv|ses|req)_[0-9a-z]{16,26}");
   EXPECT_FALSE(std::regex_search(answer.body, id));
   EXPECT_EQ(answer.body.find("cluster="), std::string::npos);
-  EXPECT_EQ(site.server.get("/metrics", site.owner.token).body.find("cluster="), std::string::npos);
+  EXPECT_EQ(site.server.metrics(site.owner.token).body.find("cluster="), std::string::npos);
 }
 
 TEST(Operate, CountersOnlyGrowAndCountsAreRight) {
   TestServer s;
   const auto value = [&](const std::string& line) {
-    for (const auto& sample : samples(s.get("/metrics").body)) {
+    for (const auto& sample : samples(s.metrics().body)) {
       if (sample.starts_with(line + " ")) return std::stod(sample.substr(line.size() + 1));
     }
     return -1.0;
@@ -80,7 +81,14 @@ TEST(Operate, CountersOnlyGrowAndCountsAreRight) {
   EXPECT_EQ(value(R"(berth_auth_failures_total{kind="missing_token"})"), 3);
   Site site({{"cpu", 2}, {"memory", "1GiB"}, {"gpu", 1}}, s);
   site.submit("runs", {{"cpu", 2}, {"gpu", 0.5}});
+  site.until("runs", "running");
   site.submit("waits", {{"cpu", 1}}, {{"priority", "high"}});
+  // Who decides may be another process, and hear of it in a moment.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (value(R"(berth_queue_waiting{queue="high"})") != 1 &&
+         std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   EXPECT_EQ(value(R"(berth_capacity{resource="cpu_cores"})"), 2);
   EXPECT_EQ(value(R"(berth_capacity{resource="memory_bytes"})"), 1073741824);
   EXPECT_EQ(value(R"(berth_reserved{resource="gpu_devices"})"), 0.5);
@@ -97,7 +105,9 @@ TEST(Operate, AdministratorsSeeClustersByName) {
                                              {"organization", "first"}});
   const Person admin{done.text("/user/id"), "boss", done.text("/access_token"), ""};
   Site site({{"cpu", 2}}, s);
-  const auto text = s.get("/metrics", admin.token).body;
+  site.submit("d", {{"cpu", 1}});
+  site.until("d", "running");  // whoever decides about the cluster has looked at it
+  const auto text = s.metrics(admin.token).body;
   const auto name = s.get("/api/v1/organizations", site.owner.token).items("name") + "/lab";
   EXPECT_NE(
       text.find("berth_cluster_capacity{cluster=\"" + name + "\",resource=\"cpu_cores\"} 2\n"),

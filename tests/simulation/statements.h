@@ -67,6 +67,8 @@ class Statements final : public Transaction {
                      std::int64_t epoch) override;
   Result<bool> advance_relay(std::int64_t from, std::int64_t to) override;
   void append(Event event) override { appended_.push_back(std::move(event)); }
+  Result<bool> claim_reply(const std::string& scope, const std::string& key,
+                           const Digest& fingerprint, Timestamp now) override;
   Result<void> store_reply(const std::string& scope, const std::string& key,
                            const StoredReply& reply, Timestamp now) override;
 

@@ -343,12 +343,21 @@ Result<bool> Statements::advance_relay(std::int64_t from, std::int64_t to) {
   return true;
 }
 
+Result<bool> Statements::claim_reply(const std::string& scope, const std::string& key,
+                                     const Digest& fingerprint, Timestamp) {
+  if (auto begun = begin_write("claim reply"); !begun) return pass(begun.error());
+  if (auto locked = lock("y" + scope + " " + key); !locked) return pass(locked.error());
+  if (find(&K::replies, &W::replies, std::pair(scope, key)) != nullptr) return false;
+  StoredReply reply;
+  reply.fingerprint = fingerprint;
+  session_->changes.replies[{scope, key}] = std::move(reply);
+  return true;
+}
+
 Result<void> Statements::store_reply(const std::string& scope, const std::string& key,
                                      const StoredReply& reply, Timestamp) {
   if (auto begun = begin_write("store reply"); !begun) return begun;
   if (auto locked = lock("y" + scope + " " + key); !locked) return locked;
-  if (find(&K::replies, &W::replies, std::pair(scope, key)) != nullptr)
-    return refuse({Code::already_exists, "already_exists", "It exists already."});
   session_->changes.replies[{scope, key}] = reply;
   return {};
 }

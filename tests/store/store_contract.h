@@ -534,6 +534,26 @@ TYPED_TEST_P(StoreContract, WhatHappenedSinceIsAskedByClusterOrForAll) {
   EXPECT_TRUE(must(this->view()->history(first + 5, 4)).empty());
 }
 
+TYPED_TEST_P(StoreContract, AKeyIsClaimedOnceAndKeepsItsReply) {
+  const StoredReply reply{sha256("body"), 201, "answer", "/there", "\"1\""};
+  this->abandon([&](Transaction& tx) {
+    EXPECT_TRUE(must(tx.claim_reply("scope", "key", reply.fingerprint, kThen)));
+  });
+  this->commit([&](Transaction& tx) {
+    EXPECT_TRUE(must(tx.claim_reply("scope", "key", reply.fingerprint, kThen))) << "undone";
+    EXPECT_FALSE(must(tx.claim_reply("scope", "key", reply.fingerprint, kThen)));
+    must(tx.store_reply("scope", "key", reply, kThen));
+  });
+  this->commit([&](Transaction& tx) {
+    EXPECT_FALSE(must(tx.claim_reply("scope", "key", sha256("other"), kThen)));
+    EXPECT_TRUE(must(tx.claim_reply("scope", "another", sha256("other"), kThen)));
+  });
+  const auto kept = must(this->view()->stored_reply("scope", "key"));
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->fingerprint, reply.fingerprint);
+  EXPECT_EQ(kept->body, "answer");
+}
+
 TYPED_TEST_P(StoreContract, AHeldClusterSaysItsVersion) {
   this->commit([&](Transaction& tx) {
     EXPECT_EQ(must(tx.hold(this->pool.id)), 1);
@@ -559,6 +579,6 @@ REGISTER_TYPED_TEST_SUITE_P(
     SessionsAreFoundByEachOfTheirTokens, TheHistoryHasNoGapsAndNoStrangers,
     PruningForgetsWhatIsOldButNeverTheNewestEvent, ALeaseHasOneLivingHolderAndItsEpochOnlyGrows,
     TheRelaysMarkMovesOnlyFromWhereItIs, WhatHappenedSinceIsAskedByClusterOrForAll,
-    AHeldClusterSaysItsVersion, OwnersAreCountedAndMembersPaged);
+    AKeyIsClaimedOnceAndKeepsItsReply, AHeldClusterSaysItsVersion, OwnersAreCountedAndMembersPaged);
 
 }  // namespace berth::test

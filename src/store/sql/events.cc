@@ -87,11 +87,24 @@ Result<std::optional<StoredReply>> Session::stored_reply(const std::string& scop
   });
 }
 
+Result<bool> Session::claim_reply(const std::string& scope, const std::string& key,
+                                  const Digest& fingerprint, Timestamp now) {
+  const auto claimed =
+      db_->query(
+             "INSERT INTO replies (scope, key, fingerprint, status, body, location, etag, "
+             "created_at) VALUES (?1, ?2, ?3, 0, '', '', '', ?4) ON CONFLICT DO NOTHING")
+          .with(scope, key, fingerprint, now)
+          .run();
+  if (!claimed) return std::unexpected(claimed.error());
+  return *claimed == 1;
+}
+
 Result<void> Session::store_reply(const std::string& scope, const std::string& key,
                                   const StoredReply& reply, Timestamp now) {
   return done(
       db_->query("INSERT INTO replies (scope, key, fingerprint, status, body, location, etag, "
-                 "created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+                 "created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (scope, key) "
+                 "DO UPDATE SET fingerprint = ?3, status = ?4, body = ?5, location = ?6, etag = ?7")
           .with(scope, key, reply.fingerprint, reply.status, reply.body, reply.location, reply.etag,
                 now)
           .run());

@@ -110,6 +110,8 @@ class Session final : public Transaction {
   Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
                                                   const std::string& key) override;
   void append(Event event) override { appended_.push_back(std::move(event)); }
+  Result<bool> claim_reply(const std::string& scope, const std::string& key,
+                           const Digest& fingerprint, Timestamp now) override;
   Result<void> store_reply(const std::string& scope, const std::string& key,
                            const StoredReply& reply, Timestamp now) override;
   Result<void> prune(Timestamp replies_before, Timestamp sessions_before,
