@@ -110,8 +110,8 @@ class Bench:
                 installed.close()
 
     # --- draining -------------------------------------------------------------------------------------
-    def drain(self, clusters=1000, queued=100_000):
-        for schedulers in (1, 2, 3):
+    def drain(self, clusters=1000, queued=100_000, shapes=(1, 2, 3)):
+        for schedulers in shapes:
             with folder() as place:
                 installed = self.installed(place, 1, 0)
                 try:
