@@ -45,7 +45,8 @@ int creates(const Options& o) {
                         wish(cluster, fmt::format("{}-{}", o.prefix, number++), "24h"));
   };
   const auto result = run_load(plan);
-  fmt::print(R"({{"rate":{:.1f},"p50":{:.3f},"p99":{:.3f},"answered":{},"refused":{}}})" "\n",
+  fmt::print(R"({{"rate":{:.1f},"p50":{:.3f},"p99":{:.3f},"answered":{},"refused":{}}})"
+             "\n",
              result.rate(), result.quantile_ms(0.5), result.quantile_ms(0.99), result.answered,
              result.refused);
   return 0;
@@ -97,8 +98,9 @@ int starts(const Options& o) {
     took.push_back(std::chrono::duration<double, std::milli>(Clock::now() - began).count());
     stream.wait_for("deployment.succeeded");
   }
-  fmt::print(R"({{"p50":{:.3f},"p99":{:.3f},"count":{}}})" "\n", quantile(took, 0.5),
-             quantile(took, 0.99), took.size());
+  fmt::print(R"({{"p50":{:.3f},"p99":{:.3f},"count":{}}})"
+             "\n",
+             quantile(took, 0.5), quantile(took, 0.99), took.size());
   return 0;
 }
 
