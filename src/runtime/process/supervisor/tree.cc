@@ -142,12 +142,18 @@ bool make_folder(const char* folder) {
   char parent[512];
   std::snprintf(parent, sizeof parent, "%s", folder);
   if (char* slash = ::strrchr(parent, '/')) *slash = 0;
-  for (int i = 0; i < 100; ++i) {
-    if (::mkdir(folder, 0755) == 0 || errno == EEXIST) return true;
-    if (errno != ENOENT) return false;
-    ::mkdir(parent, 0755);
+  bool made = false;
+  for (int i = 0; i < 100 && !made; ++i) {
+    made = ::mkdir(folder, 0755) == 0 || errno == EEXIST;
+    if (!made && errno != ENOENT) return false;
+    if (!made) ::mkdir(parent, 0755);
   }
-  return false;
+  // In a v2 tree one that was made anew hands no limits down until it is told to; now that our
+  // folder is in there, nobody can take it away again. Elsewhere there is no such file.
+  char control[600];
+  std::snprintf(control, sizeof control, "%s/cgroup.subtree_control", parent);
+  write_path(control, "+cpu +memory +pids");
+  return made;
 }
 
 bool has_marks(pid_t pid, const LaunchRecord& launch) {
