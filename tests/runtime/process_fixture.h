@@ -112,8 +112,8 @@ class ProcessTest : public ::testing::Test {
       const auto at = tree.path() / "berth" / key.str();
       if (fs::exists(at, ec)) out.push_back(at.string());
     }
-    if (fs::exists(fs::path("/sys/fs/cgroup/berth") / key.str(), ec))
-      out.push_back("/sys/fs/cgroup/berth");
+    const auto unified = fs::path("/sys/fs/cgroup/berth") / key.str();
+    if (fs::exists(unified, ec)) out.push_back(unified.string());
     return out;
   }
   std::string enforcement() {
