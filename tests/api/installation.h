@@ -2,6 +2,7 @@
 // environment, three API processes and three schedulers over a real PostgreSQL and a real Redis.
 // The "processes" are servers of this program: everything between them is as in production.
 #pragma once
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -37,7 +38,7 @@ class Installation {
   std::unique_ptr<Scaled> scaled_;
   std::vector<std::unique_ptr<app::Server>> servers_;  // those that answer requests come first
   std::size_t answering_ = 1;
-  std::size_t turn_ = 0;
+  std::atomic<std::size_t> turn_ = 0;
 };
 
 }  // namespace berth::test
