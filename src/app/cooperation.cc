@@ -1,8 +1,7 @@
 #include "app/cooperation.h"
 
-#include <fmt/format.h>
-
 #include "app/databases.h"
+#include "base/hash.h"
 #include "service/log.h"
 
 namespace berth::app {
@@ -23,9 +22,7 @@ constexpr int kBeats = 5;  // signs of life within a lease's time
 std::string make_id(Random& random) {
   std::array<std::uint8_t, 8> bytes{};
   random.fill(bytes);
-  std::string out = "sch_";
-  for (const auto byte : bytes) out += fmt::format("{:02x}", byte);
-  return out;
+  return "sch_" + to_hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 }  // namespace
@@ -63,7 +60,6 @@ Authority& Cooperation::authority() {
 void Cooperation::connect(Committer& committer, Scheduling& scheduling, Runner& runner,
                           WatchHub& hub) {
   runner_ = &runner;
-  scheduling_ = &scheduling;
   hub_ = &hub;
   attention_ = std::make_unique<Attention>(committer, scheduling, authority());
   feed_ = std::make_unique<Feed>(reads_, [this](std::span<const Event> events) { hear(events); });
@@ -87,10 +83,9 @@ void Cooperation::stop() {
   threads_.clear();
 }
 
-bool Cooperation::wait(const std::stop_token& stop, std::chrono::milliseconds most) {
+void Cooperation::wait(const std::stop_token& stop, std::chrono::milliseconds most) {
   std::unique_lock lock(mutex_);
   bell_.wait_for(lock, stop, most, [] { return false; });
-  return !stop.stop_requested();
 }
 
 // --- following the history ---------------------------------------------------------------------
@@ -110,16 +105,15 @@ void Cooperation::hear(std::span<const Event> events) {
   hub_->publish({events.begin(), events.end()});
 }
 
-// To the end of the history. False: the database does not answer.
-bool Cooperation::catch_up() {
+// To the end of the history, as far as the database answers.
+void Cooperation::catch_up() {
   for (;;) {
     const auto asked = std::chrono::steady_clock::now();
     const auto read = feed_->step();
-    if (!read) return history_.fine(read);
-    history_.fine(read);
+    if (!history_.fine(read)) return;
     if (*read > 0) continue;
     reads_.rely_until(asked + kReliable);
-    return true;
+    return;
   }
 }
 

@@ -70,7 +70,7 @@ class Cooperation {
  private:
   [[nodiscard]] bool schedules() const { return config_.role != ProcessRole::api; }
   void hear(std::span<const Event> events);
-  bool catch_up();
+  void catch_up();
   void follow(const std::stop_token& stop);
   void follow_closely(const std::stop_token& stop);
   void hold(const std::stop_token& stop);
@@ -78,7 +78,7 @@ class Cooperation {
   struct Publishing;
   Result<std::size_t> publish_round(Publishing& state);
   void nudge(const std::stop_token& stop);
-  bool wait(const std::stop_token& stop, std::chrono::milliseconds most);
+  void wait(const std::stop_token& stop, std::chrono::milliseconds most);
 
   const ServeConfig config_;
   Random& random_;
@@ -93,7 +93,6 @@ class Cooperation {
   std::unique_ptr<Feed> feed_;
   std::unique_ptr<Attention> attention_;
   Runner* runner_ = nullptr;
-  Scheduling* scheduling_ = nullptr;
   WatchHub* hub_ = nullptr;
   Complaint history_{"following the history"};
   std::atomic<bool> queue_reachable_ = false;

@@ -67,6 +67,8 @@ ClusterRules cluster_rules(const ServeConfig& config) {
 
 api::ApiOptions api_options(const ServeConfig& config, ReadSide& reads, Cooperation* together) {
   api::ApiOptions options;
+  options.rate = {config.rate_per_second, config.rate_per_second * 2};
+  options.bookmark_every = config.bookmark_every;
   if (together != nullptr) {
     options.deciders = &together->deciders();
     auto view = reads.view();
@@ -82,11 +84,7 @@ api::ApiOptions api_options(const ServeConfig& config, ReadSide& reads, Cooperat
   if (config.role == ProcessRole::scheduler) {
     options.internal_only = true;
     options.rate.per_second = 0;  // the API process has counted
-    options.bookmark_every = config.bookmark_every;
-    return options;
   }
-  options.rate = {config.rate_per_second, config.rate_per_second * 2};
-  options.bookmark_every = config.bookmark_every;
   return options;
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
 
 #include "base/ensure.h"
 #include "service/json_text.h"
@@ -137,10 +136,11 @@ Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
   auto known = load(change.tx, cluster);
   if (!known && known.error().code == Code::not_found) return {};  // deleted meanwhile
   if (!known) return std::unexpected(std::move(known.error()));
-  if (!fresh) {
-    if (auto step = catch_up(change, **known, cluster, told); !step) return step;
+  if (fresh) {
+    set_current(change, **known, cluster);
+  } else if (auto step = catch_up(change, **known, cluster, told); !step) {
+    return step;
   }
-  if (fresh) set_current(change, **known, cluster);
   // Deleted meanwhile, or nothing left to do.
   const auto found = known_.find(cluster);
   if (found == known_.end() || found->second.settled) return {};
