@@ -20,12 +20,22 @@ struct Names<RuntimeKind> {
        {RuntimeKind::kubernetes, "kubernetes"}}};
 };
 
-enum class Policy { strict };
+// What a cluster does beyond the plain rules, which `strict` is.
+enum class Policy { strict, backfill, preempt, backfill_preempt };
 template <>
 struct Names<Policy> {
-  static constexpr std::array<std::pair<Policy, std::string_view>, 1> table{
-      {{Policy::strict, "strict"}}};
+  static constexpr std::array<std::pair<Policy, std::string_view>, 4> table{
+      {{Policy::strict, "strict"},
+       {Policy::backfill, "backfill"},
+       {Policy::preempt, "preempt"},
+       {Policy::backfill_preempt, "backfill+preempt"}}};
 };
+[[nodiscard]] constexpr bool backfills(Policy p) {
+  return p == Policy::backfill || p == Policy::backfill_preempt;
+}
+[[nodiscard]] constexpr bool preempts(Policy p) {
+  return p == Policy::preempt || p == Policy::backfill_preempt;
+}
 
 // A machine of a cluster. capacity.gpu_milli is a whole number of devices, numbered from 0.
 struct Node {

@@ -29,6 +29,11 @@ class ActiveSet {
     entries_[find(id)].leaving_for = for_whom;
   }
 
+  void set_leaving(const DeploymentId& id) {  // nothing when it is not there
+    const std::uint32_t slot = find(id);
+    if (slot != SlotIndex::kNone) entries_[slot].leaving = true;
+  }
+
   void add(ActiveEntry entry) {  // its id must be new
     const std::uint64_t hash = hash_of_id(entry.id);
     entries_.push_back(std::move(entry));

@@ -135,7 +135,7 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
   hash.add(entry.id).add(entry.demand).add(std::uint64_t{entry.placement.node});
   if (with_times) {
     hash.add(static_cast<std::uint64_t>(entry.priority)).add(entry.order).add(entry.leaving_for);
-    hash.add(static_cast<std::uint64_t>(entry.started));
+    hash.add(std::uint64_t{entry.leaving}).add(static_cast<std::uint64_t>(entry.started));
     hash.add(static_cast<std::uint64_t>(entry.max_run));
   }
   for (const GpuShare& share : entry.placement.gpus) {
@@ -179,7 +179,7 @@ std::uint64_t ClusterEngine::state_hash() const {
     hash.add(std::uint64_t{rules.backfill}).add(std::uint64_t{rules.preempt});
     hash.add(static_cast<std::uint64_t>(rules.age_bound.value_or(-1)));
   }
-  hash.add(static_cast<std::uint64_t>(impl_->policy)).add(std::uint64_t{impl_->paused});
+  hash.add(std::uint64_t{impl_->paused});
   for (const Node& node : impl_->nodes.nodes()) {
     hash.add(node.name).add(node.capacity).add(node.gpu_model);
   }

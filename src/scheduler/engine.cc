@@ -186,9 +186,8 @@ void ClusterEngine::Impl::on(const Resized& event) {
   active.renumber_nodes(new_index);
   for (const ActiveEntry& entry : active.entries()) {
     ensure(entry.placement.node != kGone, "the new node list lacks a node that holds reservations");
-    next.take(entry.placement, entry.demand);
-    if (!entry.leaving_for.is_nil()) next.freeze(entry.placement.node);
   }
+  occupy(next);
   nodes = std::move(next);
   for (const Priority p : {Priority::high, Priority::low}) {
     waiting.shapes(p).judge_again(
@@ -199,15 +198,40 @@ void ClusterEngine::Impl::on(const Resized& event) {
 
 void ClusterEngine::Impl::on(const PauseChanged& event) { paused = event.paused; }
 
+void ClusterEngine::Impl::on(const Leaving& event) { active.set_leaving(event.id); }
+
+void ClusterEngine::Impl::on(const RulesChanged& event) {
+  if (event.rules.mix != nodes.mix()) {
+    NodeTable next({nodes.nodes().begin(), nodes.nodes().end()}, event.rules.mix);
+    occupy(next);
+    nodes = std::move(next);
+  }
+  use(event.rules);
+  free_everything();
+}
+
+void ClusterEngine::Impl::use(Rules next) {
+  next.mix.reset();
+  rules = std::move(next);
+}
+
+// What runs, on a table of nodes that holds nothing yet.
+void ClusterEngine::Impl::occupy(NodeTable& table) const {
+  for (const ActiveEntry& entry : active.entries()) {
+    table.take(entry.placement, entry.demand);
+    if (!entry.leaving_for.is_nil()) table.freeze(entry.placement.node);
+  }
+}
+
 // --- the interface ----------------------------------------------------------------------------
 
 ClusterEngine::ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused, Rules rules)
     : impl_(std::make_unique<Impl>()) {
-  impl_->policy = policy;
   impl_->paused = paused;
-  impl_->nodes = NodeTable(std::move(nodes), std::move(rules.mix));
-  rules.mix.reset();
-  impl_->rules = std::move(rules);
+  impl_->nodes = NodeTable(std::move(nodes), rules.mix);
+  rules.backfill = rules.backfill || backfills(policy);
+  rules.preempt = rules.preempt || preempts(policy);
+  impl_->use(std::move(rules));
   impl_->free_everything();
 }
 
@@ -216,7 +240,7 @@ ClusterEngine::ClusterEngine(ClusterEngine&&) noexcept = default;
 ClusterEngine& ClusterEngine::operator=(ClusterEngine&&) noexcept = default;
 
 ClusterEngine ClusterEngine::clone() const {
-  ClusterEngine out(impl_->policy, {}, impl_->paused);
+  ClusterEngine out(Policy::strict, {}, impl_->paused);
   *out.impl_ = Impl(*impl_);
   return out;
 }
@@ -250,10 +274,16 @@ std::vector<Start> ClusterEngine::settle() {
 }
 
 Decisions ClusterEngine::decide(const EngineEvent& event, EngineTime now) {
+  return decide(std::span(&event, 1), now);
+}
+
+Decisions ClusterEngine::decide(std::span<const EngineEvent> events, EngineTime now) {
   ensure(now >= impl_->now, "the time of the engine goes back");
   impl_->now = now;
   Decisions out;
-  std::visit([&](const auto& e) { impl_->on(e); }, event);
+  for (const EngineEvent& event : events) {
+    std::visit([&](const auto& e) { impl_->on(e); }, event);
+  }
   impl_->run(out);
   return out;
 }
@@ -332,6 +362,11 @@ bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->acti
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
 EngineTime ClusterEngine::now() const { return impl_->now; }
+Rules ClusterEngine::rules() const {
+  Rules out = impl_->rules;
+  out.mix = impl_->nodes.mix();
+  return out;
+}
 std::size_t ClusterEngine::memory_bytes() const { return impl_->waiting.memory_bytes(); }
 
 }  // namespace berth

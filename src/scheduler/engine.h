@@ -65,9 +65,31 @@ struct Resized {
 struct PauseChanged {
   bool paused = false;
 };
+// Its attempt was told to end, by somebody else than the engine: it frees its place soon, so that
+// nobody is displaced for the sake of that place.
+struct Leaving {
+  DeploymentId id;
+};
 
-using EngineEvent =
-    std::variant<Queued, Unparked, Withdrawn, Reprioritized, Released, Resized, PauseChanged>;
+// How a cluster schedules beyond its policy. The defaults are the plain rules.
+struct Rules {
+  // Given: place so that the least GPU capacity becomes unusable for this mix. Else: best fit.
+  std::optional<TaskMix> mix;
+  // A low deployment with a declared run time may start although high ones wait, where by the
+  // declared run times it delays none of them. Of the low queue the first 256 are looked at.
+  bool backfill = false;
+  // A high deployment that fits nowhere displaces low ones.
+  bool preempt = false;
+  // The first of a queue that has waited this long is not overtaken any more, by neither queue.
+  std::optional<EngineTime> age_bound;
+  friend bool operator==(const Rules&, const Rules&) = default;
+};
+struct RulesChanged {
+  Rules rules;
+};
+
+using EngineEvent = std::variant<Queued, Unparked, Withdrawn, Reprioritized, Released, Resized,
+                                 PauseChanged, Leaving, RulesChanged>;
 
 // --- answers ----------------------------------------------------------------------------------
 
@@ -114,6 +136,7 @@ struct ActiveEntry {
   EngineTime started = 0;
   EngineTime max_run = 0;
   DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
+  bool leaving = false;           // told to end by somebody else
 };
 
 struct EngineStatus {
@@ -145,6 +168,7 @@ struct Explanation {
   std::optional<TooLarge> too_large;
   // A smaller size of the same shape that would start at once on the nearest node, if any is > 0.
   std::optional<Resources> would_fit;
+  std::vector<DeploymentId> displaced;  // for it, and not gone yet
 };
 
 // How the engine knows a waiting deployment.
@@ -163,21 +187,9 @@ struct QueueEntry {
   Reason reason = Reason::pending_evaluation;
 };
 
-// How a cluster schedules beyond its policy. The defaults are the plain rules.
-struct Rules {
-  // Given: place so that the least GPU capacity becomes unusable for this mix. Else: best fit.
-  std::optional<TaskMix> mix;
-  // A low deployment with a declared run time may start although high ones wait, where by the
-  // declared run times it delays none of them. Of the low queue the first 256 are looked at.
-  bool backfill = false;
-  // A high deployment that fits nowhere displaces low ones.
-  bool preempt = false;
-  // The first of a queue that has waited this long is not overtaken any more, by neither queue.
-  std::optional<EngineTime> age_bound;
-};
-
 class ClusterEngine {
  public:
+  // The policy adds to the rules what its name says.
   ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused, Rules rules = {});
   ~ClusterEngine();
   ClusterEngine(ClusterEngine&&) noexcept;
@@ -193,6 +205,8 @@ class ClusterEngine {
 
   // Applies one event and answers what happens because of it, in order. `now` never goes back.
   [[nodiscard]] Decisions decide(const EngineEvent& event, EngineTime now);
+  // Several that have happened at once: nothing is decided by some of them alone.
+  [[nodiscard]] Decisions decide(std::span<const EngineEvent> events, EngineTime now);
   // The same where nothing depends on the time and nobody is evicted. The caller commits these, or
   // throws the engine away and rebuilds it from the record. Events about unknown ids are bugs of
   // the caller (ensure), except Withdrawn/Released of ids that are not there, which do nothing.
@@ -217,6 +231,7 @@ class ClusterEngine {
   [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones
   [[nodiscard]] const Node& node(std::uint32_t index) const;
   [[nodiscard]] EngineTime now() const;  // of the last event
+  [[nodiscard]] Rules rules() const;
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
   [[nodiscard]] std::optional<WaitingState> waiting_as(const DeploymentId& id) const;
   [[nodiscard]] bool is_active(const DeploymentId& id) const;

@@ -42,7 +42,6 @@ struct FreedNodes {
 inline constexpr EngineTime kNoEnd = std::numeric_limits<EngineTime>::max();
 
 struct ClusterEngine::Impl {
-  Policy policy = Policy::strict;
   Rules rules;  // without the mix, which the nodes keep
   EngineTime now = 0;
   bool paused = false;
@@ -65,14 +64,18 @@ struct ClusterEngine::Impl {
   void on(const Released& event);
   void on(const Resized& event);
   void on(const PauseChanged& event);
+  void on(const Leaving& event);
+  void on(const RulesChanged& event);
 
   void run(Decisions& out);
   // False when somebody who is overdue has stopped it.
   bool pass(Priority priority, std::vector<Start>& starts);
+  void use(Rules next);  // all but the mix, which the nodes keep
   bool start_overdue(std::vector<Start>& starts);
   void backfill(std::vector<Start>& starts);
   void preempt(std::vector<Evict>& evictions);
   [[nodiscard]] NodeRoom room_of(NodeIndex n) const;
+  void occupy(NodeTable& table) const;
   void collect_heads(Priority priority, bool few_freed);
   [[nodiscard]] Head next_head(Priority priority, bool few_freed);
   [[nodiscard]] std::optional<Placement> find(const Resources& demand);

@@ -34,7 +34,19 @@ struct Asking {
   Resources demand;
   Priority priority = Priority::low;
   bool parked = false;
+  bool cleared_for = false;  // some are being displaced for it
 };
+
+// Whom the evicted make room for, with those that do.
+std::unordered_map<DeploymentId, std::vector<DeploymentId>, IdHash<DeploymentTag>> clearings(
+    const ClusterEngine::Impl& state) {
+  std::unordered_map<DeploymentId, std::vector<DeploymentId>, IdHash<DeploymentTag>> out;
+  if (!state.rules.preempt) return out;
+  for (const ActiveEntry& entry : state.active.entries()) {
+    if (!entry.leaving_for.is_nil()) out[entry.leaving_for].push_back(entry.id);
+  }
+  return out;
+}
 
 // Every reason that applies, in the order of precedence of core/reason.h.
 std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& asking, bool fits_now) {
@@ -42,7 +54,9 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
   const bool feasible = state.nodes.could_hold(asking.demand);
   if (!feasible) out.push_back(Reason::exceeds_cluster);
   if (state.paused) out.push_back(Reason::cluster_paused);
-  if (feasible && !fits_now) {
+  if (asking.cleared_for) {
+    out.push_back(Reason::preempting);
+  } else if (feasible && !fits_now) {
     out.push_back(fits_into(asking.demand, state.nodes.total_free())
                       ? Reason::fragmented
                       : Reason::waiting_for_capacity);
@@ -90,9 +104,13 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   const WaitingQueues::Slot slot = waiting.find(id);
   if (slot == WaitingQueues::kNone) return std::nullopt;
   const WaitingQueues::Entry& entry = waiting.entry(slot);
-  const Asking asking{waiting.demand(slot), entry.priority, entry.parked};
-
   Explanation out;
+  auto clearing = clearings(*impl_);
+  if (const auto found = clearing.find(id); found != clearing.end()) {
+    out.displaced = std::move(found->second);
+    std::ranges::sort(out.displaced);
+  }
+  const Asking asking{waiting.demand(slot), entry.priority, entry.parked, !out.displaced.empty()};
   out.id = id;
   out.priority = asking.priority;
   out.demand = asking.demand;
@@ -144,6 +162,7 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
   std::vector<QueueEntry> out;
   std::size_t skip = position > 0 ? position - 1 : 0;
   std::size_t before = 0;  // all positions of the sequences that came before
+  const auto clearing = clearings(*impl_);
 
   const auto list = [&](Priority priority, bool parked) {
     const WaitingQueues::Band& band = waiting.band(priority);
@@ -158,12 +177,15 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
         const Resources& demand = band.shapes.demand(entry.row);
         auto reason = known.find(entry.row);
         if (reason == known.end()) {
-          const Asking asking{demand, priority, parked};
+          const Asking asking{demand, priority, parked, false};
           const bool fits_now = impl_->nodes.find(demand).has_value();
           reason = known.emplace(entry.row, reasons(*impl_, asking, fits_now).front()).first;
         }
         const std::size_t place = parked ? 0 : before + rank + 1;
-        out.push_back({entry.id, priority, entry.order, demand, place, reason->second});
+        const Reason why = clearing.contains(entry.id)
+                               ? reasons(*impl_, {demand, priority, parked, true}, false).front()
+                               : reason->second;
+        out.push_back({entry.id, priority, entry.order, demand, place, why});
       }
     }
     before += sequence.size();

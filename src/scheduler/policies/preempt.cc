@@ -6,17 +6,24 @@
 namespace berth::policies {
 namespace {
 
-// The low attempts that may be displaced, by node, the youngest admission first.
-std::vector<std::vector<const ActiveEntry*>> displaceable(const ClusterEngine::Impl& state) {
-  std::vector<std::vector<const ActiveEntry*>> by_node(state.nodes.size());
+struct NodeView {
+  std::vector<const ActiveEntry*> displaceable;  // the youngest admission first
+  std::vector<const ActiveEntry*> leaving;       // by themselves: what they hold counts as free
+};
+
+std::vector<NodeView> views(const ClusterEngine::Impl& state) {
+  std::vector<NodeView> by_node(state.nodes.size());
   for (const ActiveEntry& entry : state.active.entries()) {
     const NodeIndex node = entry.placement.node;
-    if (entry.priority == Priority::low && !state.nodes.frozen(node)) {
-      by_node[node].push_back(&entry);
+    if (state.nodes.frozen(node)) continue;
+    if (entry.leaving) {
+      by_node[node].leaving.push_back(&entry);
+    } else if (entry.priority == Priority::low) {
+      by_node[node].displaceable.push_back(&entry);
     }
   }
-  for (auto& list : by_node) {
-    std::ranges::sort(list, std::ranges::greater{},
+  for (auto& view : by_node) {
+    std::ranges::sort(view.displaceable, std::ranges::greater{},
                       [](const ActiveEntry* e) { return std::pair(e->order, e->id); });
   }
   return by_node;
@@ -25,19 +32,22 @@ std::vector<std::vector<const ActiveEntry*>> displaceable(const ClusterEngine::I
 }  // namespace
 
 std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Resources& demand) {
-  const auto by_node = displaceable(state);
+  const auto by_node = views(state);
   std::optional<Victims> best;
   std::vector<std::uint64_t> best_orders;
   std::size_t at_most = state.active.size();
   for (NodeIndex n = 0; n < by_node.size(); ++n) {
-    if (by_node[n].empty()) continue;
-    const auto chosen = smallest_set(state.room_of(n), by_node[n], demand, at_most);
+    const auto& candidates = by_node[n].displaceable;
+    if (candidates.empty() && by_node[n].leaving.empty()) continue;
+    NodeRoom room = state.room_of(n);
+    for (const ActiveEntry* entry : by_node[n].leaving) room.give_back(*entry);
+    const auto chosen = smallest_set(std::move(room), candidates, demand, at_most);
     if (!chosen) continue;
     Victims here{n, {}};
     std::vector<std::uint64_t> orders;
     for (const std::size_t i : *chosen) {
-      here.ids.push_back(by_node[n][i]->id);
-      orders.push_back(by_node[n][i]->order);
+      here.ids.push_back(candidates[i]->id);
+      orders.push_back(candidates[i]->order);
     }
     // Fewer first; of equally many the younger ones, which have larger admission numbers.
     if (best && (orders.size() > best_orders.size() ||
