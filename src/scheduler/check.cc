@@ -78,8 +78,14 @@ std::vector<PlainNode> check_nodes(const ClusterEngine::Impl& state) {
   return plain;
 }
 
-bool any_holds(const std::vector<PlainNode>& nodes, const Resources& demand) {
-  return std::ranges::any_of(nodes, [&](const PlainNode& node) { return node.holds(demand); });
+// Whether a node that the constraint allows holds the demand.
+bool any_holds(const ClusterEngine::Impl& state, const std::vector<PlainNode>& nodes,
+               const Shape& shape) {
+  const Constraint& constraint = state.constraints.constraint(shape.constraint);
+  for (NodeIndex n = 0; n < nodes.size(); ++n) {
+    if (nodes[n].holds(shape.demand) && allows(constraint, state.nodes.node(n))) return true;
+  }
+  return false;
 }
 
 // Work conservation: what the policy allows to start fits nowhere.
@@ -89,14 +95,14 @@ void check_fixpoint(const ClusterEngine::Impl& state, const std::vector<PlainNod
   for (const Priority priority : {Priority::high, Priority::low}) {
     const ShapeTable& shapes = state.waiting.band(priority).shapes;
     for (const ShapeTable::Row row : shapes.rows()) {
-      const bool feasible = any_holds(empty, shapes.demand(row));
+      const bool feasible = any_holds(state, empty, shapes.shape(row));
       must(shapes.feasible(row) == feasible, "a demand is judged wrongly against the capacity");
       if (!feasible || shapes.waiting(row).empty()) continue;
       if (priority == Priority::high) high_waits = true;
       const bool may_start = !state.paused && (priority == Priority::high || !high_waits);
       // An overdue one holds up everybody behind it.
       must(!may_start || !state.settled || state.rules.age_bound ||
-               !any_holds(now, shapes.demand(row)),
+               !any_holds(state, now, shapes.shape(row)),
            "a deployment waits that may start and fits");
     }
   }
@@ -118,6 +124,15 @@ class Hasher {
   Hasher& add(const Resources& r) {
     add(static_cast<std::uint64_t>(r.cpu_milli)).add(static_cast<std::uint64_t>(r.memory_bytes));
     return add(static_cast<std::uint64_t>(r.gpu_milli));
+  }
+  Hasher& add(const std::map<std::string, std::string>& labels) {
+    for (const auto& [name, value] : labels) add(name).add(value);
+    return add(labels.size());
+  }
+  // Nothing where there is none, so that plain histories keep their hashes.
+  Hasher& add(const Constraint& constraint) {
+    if (!constraint.empty()) add(constraint.gpu_model).add(constraint.labels);
+    return *this;
   }
   Hasher& add(const DeploymentId& id) {
     for (const std::uint8_t byte : id.bytes()) add(std::uint64_t{byte});
@@ -141,6 +156,7 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
   for (const GpuShare& share : entry.placement.gpus) {
     hash.add(static_cast<std::uint64_t>(share.device)).add(static_cast<std::uint64_t>(share.milli));
   }
+  hash.add(entry.constraint);
   return hash.value();
 }
 
@@ -149,6 +165,7 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
 void ClusterEngine::check() const {
   const std::vector<PlainNode> plain = check_nodes(*impl_);
   impl_->waiting.check();
+  impl_->constraints.check(impl_->nodes);
   std::set<std::uint64_t> orders;
   for (const Priority priority : {Priority::high, Priority::low}) {
     const WaitingQueues::Band& band = impl_->waiting.band(priority);
@@ -182,6 +199,7 @@ std::uint64_t ClusterEngine::state_hash() const {
   hash.add(static_cast<std::uint64_t>(impl_->policy)).add(std::uint64_t{impl_->paused});
   for (const Node& node : impl_->nodes.nodes()) {
     hash.add(node.name).add(node.capacity).add(node.gpu_model);
+    if (!node.labels.empty()) hash.add(node.labels);
   }
   std::uint64_t active = 0;
   for (const ActiveEntry& entry : impl_->active.entries()) active += hash_of(entry, with_times);
@@ -198,6 +216,8 @@ std::uint64_t ClusterEngine::state_hash() const {
           if (with_times) {
             one.add(static_cast<std::uint64_t>(e.since)).add(static_cast<std::uint64_t>(e.max_run));
           }
+          const std::uint32_t constraint = impl_->waiting.shape(slot).constraint;
+          one.add(impl_->constraints.constraint(constraint));
           waiting +=
               one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked}).value();
         }

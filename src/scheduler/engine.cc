@@ -65,7 +65,11 @@ ClusterEngine::Impl::Head ClusterEngine::Impl::next_head(Priority priority, bool
   Head next;
   if (few_freed) {
     const ShapeTable& shapes = waiting.band(priority).shapes;
-    for (const NodeIndex n : freed_for(priority).list) shapes.first_fit(nodes.room(n), next);
+    for (const NodeIndex n : freed_for(priority).list) {
+      shapes.first_fit(nodes.room(n), next, [&](ShapeTable::Row row) {
+        return constraints.allows(shapes.shape(row).constraint, n);
+      });
+    }
   }
   if (heads.empty() || heads.front().order > next.order) return next;
   std::ranges::pop_heap(heads, std::greater{}, &Head::order);
@@ -87,9 +91,11 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
         return start_overdue(starts) && pass(priority, starts);
       }
       const OrderedSequence& queue = shapes.waiting(head.row);
-      const Resources demand = shapes.demand(head.row);
+      const Shape shape = shapes.shape(head.row);
       const bool only_freed = few && !shapes.is_fresh(head.row);
-      auto place = only_freed ? nodes.find_among(new_room.list, demand) : find(demand);
+      auto place = only_freed ? nodes.find_among(new_room.list, shape.demand,
+                                                 constraints.allowed(shape.constraint))
+                              : find(shape);
       if (!place) continue;
       start(queue.first().value, *std::move(place), starts);
       if (only_freed || queue.empty()) continue;
@@ -102,26 +108,40 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
   return true;
 }
 
-std::optional<Placement> ClusterEngine::Impl::find(const Resources& demand) {
+std::optional<Placement> ClusterEngine::Impl::find(const Shape& shape) {
   nodes.update_order();
-  return nodes.find(demand);
+  return nodes.find(shape.demand, constraints.allowed(shape.constraint));
+}
+
+void ClusterEngine::Impl::leave_queue(WaitingQueues::Slot slot) {
+  const ConstraintTable::Id constraint = waiting.shape(slot).constraint;
+  waiting.remove(slot);
+  constraints.release(constraint);
 }
 
 void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Placement placement,
                                 std::vector<Start>& starts) {
   const WaitingQueues::Entry& entry = waiting.entry(slot);
   const DeploymentId id = entry.id;
-  const Resources demand = waiting.demand(slot);
-  nodes.take(placement, demand);
-  active.add({id, demand, placement, entry.priority, entry.order, now, entry.max_run, {}});
-  waiting.remove(slot);
+  const Shape shape = waiting.shape(slot);
+  nodes.take(placement, shape.demand);
+  active.add({id,
+              shape.demand,
+              placement,
+              entry.priority,
+              entry.order,
+              now,
+              entry.max_run,
+              {},
+              constraints.constraint(shape.constraint)});
+  leave_queue(slot);
   starts.push_back({id, std::move(placement)});
 }
 
 bool ClusterEngine::Impl::start_overdue(std::vector<Start>& starts) {
   if (!rules.age_bound) return true;
   while (const auto slot = policies::overdue(*this, now)) {
-    auto place = find(waiting.demand(*slot));
+    auto place = find(waiting.shape(*slot));
     if (!place) return false;
     start(*slot, *std::move(place), starts);
   }
@@ -149,14 +169,15 @@ WaitingQueues::Slot ClusterEngine::Impl::waiting_slot(const DeploymentId& id) co
 void ClusterEngine::Impl::on(const Queued& event) {
   ensure(well_formed(event.demand), "a demand is negative or asks for whole and shared devices");
   ensure(!active.contains(event.id), "a deployment that is active is queued");
-  waiting.add(event, nodes.could_hold(event.demand));
+  const Shape shape{event.demand, constraints.acquire(event.constraint, nodes)};
+  waiting.add(event, shape, could_hold(shape));
 }
 
 void ClusterEngine::Impl::on(const Unparked& event) { waiting.unpark(waiting_slot(event.id)); }
 
 void ClusterEngine::Impl::on(const Withdrawn& event) {
   const WaitingQueues::Slot slot = waiting.find(event.id);
-  if (slot != WaitingQueues::kNone) waiting.remove(slot);
+  if (slot != WaitingQueues::kNone) leave_queue(slot);
 }
 
 void ClusterEngine::Impl::on(const Reprioritized& event) {
@@ -190,9 +211,9 @@ void ClusterEngine::Impl::on(const Resized& event) {
     if (!entry.leaving_for.is_nil()) next.freeze(entry.placement.node);
   }
   nodes = std::move(next);
+  constraints.nodes_changed(nodes);
   for (const Priority p : {Priority::high, Priority::low}) {
-    waiting.shapes(p).judge_again(
-        [&](const Resources& demand) { return nodes.could_hold(demand); });
+    waiting.shapes(p).judge_again([&](const Shape& shape) { return could_hold(shape); });
   }
   free_everything();
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/cluster.h"
+#include "core/constraint.h"
 #include "core/deployment.h"
 #include "core/reason.h"
 #include "scheduler/fragmentation.h"
@@ -43,6 +44,7 @@ struct Queued {
   bool parked = false;     // in back-off: not considered, and blocks nobody, until Unparked
   EngineTime since = 0;    // when it began to wait; for the age bound
   EngineTime max_run = 0;  // declared; 0: it has not said. For back-filling
+  Constraint constraint = {};
 };
 struct Unparked {
   DeploymentId id;
@@ -96,6 +98,9 @@ struct TooLarge {
   Resources asked;
   Resources largest;  // of the node that comes nearest: the largest size that would fit there
   std::string node;
+  // What no node satisfies of the constraint, or all of it where each part is satisfied somewhere
+  // but no node satisfies all. Empty: some node satisfies it, but is too small.
+  Constraint unsatisfied = {};
 };
 
 struct NodeState {
@@ -114,6 +119,7 @@ struct ActiveEntry {
   EngineTime started = 0;
   EngineTime max_run = 0;
   DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
+  Constraint constraint = {};
 };
 
 struct EngineStatus {
@@ -127,7 +133,8 @@ struct EngineStatus {
   bool paused = false;
 };
 
-// All that is true of one waiting deployment at this moment.
+// All that is true of one waiting deployment at this moment. Amounts and nodes are those of the
+// nodes that its constraint allows.
 struct Explanation {
   DeploymentId id;
   Priority priority = Priority::low;
@@ -140,11 +147,13 @@ struct Explanation {
   std::string nearest_node;  // the node that misses least
   Resources missing;         // on that node, per resource; zero where enough is free
   Resources free_there;      // free on that node (gpu: what one demand of this kind could get)
-  Resources free_total;      // over all nodes
+  Resources free_total;      // over all these nodes
   Resources largest_hole;    // fragmented: the most that one node has free, per resource
   std::optional<TooLarge> too_large;
   // A smaller size of the same shape that would start at once on the nearest node, if any is > 0.
   std::optional<Resources> would_fit;
+  Constraint constraint = {};
+  std::size_t allowed_nodes = 0;  // how many nodes the constraint allows
 };
 
 // How the engine knows a waiting deployment.
@@ -200,6 +209,8 @@ class ClusterEngine {
 
   // Rule 6: empty when some node could hold the demand while nothing else runs.
   [[nodiscard]] std::optional<TooLarge> never_fits(const Resources& demand) const;
+  [[nodiscard]] std::optional<TooLarge> never_fits(const Resources& demand,
+                                                   const Constraint& constraint) const;
   // Whether some node has room for the demand at this moment.
   [[nodiscard]] bool fits_now(const Resources& demand) const;
   // Ids on nodes that the new list would lose or make too small. Empty: Resized is allowed.

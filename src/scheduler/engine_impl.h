@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "scheduler/active_set.h"
+#include "scheduler/constraint_table.h"
 #include "scheduler/engine.h"
 #include "scheduler/node_table.h"
 #include "scheduler/victims.h"
@@ -50,6 +51,7 @@ struct ClusterEngine::Impl {
   NodeTable nodes;
   ActiveSet active;
   WaitingQueues waiting;
+  ConstraintTable constraints;      // of those that wait
   std::array<FreedNodes, 2> freed;  // by priority
 
   using Head = HeadIndex::Head;
@@ -75,7 +77,11 @@ struct ClusterEngine::Impl {
   [[nodiscard]] NodeRoom room_of(NodeIndex n) const;
   void collect_heads(Priority priority, bool few_freed);
   [[nodiscard]] Head next_head(Priority priority, bool few_freed);
-  [[nodiscard]] std::optional<Placement> find(const Resources& demand);
+  [[nodiscard]] std::optional<Placement> find(const Shape& shape);
+  [[nodiscard]] bool could_hold(const Shape& shape) const {
+    return nodes.could_hold(shape.demand, constraints.allowed(shape.constraint));
+  }
+  void leave_queue(WaitingQueues::Slot slot);
   void start(WaitingQueues::Slot slot, Placement placement, std::vector<Start>& starts);
   void free_everything();  // every queue must be compared with every node again
 

@@ -8,19 +8,51 @@
 namespace berth {
 namespace {
 
-// The node where the shortage of `asked` against room(node) weighs least; the first of equals.
-// There must be a node.
-template <class Room>
-NodeIndex nearest_node(const NodeTable& nodes, const Resources& asked, Room&& room) {
-  NodeIndex nearest = 0;
-  std::uint64_t least = ~std::uint64_t{0};
+template <class Do>
+void for_each_node(const NodeTable& nodes, const NodeSet* only, Do&& act) {
+  if (only != nullptr && only->is_listed()) {
+    for (const NodeIndex n : only->list()) act(n);
+    return;
+  }
   for (NodeIndex n = 0; n < nodes.size(); ++n) {
+    if (only == nullptr || only->contains(n)) act(n);
+  }
+}
+
+// The node where the shortage of `asked` against room(node) weighs least; the first of equals.
+// Absent when there is no node.
+template <class Room>
+std::optional<NodeIndex> nearest_node(const NodeTable& nodes, const NodeSet* only,
+                                      const Resources& asked, Room&& room) {
+  std::optional<NodeIndex> nearest;
+  std::uint64_t least = ~std::uint64_t{0};
+  for_each_node(nodes, only, [&](NodeIndex n) {
     const std::uint64_t weight = nodes.weigh(shortage(asked, room(n)));
-    if (weight >= least) continue;
+    if (nearest && weight >= least) return;
     least = weight;
     nearest = n;
-  }
+  });
   return nearest;
+}
+
+Resources free_over(const NodeTable& nodes, const NodeSet* only) {
+  if (only == nullptr) return nodes.total_free();
+  Resources sum;
+  for_each_node(nodes, only, [&](NodeIndex n) { sum += nodes.free(n); });
+  return sum;
+}
+
+// What no node satisfies of a constraint that none satisfies as a whole.
+Constraint unsatisfied_part(const NodeTable& nodes, const Constraint& constraint) {
+  const auto nobody = [&](const Constraint& part) { return nodes.allowed_by(part).size() == 0; };
+  Constraint out;
+  if (!constraint.gpu_model.empty() && nobody({constraint.gpu_model, {}})) {
+    out.gpu_model = constraint.gpu_model;
+  }
+  for (const auto& label : constraint.labels) {
+    if (nobody({{}, {label}})) out.labels.insert(label);
+  }
+  return out.empty() ? constraint : out;
 }
 
 // Smaller, but still some of everything that was asked for.
@@ -32,6 +64,7 @@ bool same_shape(const Resources& asked, const Resources& smaller) {
 
 struct Asking {
   Resources demand;
+  const NodeSet* only = nullptr;  // null: all nodes
   Priority priority = Priority::low;
   bool parked = false;
 };
@@ -39,11 +72,11 @@ struct Asking {
 // Every reason that applies, in the order of precedence of core/reason.h.
 std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& asking, bool fits_now) {
   std::vector<Reason> out;
-  const bool feasible = state.nodes.could_hold(asking.demand);
+  const bool feasible = state.nodes.could_hold(asking.demand, asking.only);
   if (!feasible) out.push_back(Reason::exceeds_cluster);
   if (state.paused) out.push_back(Reason::cluster_paused);
   if (feasible && !fits_now) {
-    out.push_back(fits_into(asking.demand, state.nodes.total_free())
+    out.push_back(fits_into(asking.demand, free_over(state.nodes, asking.only))
                       ? Reason::fragmented
                       : Reason::waiting_for_capacity);
   }
@@ -59,15 +92,16 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
 void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking,
                       const std::optional<Placement>& best, Explanation& out) {
   const NodeTable& nodes = state.nodes;
-  if (nodes.size() == 0) return;
   const auto room = [&](NodeIndex n) { return nodes.room_for(n, asking.demand); };
-  const NodeIndex nearest = best ? best->node : nearest_node(nodes, asking.demand, room);
-  out.nearest_node = nodes.node(nearest).name;
-  out.free_there = room(nearest);
+  const auto nearest =
+      best ? std::optional(best->node) : nearest_node(nodes, asking.only, asking.demand, room);
+  if (!nearest) return;
+  out.nearest_node = nodes.node(*nearest).name;
+  out.free_there = room(*nearest);
   out.missing = shortage(asking.demand, out.free_there);
-  for (NodeIndex n = 0; n < nodes.size(); ++n) {
+  for_each_node(nodes, asking.only, [&](NodeIndex n) {
     out.largest_hole = elementwise_max(out.largest_hole, room(n));
-  }
+  });
   const bool considered = !state.paused && !asking.parked &&
                           (asking.priority == Priority::high || !state.low_is_blocked());
   const Resources smaller = elementwise_min(asking.demand, out.free_there);
@@ -77,12 +111,25 @@ void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking,
 }  // namespace
 
 std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand) const {
+  return never_fits(demand, {});
+}
+
+std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand,
+                                                  const Constraint& constraint) const {
   const NodeTable& nodes = impl_->nodes;
-  if (nodes.could_hold(demand)) return std::nullopt;
-  if (nodes.size() == 0) return TooLarge{demand, {}, {}};
+  std::optional<NodeSet> allowed;
+  if (!constraint.empty()) allowed = nodes.allowed_by(constraint);
+  const NodeSet* only = allowed ? &*allowed : nullptr;
+  if (nodes.could_hold(demand, only)) return std::nullopt;
+  TooLarge out{demand, {}, {}};
   const auto capacity = [&](NodeIndex n) { return NodeTable::usable_capacity(nodes.node(n)); };
-  const NodeIndex nearest = nearest_node(nodes, demand, capacity);
-  return TooLarge{demand, elementwise_min(demand, capacity(nearest)), nodes.node(nearest).name};
+  if (const auto nearest = nearest_node(nodes, only, demand, capacity)) {
+    out.largest = elementwise_min(demand, capacity(*nearest));
+    out.node = nodes.node(*nearest).name;
+  } else if (only != nullptr) {
+    out.unsatisfied = unsatisfied_part(nodes, constraint);
+  }
+  return out;
 }
 
 std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const {
@@ -90,17 +137,21 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   const WaitingQueues::Slot slot = waiting.find(id);
   if (slot == WaitingQueues::kNone) return std::nullopt;
   const WaitingQueues::Entry& entry = waiting.entry(slot);
-  const Asking asking{waiting.demand(slot), entry.priority, entry.parked};
+  const Shape& shape = waiting.shape(slot);
+  const NodeSet* only = impl_->constraints.allowed(shape.constraint);
+  const Asking asking{shape.demand, only, entry.priority, entry.parked};
 
   Explanation out;
   out.id = id;
   out.priority = asking.priority;
   out.demand = asking.demand;
-  out.free_total = impl_->nodes.total_free();
-  const auto best = impl_->nodes.find(asking.demand);
+  out.free_total = free_over(impl_->nodes, only);
+  out.constraint = impl_->constraints.constraint(shape.constraint);
+  out.allowed_nodes = only == nullptr ? impl_->nodes.size() : only->size();
+  const auto best = impl_->nodes.find(asking.demand, only);
   out.all = reasons(*impl_, asking, best.has_value());
   out.reason = out.all.front();
-  out.too_large = never_fits(asking.demand);
+  out.too_large = never_fits(asking.demand, out.constraint);
   describe_nearest(*impl_, asking, best, out);
   if (!entry.parked) {
     const OrderedSequence& high = waiting.band(Priority::high).considered;
@@ -120,7 +171,8 @@ std::vector<DeploymentId> ClusterEngine::blockers(const DeploymentId& id) const 
   const WaitingQueues::Slot slot = state.waiting.find(id);
   if (slot == WaitingQueues::kNone) return {};
   const Resources demand = state.waiting.demand(slot);
-  if (state.nodes.find(demand)) return {};
+  const ConstraintTable::Id constraint = state.waiting.shape(slot).constraint;
+  if (state.nodes.find(demand, state.constraints.allowed(constraint))) return {};
   std::vector<std::vector<const ActiveEntry*>> by_node(state.nodes.size());
   for (const ActiveEntry& entry : state.active.entries()) {
     by_node[entry.placement.node].push_back(&entry);
@@ -128,6 +180,7 @@ std::vector<DeploymentId> ClusterEngine::blockers(const DeploymentId& id) const 
   std::vector<DeploymentId> best;
   std::size_t at_most = state.active.size();
   for (NodeIndex n = 0; n < by_node.size() && at_most > 0; ++n) {
+    if (!state.constraints.allows(constraint, n)) continue;
     // The answer must not depend on the layout of the table.
     std::ranges::sort(by_node[n], {}, [](const ActiveEntry* e) { return e->id; });
     const auto chosen = smallest_set(state.room_of(n), by_node[n], demand, at_most);
@@ -158,8 +211,9 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
         const Resources& demand = band.shapes.demand(entry.row);
         auto reason = known.find(entry.row);
         if (reason == known.end()) {
-          const Asking asking{demand, priority, parked};
-          const bool fits_now = impl_->nodes.find(demand).has_value();
+          const NodeSet* only = impl_->constraints.allowed(band.shapes.shape(entry.row).constraint);
+          const Asking asking{demand, only, priority, parked};
+          const bool fits_now = impl_->nodes.find(demand, only).has_value();
           reason = known.emplace(entry.row, reasons(*impl_, asking, fits_now).front()).first;
         }
         const std::size_t place = parked ? 0 : before + rank + 1;

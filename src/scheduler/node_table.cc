@@ -29,6 +29,17 @@ std::uint64_t relative(std::int64_t amount, std::int64_t largest) {
   return (whole << kUnit) + (rest << kUnit) / unit;
 }
 
+// What constraints look at.
+struct Looks {
+  std::string_view gpu_model;
+  const std::map<std::string, std::string>* labels = nullptr;
+};
+struct LooksBefore {
+  bool operator()(const Looks& a, const Looks& b) const {
+    return std::tie(a.gpu_model, *a.labels) < std::tie(b.gpu_model, *b.labels);
+  }
+};
+
 }  // namespace
 
 // Compared as (growth of fragmentation, first, slack, node), smallest wins.
@@ -44,6 +55,7 @@ NodeTable::NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix)
     : nodes_(std::move(nodes)), mix_(std::move(mix)) {
   const std::size_t count = nodes_.size();
   std::set<std::string_view> names;
+  std::map<Looks, NodeIndex, LooksBefore> alike;
   first_device_.reserve(count + 1);
   first_device_.push_back(0);
   for (const Node& node : nodes_) {
@@ -51,6 +63,8 @@ NodeTable::NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix)
     const Resources capacity = usable_capacity(node);
     ensure(capacity.cpu_milli >= 0 && capacity.memory_bytes >= 0 && capacity.gpu_milli >= 0,
            "a node has a negative capacity");
+    const auto index = static_cast<NodeIndex>(first_alike_.size());
+    first_alike_.push_back(alike.try_emplace({node.gpu_model, &node.labels}, index).first->second);
     first_device_.push_back(first_device_.back() + static_cast<std::uint32_t>(node.devices()));
     largest_ = elementwise_max(largest_, capacity);
     total_free_ += capacity;
@@ -100,7 +114,15 @@ Resources NodeTable::usable_capacity(const Node& node) {
   return {node.capacity.cpu_milli, node.capacity.memory_bytes, node.devices() * kGpuDevice};
 }
 
-bool NodeTable::could_hold(const Resources& demand) const {
+bool NodeTable::could_hold(const Resources& demand, const NodeSet* only) const {
+  if (only != nullptr) {
+    const auto holds = [&](NodeIndex n) { return fits_into(demand, usable_capacity(nodes_[n])); };
+    if (only->is_listed()) return std::ranges::any_of(only->list(), holds);
+    for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+      if (only->contains(n) && holds(n)) return true;
+    }
+    return false;
+  }
   return std::ranges::any_of(capacity_kinds_,
                              [&](const Resources& kind) { return fits_into(demand, kind); });
 }
@@ -167,21 +189,39 @@ Placement NodeTable::place(const Best& best, const Resources& demand) const {
   return out;
 }
 
-std::optional<Placement> NodeTable::find(const Resources& demand) const {
+std::optional<Placement> NodeTable::find(const Resources& demand, const NodeSet* only) const {
   Best best;
-  if (ordered() && changed_.empty()) {
-    best = first_in_order(demand);
+  if (only != nullptr && only->is_listed()) {
+    for (const NodeIndex n : only->list()) consider(n, demand, best);
+  } else if (ordered() && changed_.empty()) {
+    best = first_in_order(demand, only);
   } else {
-    for (NodeIndex n = 0; n < nodes_.size(); ++n) consider(n, demand, best);
+    for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+      if (only == nullptr || only->contains(n)) consider(n, demand, best);
+    }
   }
   return best.found ? std::optional(place(best, demand)) : std::nullopt;
 }
 
 std::optional<Placement> NodeTable::find_among(std::span<const NodeIndex> nodes,
-                                               const Resources& demand) const {
+                                               const Resources& demand, const NodeSet* only) const {
   Best best;
-  for (const NodeIndex n : nodes) consider(n, demand, best);
+  for (const NodeIndex n : nodes) {
+    if (only == nullptr || only->contains(n)) consider(n, demand, best);
+  }
   return best.found ? std::optional(place(best, demand)) : std::nullopt;
+}
+
+// Judged once for all nodes that look alike.
+NodeSet NodeTable::allowed_by(const Constraint& constraint) const {
+  NodeSet out(nodes_.size());
+  std::vector<bool> first_is_allowed(nodes_.size(), false);
+  for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+    const NodeIndex first = first_alike_[n];
+    if (first == n) first_is_allowed[n] = allows(constraint, nodes_[n]);
+    if (first_is_allowed[first]) out.add(n);
+  }
+  return out;
 }
 
 void NodeTable::take(const Placement& place, const Resources& demand) {
@@ -291,11 +331,11 @@ void NodeTable::enter(NodeIndex n) {
   if (now.reach > 0) by_reach_.insert(entry);
 }
 
-NodeTable::Best NodeTable::first_in_order(const Resources& demand) const {
+NodeTable::Best NodeTable::first_in_order(const Resources& demand, const NodeSet* only) const {
   const NodeOrder& order = demand.gpu_milli == 0           ? by_free_gpu_
                            : demand.gpu_milli < kGpuDevice ? by_share_
                                                            : by_reach_;
-  const auto* entry = order.find(demand.gpu_milli, demand.cpu_milli, demand.memory_bytes);
+  const auto* entry = order.find(demand.gpu_milli, demand.cpu_milli, demand.memory_bytes, only);
   if (entry == nullptr) return {};
   return {true, 0, entry->first, entry->slack, entry->node};
 }

@@ -24,9 +24,11 @@
 #include <vector>
 
 #include "core/cluster.h"
+#include "core/constraint.h"
 #include "scheduler/engine.h"
 #include "scheduler/fragmentation.h"
 #include "scheduler/node_order.h"
+#include "scheduler/node_set.h"
 
 namespace berth {
 
@@ -74,18 +76,21 @@ class NodeTable {
   // The most that one demand of this kind (none, share, whole devices) could get on the node.
   [[nodiscard]] Resources room_for(NodeIndex n, const Resources& demand) const;
 
-  // Whether the empty node could hold it; whether any could.
-  [[nodiscard]] bool could_hold(const Resources& demand) const;
+  // Whether any node could hold it while it is empty; with `only`, any of these.
+  [[nodiscard]] bool could_hold(const Resources& demand, const NodeSet* only = nullptr) const;
   [[nodiscard]] static Resources usable_capacity(const Node& node);
   // A weight for a shortage, to compare nodes: each resource relative to the largest node's.
   [[nodiscard]] std::uint64_t weigh(const Resources& amount) const;
 
   // Makes find() fast again after changes; it answers the same without.
   void update_order();
-  // The best place now, over all nodes or over some.
-  [[nodiscard]] std::optional<Placement> find(const Resources& demand) const;
+  // The best place now, over all nodes or over some; with `only`, of these.
+  [[nodiscard]] std::optional<Placement> find(const Resources& demand,
+                                              const NodeSet* only = nullptr) const;
   [[nodiscard]] std::optional<Placement> find_among(std::span<const NodeIndex> nodes,
-                                                    const Resources& demand) const;
+                                                    const Resources& demand,
+                                                    const NodeSet* only = nullptr) const;
+  [[nodiscard]] NodeSet allowed_by(const Constraint& constraint) const;
 
   void take(const Placement& place, const Resources& demand);  // it must fit
   void give(const Placement& place, const Resources& demand);
@@ -107,13 +112,14 @@ class NodeTable {
   [[nodiscard]] bool ordered() const { return !mix_ && nodes_.size() > kFewNodes; }
   [[nodiscard]] Fragmenting fragmenting(NodeIndex n, const Resources& demand) const;
   void enter(NodeIndex n);
-  [[nodiscard]] Best first_in_order(const Resources& demand) const;
+  [[nodiscard]] Best first_in_order(const Resources& demand, const NodeSet* only) const;
 
   // Constant until the node list changes.
   std::vector<Node> nodes_;
   std::vector<std::uint32_t> first_device_;  // of node n; one more at the end
   Resources largest_;                        // the largest capacity per resource
   std::vector<Resources> capacity_kinds_;    // those that no other node exceeds in everything
+  std::vector<NodeIndex> first_alike_;       // of node n: the first with its GPU model and labels
 
   Resources total_free_;
 

@@ -49,17 +49,20 @@ class Planner {
   }
 
   [[nodiscard]] Queued queued_again(const ActiveEntry& entry) const {
-    return {entry.id, entry.priority, entry.order,  entry.demand,
-            false,    engine_.now(),  entry.max_run};
+    return {entry.id, entry.priority, entry.order,   entry.demand,
+            false,    engine_.now(),  entry.max_run, entry.constraint};
   }
 
   std::string run(const PlanSubmit& c, PlanStep& out) {
     if (engine_.is_waiting(c.id) || engine_.is_active(c.id)) return "It is there already.";
-    if (const auto refused = engine_.never_fits(c.demand)) {
+    if (const auto refused = engine_.never_fits(c.demand, c.constraint)) {
+      if (!refused->unsatisfied.empty()) return "No node satisfies its constraint.";
       return "No node could ever hold it; the largest that would fit is " +
              resources_text(refused->largest) + ".";
     }
-    apply(Queued{c.id, c.priority, next_order_++, c.demand, false, engine_.now(), c.max_run}, out);
+    apply(Queued{c.id, c.priority, next_order_++, c.demand, false, engine_.now(), c.max_run,
+                 c.constraint},
+          out);
     return {};
   }
 

@@ -18,6 +18,7 @@ struct PlanSubmit {
   Priority priority = Priority::low;
   Resources demand;
   EngineTime max_run = 0;
+  Constraint constraint = {};
 };
 struct PlanStop {  // ends at once, or leaves the queue
   DeploymentId id;

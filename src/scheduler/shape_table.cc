@@ -4,18 +4,19 @@
 
 namespace berth {
 
-std::uint64_t ShapeTable::hash(const Resources& demand) {
-  std::uint64_t h = mix(static_cast<std::uint64_t>(demand.cpu_milli));
-  h = mix(h + static_cast<std::uint64_t>(demand.memory_bytes));
-  return mix(h + static_cast<std::uint64_t>(demand.gpu_milli));
+std::uint64_t ShapeTable::hash(const Shape& shape) {
+  std::uint64_t h = mix(static_cast<std::uint64_t>(shape.demand.cpu_milli));
+  h = mix(h + static_cast<std::uint64_t>(shape.demand.memory_bytes));
+  return mix(h + static_cast<std::uint64_t>(shape.demand.gpu_milli) +
+             (std::uint64_t{shape.constraint} << 32));
 }
 
-ShapeTable::Row ShapeTable::find(const Resources& demand) const {
-  return index_.find(hash(demand), [&](Row row) { return rows_[row].demand == demand; });
+ShapeTable::Row ShapeTable::find(const Shape& shape) const {
+  return index_.find(hash(shape), [&](Row row) { return rows_[row].shape == shape; });
 }
 
-ShapeTable::Row ShapeTable::acquire(const Resources& demand, bool feasible) {
-  Row row = find(demand);
+ShapeTable::Row ShapeTable::acquire(const Shape& shape, bool feasible) {
+  Row row = find(shape);
   if (row == SlotIndex::kNone) {
     if (unused_.empty()) {
       row = static_cast<Row>(rows_.size());
@@ -24,9 +25,9 @@ ShapeTable::Row ShapeTable::acquire(const Resources& demand, bool feasible) {
       row = unused_.back();
       unused_.pop_back();
     }
-    rows_[row].demand = demand;
+    rows_[row].shape = shape;
     rows_[row].feasible = feasible;
-    index_.insert(hash(demand), row, hasher());
+    index_.insert(hash(shape), row, hasher());
   }
   ++rows_[row].references;
   return row;
@@ -37,7 +38,7 @@ void ShapeTable::release(Row row) {
   ensure(state.references > 0, "a row of equal demands is released too often");
   if (--state.references > 0) return;
   ensure(state.waiting.empty(), "a row of equal demands is released while it is in use");
-  index_.erase(hash(state.demand), row, hasher());
+  index_.erase(hash(state.shape), row, hasher());
   unused_.push_back(row);
 }
 
@@ -47,7 +48,7 @@ void ShapeTable::add(Row row, std::uint64_t order, std::uint32_t slot) {
   if (!state.feasible) return;
   ++feasible_waiting_;
   if (state.waiting.size() == 1) set_fresh(row, true);
-  if (order < heads_.order_of(row)) heads_.set(row, state.demand, order);
+  if (order < heads_.order_of(row)) heads_.set(row, state.shape.demand, order);
 }
 
 void ShapeTable::remove(Row row, std::uint64_t order) {
@@ -94,7 +95,7 @@ void ShapeTable::forget_fresh() {
 void ShapeTable::refresh_head(Row row) {
   const RowState& state = rows_[row];
   if (state.feasible && !state.waiting.empty()) {
-    heads_.set(row, state.demand, state.waiting.first().key);
+    heads_.set(row, state.shape.demand, state.waiting.first().key);
   } else {
     heads_.clear(row);
   }
@@ -127,7 +128,7 @@ void ShapeTable::check() const {
     const RowState& state = rows_[row];
     state.waiting.check();
     must(state.references >= state.waiting.size(), "a row of equal demands has lost references");
-    must(state.references == 0 || find(state.demand) == row, "a demand does not lead to its row");
+    must(state.references == 0 || find(state.shape) == row, "a demand does not lead to its row");
     const bool candidate = state.feasible && !state.waiting.empty();
     if (candidate) feasible += state.waiting.size();
     if (is_fresh(row)) {

@@ -14,18 +14,26 @@
 
 namespace berth {
 
+// What those in one row have in common.
+struct Shape {
+  Resources demand;
+  std::uint32_t constraint = 0;  // its number in the ConstraintTable; 0: none
+  friend bool operator==(const Shape&, const Shape&) = default;
+};
+
 class ShapeTable {
  public:
   using Row = std::uint32_t;
 
   // A row lives as long as something refers to it, considered (add) or parked.
-  [[nodiscard]] Row find(const Resources& demand) const;  // SlotIndex::kNone: no such row
-  [[nodiscard]] Row acquire(const Resources& demand, bool feasible);
+  [[nodiscard]] Row find(const Shape& shape) const;  // SlotIndex::kNone: no such row
+  [[nodiscard]] Row acquire(const Shape& shape, bool feasible);
   void release(Row row);
 
   void add(Row row, std::uint64_t order, std::uint32_t slot);
   void remove(Row row, std::uint64_t order);
-  [[nodiscard]] const Resources& demand(Row row) const { return rows_[row].demand; }
+  [[nodiscard]] const Shape& shape(Row row) const { return rows_[row].shape; }
+  [[nodiscard]] const Resources& demand(Row row) const { return rows_[row].shape.demand; }
   [[nodiscard]] bool feasible(Row row) const { return rows_[row].feasible; }
   [[nodiscard]] const OrderedSequence& waiting(Row row) const { return rows_[row].waiting; }
 
@@ -35,7 +43,7 @@ class ShapeTable {
   template <class Feasible>
   void judge_again(Feasible&& feasible) {
     for (Row row = 0; row < rows_.size(); ++row) {
-      if (rows_[row].references > 0) set_feasible(row, feasible(rows_[row].demand));
+      if (rows_[row].references > 0) set_feasible(row, feasible(rows_[row].shape));
     }
   }
 
@@ -44,7 +52,12 @@ class ShapeTable {
   [[nodiscard]] bool is_fresh(Row row) const { return rows_[row].fresh_at != kNotFresh; }
   void forget_fresh();
 
-  // The first of the feasible waiting that ask for no more than `room`: replaces a later `best`.
+  // The first of the feasible waiting that ask for no more than `room`, and for whose row
+  // eligible(row) holds: replaces a later `best`.
+  template <class Eligible>
+  void first_fit(const Resources& room, HeadIndex::Head& best, const Eligible& eligible) const {
+    heads_.first_fit(room, best, eligible);
+  }
   void first_fit(const Resources& room, HeadIndex::Head& best) const {
     heads_.first_fit(room, best);
   }
@@ -60,15 +73,15 @@ class ShapeTable {
  private:
   static constexpr std::uint32_t kNotFresh = ~std::uint32_t{0};
   struct RowState {
-    Resources demand;
+    Shape shape;
     OrderedSequence waiting;
     std::uint32_t references = 0;
     std::uint32_t fresh_at = kNotFresh;  // its place in fresh_
     bool feasible = false;
   };
-  [[nodiscard]] static std::uint64_t hash(const Resources& demand);
+  [[nodiscard]] static std::uint64_t hash(const Shape& shape);
   [[nodiscard]] auto hasher() const {
-    return [this](std::uint32_t row) { return hash(rows_[row].demand); };
+    return [this](std::uint32_t row) { return hash(rows_[row].shape); };
   }
   void set_feasible(Row row, bool feasible);
   void set_fresh(Row row, bool fresh);
@@ -76,7 +89,7 @@ class ShapeTable {
 
   std::vector<RowState> rows_;
   std::vector<Row> unused_;
-  SlotIndex index_;  // demand -> row
+  SlotIndex index_;  // kind -> row
   std::vector<Row> fresh_;
   std::size_t feasible_waiting_ = 0;
   HeadIndex heads_;  // of the feasible rows in which something waits

@@ -77,6 +77,12 @@ TEST(EngineAgainstReference, OneNodeOneShape) {
 TEST(EngineAgainstReference, ManyNodes) {
   expect_same(4'000, 10, {.nodes = 80, .shapes = 30, .aim_waiting = 60}, 2'500);
 }
+TEST(EngineAgainstReference, Constraints) {
+  expect_same(6'000, 30, {.nodes = 5, .shapes = 12, .aim_waiting = 40, .constraints = true}, 2'500);
+}
+TEST(EngineAgainstReference, ConstraintsOnManyNodes) {
+  expect_same(7'000, 8, {.nodes = 90, .shapes = 0, .aim_waiting = 80, .constraints = true}, 2'500);
+}
 TEST(EngineAgainstReference, LongQueues) {
   expect_same(5'000, 6, {.nodes = 6, .shapes = 40, .aim_waiting = 1'500}, 8'000);
 }
@@ -85,20 +91,26 @@ RC_GTEST_PROP(EngineAgainstReference, AnyShapeOfHistory, (std::uint64_t seed)) {
   const HistoryShape shape{.nodes = *rc::gen::inRange<std::uint32_t>(1, 12),
                            .shapes = *rc::gen::inRange<std::uint32_t>(0, 40),
                            .aim_waiting = *rc::gen::inRange<std::uint32_t>(1, 80),
-                           .gpus = *rc::gen::arbitrary<bool>()};
+                           .gpus = *rc::gen::arbitrary<bool>(),
+                           .constraints = *rc::gen::arbitrary<bool>()};
   const Outcome out = compare(seed, shape, 500, Flaw::none, true);
   RC_ASSERT(out.difference.empty());
 }
 
+constexpr HistoryShape kConstrained{.constraints = true};
+
 struct FlawCase {
   const char* name;
   Flaw flaw;
+  HistoryShape shape = {};
 };
 class WrongReference : public testing::TestWithParam<FlawCase> {};
 
 TEST_P(WrongReference, IsNoticedWithinFiveThousandEvents) {
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
-    const Outcome out = compare(seed, {.shapes = 0}, 5'000, GetParam().flaw, false);
+    HistoryShape shape = GetParam().shape;
+    shape.shapes = 0;
+    const Outcome out = compare(seed, shape, 5'000, GetParam().flaw, false);
     EXPECT_NE(out.difference, "") << "seed " << seed;
   }
 }
@@ -114,7 +126,10 @@ INSTANTIATE_TEST_SUITE_P(
                     FlawCase{"LastNodeForgotten", Flaw::forgets_the_last_node},
                     FlawCase{"SharesSpanDevices", Flaw::shares_may_span_devices},
                     FlawCase{"GpuReleaseForgotten", Flaw::release_of_gpus_is_forgotten},
-                    FlawCase{"PriorityChangeLosesPlace", Flaw::priority_change_loses_the_place}),
+                    FlawCase{"PriorityChangeLosesPlace", Flaw::priority_change_loses_the_place},
+                    FlawCase{"ConstraintsIgnored", Flaw::constraints_are_ignored, kConstrained},
+                    FlawCase{"LabelsIgnored", Flaw::labels_are_ignored, kConstrained},
+                    FlawCase{"ModelsWithinWords", Flaw::models_match_within_words, kConstrained}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

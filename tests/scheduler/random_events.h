@@ -13,6 +13,7 @@ struct HistoryShape {
   std::uint32_t shapes = 12;       // different demands; 0: nearly every demand is different
   std::uint32_t aim_waiting = 40;  // about how many wait
   bool gpus = true;
+  bool constraints = false;  // nodes differ in model and labels, and some demands mind
 };
 
 class RandomHistory {
@@ -52,8 +53,25 @@ class RandomHistory {
     // The first node has GPUs, so that every history with GPUs can use them.
     const bool with_gpus = shape_.gpus && (next_name_ == 0 || below(2) == 0);
     const auto gpus = with_gpus ? 1 + static_cast<std::int64_t>(below(4)) : 0;
-    return machine("n" + std::to_string(next_name_++), 4 + static_cast<std::int64_t>(below(13)),
-                   8 + static_cast<std::int64_t>(below(25)), gpus);
+    Node out = machine("n" + std::to_string(next_name_++), 4 + static_cast<std::int64_t>(below(13)),
+                       8 + static_cast<std::int64_t>(below(25)), gpus);
+    if (shape_.constraints) {
+      const std::vector<std::string> models{"", "NVIDIA A100-SXM4", "Tesla A1000", "h100"};
+      out.gpu_model = models[below(models.size())];
+      if (below(3) > 0) out.labels["zone"] = below(2) == 0 ? "east" : "west";
+      if (below(3) == 0) out.labels["disk"] = "fast";
+    }
+    return out;
+  }
+
+  Constraint random_constraint() {
+    Constraint out;
+    if (!shape_.constraints || below(2) == 0) return out;
+    const std::vector<std::string> models{"", "", "A100", "a1000", "H100|A100", "V100"};
+    out.gpu_model = models[below(models.size())];
+    if (below(2) == 0) out.labels["zone"] = below(2) == 0 ? "east" : "west";
+    if (below(4) == 0) out.labels["disk"] = "fast";
+    return out;
   }
 
   Resources random_demand() {
@@ -73,6 +91,7 @@ class RandomHistory {
     if (below(40) == 0) demand = res(100);  // as after a cluster shrank under it
     Queued out = queued(++counter_, random_priority(), demand);
     out.parked = below(15) == 0;
+    out.constraint = random_constraint();
     return out;
   }
 
@@ -88,6 +107,7 @@ class RandomHistory {
     if (below(4) == 0) {
       returning_.push_back(
           {it->first, random_priority(), number_of(it->first), it->second.demand, below(2) == 0});
+      returning_.back().constraint = it->second.constraint;
     }
     return Released{it->first};
   }

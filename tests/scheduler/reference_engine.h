@@ -6,6 +6,7 @@
 // `Flaw` makes it deliberately wrong, to show that a comparison would notice.
 #pragma once
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,6 +28,9 @@ enum class Flaw {
   shares_may_span_devices,
   release_of_gpus_is_forgotten,
   priority_change_loses_the_place,
+  constraints_are_ignored,
+  labels_are_ignored,
+  models_match_within_words,
 };
 
 class ReferenceEngine {
@@ -75,18 +79,56 @@ class ReferenceEngine {
     return whole * 1000 >= demand.gpu_milli;
   }
 
-  [[nodiscard]] bool fits_somewhere(const Resources& demand) const {
-    const std::size_t last =
-        machines_.size() - (flaw_ == Flaw::forgets_the_last_node && machines_.size() > 1 ? 1 : 0);
-    for (std::size_t m = 0; m < last; ++m) {
-      if (fits(machines_[m], demand)) return true;
+  // The words of a text, in small letters.
+  static std::vector<std::string> words(const std::string& text) {
+    std::vector<std::string> out(1);
+    for (const char c : text) {
+      if (std::isalnum(static_cast<unsigned char>(c)) != 0) {
+        out.back() += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      } else {
+        out.emplace_back();
+      }
+    }
+    return out;
+  }
+
+  // Alternatives are single words here.
+  [[nodiscard]] bool model_allowed(const std::string& alternatives, const Node& node) const {
+    for (const std::string& wanted : words(alternatives)) {
+      for (const std::string& word : words(node.gpu_model)) {
+        if (wanted == word) return true;
+        if (flaw_ == Flaw::models_match_within_words && word.starts_with(wanted)) return true;
+      }
     }
     return false;
   }
 
-  [[nodiscard]] bool feasible(const Resources& demand) const {
+  [[nodiscard]] bool allowed(const Machine& machine, const Constraint& constraint) const {
+    if (flaw_ == Flaw::constraints_are_ignored) return true;
+    if (!constraint.gpu_model.empty() && !model_allowed(constraint.gpu_model, machine.node)) {
+      return false;
+    }
+    for (const auto& [name, value] : constraint.labels) {
+      if (flaw_ == Flaw::labels_are_ignored) continue;
+      if (!machine.node.labels.contains(name) || machine.node.labels.at(name) != value)
+        return false;
+    }
+    return true;
+  }
+
+  [[nodiscard]] bool fits_somewhere(const Queued& entry) const {
+    const std::size_t last =
+        machines_.size() - (flaw_ == Flaw::forgets_the_last_node && machines_.size() > 1 ? 1 : 0);
+    for (std::size_t m = 0; m < last; ++m) {
+      if (allowed(machines_[m], entry.constraint) && fits(machines_[m], entry.demand)) return true;
+    }
+    return false;
+  }
+
+  [[nodiscard]] bool feasible(const Queued& entry) const {
     for (const Machine& machine : machines_) {
-      if (fits(empty(machine.node), demand)) return true;
+      if (!allowed(machine, entry.constraint)) continue;
+      if (fits(empty(machine.node), entry.demand)) return true;
     }
     return false;
   }
@@ -94,7 +136,7 @@ class ReferenceEngine {
   [[nodiscard]] bool high_is_empty() const {
     for (const Queued& q : high_) {
       if (q.parked && flaw_ != Flaw::parked_blocks_low) continue;
-      if (feasible(q.demand) || flaw_ == Flaw::too_large_blocks_low) return false;
+      if (feasible(q) || flaw_ == Flaw::too_large_blocks_low) return false;
     }
     return true;
   }
@@ -181,9 +223,11 @@ class ReferenceEngine {
   }
 
   // Whether the place is one for the demand: the right devices, and enough free on each.
-  [[nodiscard]] std::string fault_of(const Resources& demand, const Placement& place) const {
+  [[nodiscard]] std::string fault_of(const Queued& entry, const Placement& place) const {
+    const Resources& demand = entry.demand;
     if (place.node >= machines_.size()) return "no such node";
     const Machine& machine = machines_[place.node];
+    if (!allowed(machine, entry.constraint)) return "that node is not allowed";
     if (!fits(machine, demand)) return "it does not fit on that node";
     std::vector<std::int32_t> left = machine.devices;
     std::int64_t sum = 0;
@@ -208,7 +252,7 @@ class ReferenceEngine {
         ++i;
         continue;
       }
-      if (!fits_somewhere(entry.demand)) {
+      if (!fits_somewhere(entry)) {
         if (flaw_ == Flaw::first_misfit_blocks_the_queue) break;
         ++i;
         continue;
@@ -216,9 +260,10 @@ class ReferenceEngine {
       if (used == starts.size()) return entry.id.str() + " fits and did not start";
       const Start& start = starts[used++];
       if (start.id != entry.id) return start.id.str() + " started instead of " + entry.id.str();
-      const std::string fault = fault_of(entry.demand, start.placement);
+      const std::string fault = fault_of(entry, start.placement);
       if (!fault.empty()) return entry.id.str() + " was placed wrongly: " + fault;
-      const ActiveEntry active{entry.id, entry.demand, start.placement};
+      ActiveEntry active{entry.id, entry.demand, start.placement};
+      active.constraint = entry.constraint;
       occupy(machines_[start.placement.node], active);
       active_.emplace(entry.id, active);
       q.erase(q.begin() + static_cast<std::ptrdiff_t>(i));

@@ -36,21 +36,27 @@ ByNode running_by_node(const ClusterEngine::Impl& state) {
   return out;
 }
 
+// Whether the node could hold it while nothing else runs there.
+bool could_run(const ClusterEngine::Impl& state, const Shape& shape, NodeIndex n) {
+  return state.constraints.allows(shape.constraint, n) &&
+         fits_into(shape.demand, NodeTable::usable_capacity(state.nodes.node(n)));
+}
+
 }  // namespace
 
-std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state, const Resources& demand,
+std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state, const Shape& shape,
                                          EngineTime now, const ActiveEntry* also_running) {
   const ByNode running = running_by_node(state);
   EngineTime best = kNoEnd;
   for (NodeIndex n = 0; n < running.size(); ++n) {
-    if (!fits_into(demand, NodeTable::usable_capacity(state.nodes.node(n)))) continue;
+    if (!could_run(state, shape, n)) continue;
     NodeRoom room = state.room_of(n);
     auto list = running[n];
     if (also_running != nullptr && also_running->placement.node == n) {
       room.take_again(*also_running);
       list.push_back(also_running);
     }
-    best = std::min(best, earliest_on(std::move(room), std::move(list), demand, now));
+    best = std::min(best, earliest_on(std::move(room), std::move(list), shape.demand, now));
   }
   return best == kNoEnd ? std::nullopt : std::optional(best);
 }
@@ -66,17 +72,18 @@ bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resou
                               .order = 0,
                               .started = now,
                               .max_run = end - now,
-                              .leaving_for = {}};
+                              .leaving_for = {},
+                              .constraint = {}};
   const ShapeTable& high = state.waiting.band(Priority::high).shapes;
   for (const ShapeTable::Row row : high.rows()) {
     if (!high.feasible(row) || high.waiting(row).empty()) continue;
-    const Resources& waits = high.demand(row);
+    const Shape& waits = high.shape(row);
     const auto without = earliest_start(state, waits, now, nullptr);
     const auto with = earliest_start(state, waits, now, &candidate);
     // Nothing is known about when it could start: then only what leaves all nodes that could hold
     // it as they are is harmless.
     if (!without) {
-      if (fits_into(waits, NodeTable::usable_capacity(state.nodes.node(node)))) return false;
+      if (could_run(state, waits, node)) return false;
     } else if (!with || *with > *without) {
       return false;
     }
@@ -100,9 +107,9 @@ void ClusterEngine::Impl::backfill(std::vector<Start>& starts) {
   for (const WaitingQueues::Slot slot : slots) {
     const EngineTime max_run = waiting.entry(slot).max_run;
     if (max_run == 0) continue;
-    const Resources demand = waiting.demand(slot);
-    auto place = find(demand);
-    if (place && policies::delays_nobody(*this, place->node, demand, now, now + max_run)) {
+    const Shape shape = waiting.shape(slot);
+    auto place = find(shape);
+    if (place && policies::delays_nobody(*this, place->node, shape.demand, now, now + max_run)) {
       start(slot, *std::move(place), starts);
     }
   }

@@ -15,7 +15,7 @@ struct Victims {
   std::vector<DeploymentId> ids;
 };
 [[nodiscard]] std::optional<Victims> choose_victims(const ClusterEngine::Impl& state,
-                                                    const Resources& demand);
+                                                    const Shape& shape);
 
 // backfill.cc: whether a low deployment that runs until `end` at most on `node` delays none of the
 // waiting high ones, by the declared run times of what runs.
@@ -23,7 +23,7 @@ struct Victims {
                                  const Resources& demand, EngineTime now, EngineTime end);
 // When the demand could start by the declared run times; absent when they do not say.
 [[nodiscard]] std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state,
-                                                       const Resources& demand, EngineTime now,
+                                                       const Shape& shape, EngineTime now,
                                                        const ActiveEntry* also_running);
 
 // age_bound.cc: the waiting deployment that must not be overtaken any more, if there is one: the

@@ -24,14 +24,14 @@ std::vector<std::vector<const ActiveEntry*>> displaceable(const ClusterEngine::I
 
 }  // namespace
 
-std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Resources& demand) {
+std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Shape& shape) {
   const auto by_node = displaceable(state);
   std::optional<Victims> best;
   std::vector<std::uint64_t> best_orders;
   std::size_t at_most = state.active.size();
   for (NodeIndex n = 0; n < by_node.size(); ++n) {
-    if (by_node[n].empty()) continue;
-    const auto chosen = smallest_set(state.room_of(n), by_node[n], demand, at_most);
+    if (by_node[n].empty() || !state.constraints.allows(shape.constraint, n)) continue;
+    const auto chosen = smallest_set(state.room_of(n), by_node[n], shape.demand, at_most);
     if (!chosen) continue;
     Victims here{n, {}};
     std::vector<std::uint64_t> orders;
@@ -75,7 +75,7 @@ void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
   for (const Head& head : first) {
     const DeploymentId id = waiting.entry(high.waiting(head.row).first().value).id;
     if (std::ranges::find(served, id) != served.end()) continue;
-    const auto victims = policies::choose_victims(*this, high.demand(head.row));
+    const auto victims = policies::choose_victims(*this, high.shape(head.row));
     if (!victims) continue;
     for (const DeploymentId& victim : victims->ids) {
       active.leave(victim, id);
