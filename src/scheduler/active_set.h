@@ -25,8 +25,10 @@ class ActiveSet {
   [[nodiscard]] std::span<const ActiveEntry> entries() const { return entries_; }
   [[nodiscard]] bool contains(const DeploymentId& id) const { return find(id) != SlotIndex::kNone; }
 
-  void leave(const DeploymentId& id, const DeploymentId& for_whom) {  // it must be there
-    entries_[find(id)].leaving_for = for_whom;
+  const ActiveEntry& leave(const DeploymentId& id, const DeploymentId& for_whom) {
+    ActiveEntry& entry = entries_[find(id)];  // it must be there
+    entry.leaving_for = for_whom;
+    return entry;
   }
 
   void add(ActiveEntry entry) {  // its id must be new
@@ -53,7 +55,10 @@ class ActiveSet {
 
   // After a change of the node list: new_index[old] is where each node went.
   void renumber_nodes(std::span<const std::uint32_t> new_index) {
-    for (ActiveEntry& entry : entries_) entry.placement.node = new_index[entry.placement.node];
+    for (ActiveEntry& entry : entries_) {
+      entry.placement.node = new_index[entry.placement.node];
+      for (Placement& place : entry.more) place.node = new_index[place.node];
+    }
   }
 
  private:

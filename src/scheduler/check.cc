@@ -29,6 +29,17 @@ struct PlainNode {
     if (demand.gpu_milli >= kGpuDevice) return enough(kGpuDevice) >= demand.gpu_milli / kGpuDevice;
     return demand.gpu_milli == 0 || enough(demand.gpu_milli) > 0;
   }
+  void take(const Resources& demand) {  // it must hold it
+    cpu -= demand.cpu_milli;
+    memory -= demand.memory_bytes;
+    std::int64_t gpu = demand.gpu_milli;
+    for (std::int64_t& free : devices) {
+      const std::int64_t part = std::min(gpu, kGpuDevice);
+      if (part == 0 || free < part) continue;
+      free -= part;
+      gpu -= part;
+    }
+  }
 };
 
 std::vector<PlainNode> empty_nodes(const NodeTable& nodes) {
@@ -41,26 +52,31 @@ std::vector<PlainNode> empty_nodes(const NodeTable& nodes) {
   return out;
 }
 
+// What one replica of an attempt holds.
+void hold(std::vector<PlainNode>& plain, const ActiveEntry& entry, const Placement& place) {
+  must(place.node < plain.size(), "an attempt runs on a node that does not exist");
+  PlainNode& node = plain[place.node];
+  node.cpu -= entry.demand.cpu_milli;
+  node.memory -= entry.demand.memory_bytes;
+  ++node.active;
+  if (!entry.leaving_for.is_nil()) ++node.leaving;
+  std::int64_t gpu = 0;
+  for (const GpuShare& share : place.gpus) {
+    must(static_cast<std::size_t>(share.device) < node.devices.size(),
+         "an attempt holds a device that does not exist");
+    node.devices[static_cast<std::size_t>(share.device)] -= share.milli;
+    gpu += share.milli;
+  }
+  must(gpu == entry.demand.gpu_milli, "an attempt holds another GPU amount than it asked for");
+  must(entry.demand.gpu_milli >= kGpuDevice || place.gpus.size() <= 1,
+       "a share of one device is spread over several");
+}
+
 // Conservation: what is free is the capacity without what the attempts hold, and never negative.
 std::vector<PlainNode> check_nodes(const ClusterEngine::Impl& state) {
   std::vector<PlainNode> plain = empty_nodes(state.nodes);
   for (const ActiveEntry& entry : state.active.entries()) {
-    must(entry.placement.node < plain.size(), "an attempt runs on a node that does not exist");
-    PlainNode& node = plain[entry.placement.node];
-    node.cpu -= entry.demand.cpu_milli;
-    node.memory -= entry.demand.memory_bytes;
-    ++node.active;
-    if (!entry.leaving_for.is_nil()) ++node.leaving;
-    std::int64_t gpu = 0;
-    for (const GpuShare& share : entry.placement.gpus) {
-      must(static_cast<std::size_t>(share.device) < node.devices.size(),
-           "an attempt holds a device that does not exist");
-      node.devices[static_cast<std::size_t>(share.device)] -= share.milli;
-      gpu += share.milli;
-    }
-    must(gpu == entry.demand.gpu_milli, "an attempt holds another GPU amount than it asked for");
-    must(entry.demand.gpu_milli >= kGpuDevice || entry.placement.gpus.size() <= 1,
-         "a share of one device is spread over several");
+    for_each_place(entry, [&](const Placement& place) { hold(plain, entry, place); });
   }
   for (NodeIndex n = 0; n < plain.size(); ++n) {
     const PlainNode& node = plain[n];
@@ -78,14 +94,17 @@ std::vector<PlainNode> check_nodes(const ClusterEngine::Impl& state) {
   return plain;
 }
 
-// Whether a node that the constraint allows holds the demand.
-bool any_holds(const ClusterEngine::Impl& state, const std::vector<PlainNode>& nodes,
-               const Shape& shape) {
+// Whether the nodes that the constraint allows hold all replicas, one placed after the other.
+bool all_held(const ClusterEngine::Impl& state, const std::vector<PlainNode>& nodes,
+              const Shape& shape) {
   const Constraint& constraint = state.constraints.constraint(shape.constraint);
-  for (NodeIndex n = 0; n < nodes.size(); ++n) {
-    if (nodes[n].holds(shape.demand) && allows(constraint, state.nodes.node(n))) return true;
+  std::uint32_t placed = 0;
+  for (NodeIndex n = 0; n < nodes.size() && placed < shape.replicas; ++n) {
+    if (!allows(constraint, state.nodes.node(n))) continue;
+    PlainNode left = nodes[n];
+    for (; placed < shape.replicas && left.holds(shape.demand); ++placed) left.take(shape.demand);
   }
-  return false;
+  return placed == shape.replicas;
 }
 
 // Work conservation: what the policy allows to start fits nowhere.
@@ -95,14 +114,14 @@ void check_fixpoint(const ClusterEngine::Impl& state, const std::vector<PlainNod
   for (const Priority priority : {Priority::high, Priority::low}) {
     const ShapeTable& shapes = state.waiting.band(priority).shapes;
     for (const ShapeTable::Row row : shapes.rows()) {
-      const bool feasible = any_holds(state, empty, shapes.shape(row));
+      const bool feasible = all_held(state, empty, shapes.shape(row));
       must(shapes.feasible(row) == feasible, "a demand is judged wrongly against the capacity");
       if (!feasible || shapes.waiting(row).empty()) continue;
       if (priority == Priority::high) high_waits = true;
       const bool may_start = !state.paused && (priority == Priority::high || !high_waits);
       // An overdue one holds up everybody behind it.
       must(!may_start || !state.settled || state.rules.age_bound ||
-               !any_holds(state, now, shapes.shape(row)),
+               !all_held(state, now, shapes.shape(row)),
            "a deployment waits that may start and fits");
     }
   }
@@ -153,10 +172,18 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
     hash.add(static_cast<std::uint64_t>(entry.started));
     hash.add(static_cast<std::uint64_t>(entry.max_run));
   }
-  for (const GpuShare& share : entry.placement.gpus) {
-    hash.add(static_cast<std::uint64_t>(share.device)).add(static_cast<std::uint64_t>(share.milli));
-  }
+  const auto add_gpus = [&](const Placement& place) {
+    for (const GpuShare& share : place.gpus) {
+      hash.add(static_cast<std::uint64_t>(share.device));
+      hash.add(static_cast<std::uint64_t>(share.milli));
+    }
+  };
+  add_gpus(entry.placement);
   hash.add(entry.constraint);
+  for (const Placement& place : entry.more) {
+    hash.add(std::uint64_t{place.node});
+    add_gpus(place);
+  }
   return hash.value();
 }
 
@@ -216,8 +243,9 @@ std::uint64_t ClusterEngine::state_hash() const {
           if (with_times) {
             one.add(static_cast<std::uint64_t>(e.since)).add(static_cast<std::uint64_t>(e.max_run));
           }
-          const std::uint32_t constraint = impl_->waiting.shape(slot).constraint;
-          one.add(impl_->constraints.constraint(constraint));
+          const Shape& shape = impl_->waiting.shape(slot);
+          one.add(impl_->constraints.constraint(shape.constraint));
+          if (shape.replicas > 1) one.add(std::uint64_t{shape.replicas});
           waiting +=
               one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked}).value();
         }

@@ -28,6 +28,7 @@ bool well_formed(const Resources& demand) {
 void ClusterEngine::Impl::run(Decisions& out) {
   if (paused) return;
   settled = true;
+  for (const Priority p : {Priority::high, Priority::low}) waiting.shapes(p).forget_tried();
   if (!start_overdue(out.starts)) return;
   if (!pass(Priority::high, out.starts)) return;
   if (low_is_blocked()) {
@@ -67,7 +68,7 @@ ClusterEngine::Impl::Head ClusterEngine::Impl::next_head(Priority priority, bool
     const ShapeTable& shapes = waiting.band(priority).shapes;
     for (const NodeIndex n : freed_for(priority).list) {
       shapes.first_fit(nodes.room(n), next, [&](ShapeTable::Row row) {
-        return constraints.allows(shapes.shape(row).constraint, n);
+        return !shapes.is_tried(row) && constraints.allows(shapes.shape(row).constraint, n);
       });
     }
   }
@@ -93,11 +94,19 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
       const OrderedSequence& queue = shapes.waiting(head.row);
       const Shape shape = shapes.shape(head.row);
       const bool only_freed = few && !shapes.is_fresh(head.row);
-      auto place = only_freed ? nodes.find_among(new_room.list, shape.demand,
-                                                 constraints.allowed(shape.constraint))
-                              : find(shape);
-      if (!place) continue;
-      start(queue.first().value, *std::move(place), starts);
+      std::optional<Places> places;
+      if (only_freed && shape.replicas == 1) {
+        auto place =
+            nodes.find_among(new_room.list, shape.demand, constraints.allowed(shape.constraint));
+        if (place) places = {*std::move(place), {}};
+      } else {
+        places = find(shape);
+      }
+      if (!places) {
+        if (shape.replicas > 1) shapes.set_tried(head.row);
+        continue;
+      }
+      start(queue.first().value, *std::move(places), starts);
       if (only_freed || queue.empty()) continue;
       heads.push_back({queue.first().key, head.row});
       std::ranges::push_heap(heads, std::greater{}, &Head::order);
@@ -108,9 +117,33 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
   return true;
 }
 
-std::optional<Placement> ClusterEngine::Impl::find(const Shape& shape) {
+std::optional<Places> ClusterEngine::Impl::find(const Shape& shape) {
+  if (shape.replicas > 1) return find_several(shape);
   nodes.update_order();
-  return nodes.find(shape.demand, constraints.allowed(shape.constraint));
+  auto place = nodes.find(shape.demand, constraints.allowed(shape.constraint));
+  return place ? std::optional(Places{*std::move(place), {}}) : std::nullopt;
+}
+
+// Each on the best node beside those before it. Counted first, so it never stops half way.
+std::optional<Places> ClusterEngine::Impl::find_several(const Shape& shape) {
+  const NodeSet* only = constraints.allowed(shape.constraint);
+  if (!fits_into(repeated(shape.demand, shape.replicas), nodes.total_free()) ||
+      nodes.copies(shape.demand, only, shape.replicas) < shape.replicas) {
+    return std::nullopt;
+  }
+  std::vector<Placement> places;
+  while (places.size() < shape.replicas) {
+    nodes.update_order();
+    auto place = nodes.find(shape.demand, only);
+    ensure(place.has_value(), "replicas that were counted find no place");
+    nodes.take(*place, shape.demand);
+    places.push_back(*std::move(place));
+  }
+  for (const Placement& place : places) nodes.give(place, shape.demand);
+  Places out{std::move(places.front()), {}};
+  places.erase(places.begin());
+  out.more = std::move(places);
+  return out;
 }
 
 void ClusterEngine::Impl::leave_queue(WaitingQueues::Slot slot) {
@@ -119,23 +152,25 @@ void ClusterEngine::Impl::leave_queue(WaitingQueues::Slot slot) {
   constraints.release(constraint);
 }
 
-void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Placement placement,
+void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Places places,
                                 std::vector<Start>& starts) {
   const WaitingQueues::Entry& entry = waiting.entry(slot);
   const DeploymentId id = entry.id;
   const Shape shape = waiting.shape(slot);
-  nodes.take(placement, shape.demand);
+  nodes.take(places.first, shape.demand);
+  for (const Placement& place : places.more) nodes.take(place, shape.demand);
   active.add({id,
               shape.demand,
-              placement,
+              places.first,
               entry.priority,
               entry.order,
               now,
               entry.max_run,
               {},
-              constraints.constraint(shape.constraint)});
+              constraints.constraint(shape.constraint),
+              places.more});
   leave_queue(slot);
-  starts.push_back({id, std::move(placement)});
+  starts.push_back({id, std::move(places.first), std::move(places.more)});
 }
 
 bool ClusterEngine::Impl::start_overdue(std::vector<Start>& starts) {
@@ -151,7 +186,15 @@ bool ClusterEngine::Impl::start_overdue(std::vector<Start>& starts) {
 NodeRoom ClusterEngine::Impl::room_of(NodeIndex n) const {
   const Resources free = nodes.free(n);
   const auto devices = nodes.devices(n);
-  return {free.cpu_milli, free.memory_bytes, {devices.begin(), devices.end()}};
+  return {free.cpu_milli, free.memory_bytes, {devices.begin(), devices.end()}, n};
+}
+
+SharedRoom ClusterEngine::Impl::shared_room(const Shape& shape) const {
+  SharedRoom out(shape.demand);
+  for (NodeIndex n = 0; n < nodes.size(); ++n) {
+    out.add(room_of(n), constraints.allows(shape.constraint, n));
+  }
+  return out;
 }
 
 void ClusterEngine::Impl::free_everything() {
@@ -169,8 +212,12 @@ WaitingQueues::Slot ClusterEngine::Impl::waiting_slot(const DeploymentId& id) co
 void ClusterEngine::Impl::on(const Queued& event) {
   ensure(well_formed(event.demand), "a demand is negative or asks for whole and shared devices");
   ensure(!active.contains(event.id), "a deployment that is active is queued");
-  const Shape shape{event.demand, constraints.acquire(event.constraint, nodes)};
-  waiting.add(event, shape, could_hold(shape));
+  ensure(event.replicas > 0, "a deployment without replicas is queued");
+  const Shape shape{event.demand, constraints.acquire(event.constraint, nodes), event.replicas};
+  const ShapeTable& shapes = waiting.band(event.priority).shapes;
+  // Whether many replicas could run is a long count: once for a row.
+  const ShapeTable::Row row = event.replicas > 1 ? shapes.find(shape) : SlotIndex::kNone;
+  waiting.add(event, shape, row == SlotIndex::kNone ? could_hold(shape) : shapes.feasible(row));
 }
 
 void ClusterEngine::Impl::on(const Unparked& event) { waiting.unpark(waiting_slot(event.id)); }
@@ -187,11 +234,12 @@ void ClusterEngine::Impl::on(const Reprioritized& event) {
 void ClusterEngine::Impl::on(const Released& event) {
   const auto entry = active.remove(event.id);
   if (!entry) return;
-  const NodeIndex node = entry->placement.node;
-  nodes.give(entry->placement, entry->demand);
-  // A node that is being cleared for somebody stays closed until the last one has left it.
-  if (!entry->leaving_for.is_nil()) nodes.thaw(node);
-  for (FreedNodes& list : freed) list.add(node);
+  for_each_place(*entry, [&](const Placement& place) {
+    nodes.give(place, entry->demand);
+    // A node that is being cleared for somebody stays closed until the last one has left it.
+    if (!entry->leaving_for.is_nil()) nodes.thaw(place.node);
+    for (FreedNodes& list : freed) list.add(place.node);
+  });
 }
 
 void ClusterEngine::Impl::on(const Resized& event) {
@@ -206,9 +254,11 @@ void ClusterEngine::Impl::on(const Resized& event) {
   }
   active.renumber_nodes(new_index);
   for (const ActiveEntry& entry : active.entries()) {
-    ensure(entry.placement.node != kGone, "the new node list lacks a node that holds reservations");
-    next.take(entry.placement, entry.demand);
-    if (!entry.leaving_for.is_nil()) next.freeze(entry.placement.node);
+    for_each_place(entry, [&](const Placement& place) {
+      ensure(place.node != kGone, "the new node list lacks a node that holds reservations");
+      next.take(place, entry.demand);
+      if (!entry.leaving_for.is_nil()) next.freeze(place.node);
+    });
   }
   nodes = std::move(next);
   constraints.nodes_changed(nodes);
@@ -244,8 +294,10 @@ ClusterEngine ClusterEngine::clone() const {
 
 void ClusterEngine::restore_active(const ActiveEntry& entry) {
   ensure(!is_active(entry.id) && !is_waiting(entry.id), "a deployment is restored twice");
-  impl_->nodes.take(entry.placement, entry.demand);
-  if (!entry.leaving_for.is_nil()) impl_->nodes.freeze(entry.placement.node);
+  for_each_place(entry, [&](const Placement& place) {
+    impl_->nodes.take(place, entry.demand);
+    if (!entry.leaving_for.is_nil()) impl_->nodes.freeze(place.node);
+  });
   impl_->active.add(entry);
   impl_->settled = false;
 }
@@ -305,7 +357,9 @@ std::vector<DeploymentId> ClusterEngine::can_resize(std::span<const Node> nodes)
   }
   std::vector<DeploymentId> out;
   for (const ActiveEntry& entry : impl_->active.entries()) {
-    if (refused[entry.placement.node]) out.push_back(entry.id);
+    bool stays = true;
+    for_each_place(entry, [&](const Placement& place) { stays = stays && !refused[place.node]; });
+    if (!stays) out.push_back(entry.id);
   }
   std::ranges::sort(out);
   return out;

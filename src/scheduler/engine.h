@@ -45,6 +45,7 @@ struct Queued {
   EngineTime since = 0;    // when it began to wait; for the age bound
   EngineTime max_run = 0;  // declared; 0: it has not said. For back-filling
   Constraint constraint = {};
+  std::uint32_t replicas = 1;  // each asks for `demand`; all start together or none
 };
 struct Unparked {
   DeploymentId id;
@@ -76,11 +77,13 @@ using EngineEvent =
 struct Start {
   DeploymentId id;
   Placement placement;
+  std::vector<Placement> more = {};  // of the other replicas
   friend bool operator==(const Start&, const Start&) = default;
 };
 
-// A running low deployment loses its place. The caller stops it, and tells Released and then Queued
-// with its old order when it is gone; until then nothing else starts on its node.
+// A running low deployment loses its place, with all replicas. The caller stops it, and tells
+// Released and then Queued with its old order when it is gone; until then nothing else starts on
+// its nodes.
 struct Evict {
   DeploymentId id;
   DeploymentId for_whom;
@@ -101,6 +104,8 @@ struct TooLarge {
   // What no node satisfies of the constraint, or all of it where each part is satisfied somewhere
   // but no node satisfies all. Empty: some node satisfies it, but is too small.
   Constraint unsatisfied = {};
+  std::uint32_t replicas = 1;      // asked
+  std::uint32_t replicas_fit = 0;  // so many the empty nodes could hold at once
 };
 
 struct NodeState {
@@ -120,7 +125,15 @@ struct ActiveEntry {
   EngineTime max_run = 0;
   DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
   Constraint constraint = {};
+  std::vector<Placement> more = {};  // of the other replicas
 };
+
+// Calls act(place) for each replica of a Start or an ActiveEntry.
+template <class Placed, class Do>
+void for_each_place(const Placed& placed, Do&& act) {
+  act(placed.placement);
+  for (const Placement& place : placed.more) act(place);
+}
 
 struct EngineStatus {
   std::vector<NodeState> nodes;
@@ -145,15 +158,19 @@ struct Explanation {
   std::size_t ahead_high = 0;  // waiting before it, by queue
   std::size_t ahead_low = 0;
   std::string nearest_node;  // the node that misses least
-  Resources missing;         // on that node, per resource; zero where enough is free
-  Resources free_there;      // free on that node (gpu: what one demand of this kind could get)
-  Resources free_total;      // over all these nodes
-  Resources largest_hole;    // fragmented: the most that one node has free, per resource
+  // On that node, per resource; zero where enough is free. Of several replicas: what the next one
+  // misses when as many as possible were placed.
+  Resources missing;
+  Resources free_there;    // free on that node (gpu: what one demand of this kind could get)
+  Resources free_total;    // over all these nodes
+  Resources largest_hole;  // fragmented: the most that one node has free, per resource
   std::optional<TooLarge> too_large;
   // A smaller size of the same shape that would start at once on the nearest node, if any is > 0.
   std::optional<Resources> would_fit;
   Constraint constraint = {};
   std::size_t allowed_nodes = 0;  // how many nodes the constraint allows
+  std::uint32_t replicas = 1;
+  std::uint32_t replicas_fit = 0;  // so many would fit at this moment
 };
 
 // How the engine knows a waiting deployment.
@@ -179,7 +196,8 @@ struct Rules {
   // A low deployment with a declared run time may start although high ones wait, where by the
   // declared run times it delays none of them. Of the low queue the first 256 are looked at.
   bool backfill = false;
-  // A high deployment that fits nowhere displaces low ones.
+  // A high deployment that fits nowhere displaces low ones. One with replicas displaces nobody and
+  // fills in nowhere; it may be displaced, as a whole.
   bool preempt = false;
   // The first of a queue that has waited this long is not overtaken any more, by neither queue.
   std::optional<EngineTime> age_bound;
@@ -207,10 +225,14 @@ class ClusterEngine {
   // the caller (ensure), except Withdrawn/Released of ids that are not there, which do nothing.
   [[nodiscard]] std::vector<Start> apply(const EngineEvent& event);
 
-  // Rule 6: empty when some node could hold the demand while nothing else runs.
+  // Rule 6: empty when some node could hold the demand while nothing else runs; with replicas, when
+  // the nodes could hold all of them at once. That is exact: equal replicas do not get into each
+  // other's way except by number, so any way to place them one by one finds room for as many as
+  // there is.
   [[nodiscard]] std::optional<TooLarge> never_fits(const Resources& demand) const;
   [[nodiscard]] std::optional<TooLarge> never_fits(const Resources& demand,
-                                                   const Constraint& constraint) const;
+                                                   const Constraint& constraint,
+                                                   std::uint32_t replicas = 1) const;
   // Whether some node has room for the demand at this moment.
   [[nodiscard]] bool fits_now(const Resources& demand) const;
   // Ids on nodes that the new list would lose or make too small. Empty: Resized is allowed.
@@ -218,7 +240,8 @@ class ClusterEngine {
 
   [[nodiscard]] std::optional<Explanation> explain(const DeploymentId& id) const;  // waiting ones
   // A smallest set of active deployments on one node whose end would let this waiting one start
-  // there: exact up to three, else minimal by inclusion. Empty when it would fit now, or never.
+  // there: exact up to three, else minimal by inclusion. Empty when it would fit now, or never. For
+  // several replicas a set over all nodes, minimal by inclusion.
   [[nodiscard]] std::vector<DeploymentId> blockers(const DeploymentId& id) const;
   // Waiting deployments in the order in which they would be considered, from `position` (1..) on;
   // parked ones come last, with position 0.

@@ -40,6 +40,12 @@ struct FreedNodes {
   }
 };
 
+// A place for each replica.
+struct Places {
+  Placement first;
+  std::vector<Placement> more;
+};
+
 inline constexpr EngineTime kNoEnd = std::numeric_limits<EngineTime>::max();
 
 struct ClusterEngine::Impl {
@@ -75,14 +81,18 @@ struct ClusterEngine::Impl {
   void backfill(std::vector<Start>& starts);
   void preempt(std::vector<Evict>& evictions);
   [[nodiscard]] NodeRoom room_of(NodeIndex n) const;
+  [[nodiscard]] SharedRoom shared_room(const Shape& shape) const;
   void collect_heads(Priority priority, bool few_freed);
   [[nodiscard]] Head next_head(Priority priority, bool few_freed);
-  [[nodiscard]] std::optional<Placement> find(const Shape& shape);
+  [[nodiscard]] std::optional<Places> find(const Shape& shape);
+  [[nodiscard]] std::optional<Places> find_several(const Shape& shape);
   [[nodiscard]] bool could_hold(const Shape& shape) const {
-    return nodes.could_hold(shape.demand, constraints.allowed(shape.constraint));
+    const NodeSet* only = constraints.allowed(shape.constraint);
+    if (shape.replicas == 1) return nodes.could_hold(shape.demand, only);
+    return nodes.copies_when_empty(shape.demand, only, shape.replicas) == shape.replicas;
   }
   void leave_queue(WaitingQueues::Slot slot);
-  void start(WaitingQueues::Slot slot, Placement placement, std::vector<Start>& starts);
+  void start(WaitingQueues::Slot slot, Places places, std::vector<Start>& starts);
   void free_everything();  // every queue must be compared with every node again
 
   [[nodiscard]] bool low_is_blocked() const {

@@ -42,6 +42,11 @@ Resources free_over(const NodeTable& nodes, const NodeSet* only) {
   return sum;
 }
 
+std::uint32_t replicas_fit(const NodeTable& nodes, const Shape& shape, const NodeSet* only) {
+  if (shape.replicas > 1) return nodes.copies(shape.demand, only, shape.replicas);
+  return nodes.find(shape.demand, only) ? 1 : 0;
+}
+
 // What no node satisfies of a constraint that none satisfies as a whole.
 Constraint unsatisfied_part(const NodeTable& nodes, const Constraint& constraint) {
   const auto nobody = [&](const Constraint& part) { return nodes.allowed_by(part).size() == 0; };
@@ -63,7 +68,7 @@ bool same_shape(const Resources& asked, const Resources& smaller) {
 }
 
 struct Asking {
-  Resources demand;
+  Shape shape;
   const NodeSet* only = nullptr;  // null: all nodes
   Priority priority = Priority::low;
   bool parked = false;
@@ -72,11 +77,12 @@ struct Asking {
 // Every reason that applies, in the order of precedence of core/reason.h.
 std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& asking, bool fits_now) {
   std::vector<Reason> out;
-  const bool feasible = state.nodes.could_hold(asking.demand, asking.only);
+  const bool feasible = state.could_hold(asking.shape);
   if (!feasible) out.push_back(Reason::exceeds_cluster);
   if (state.paused) out.push_back(Reason::cluster_paused);
   if (feasible && !fits_now) {
-    out.push_back(fits_into(asking.demand, free_over(state.nodes, asking.only))
+    const Resources all = repeated(asking.shape.demand, asking.shape.replicas);
+    out.push_back(fits_into(all, free_over(state.nodes, asking.only))
                       ? Reason::fragmented
                       : Reason::waiting_for_capacity);
   }
@@ -92,20 +98,25 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
 void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking,
                       const std::optional<Placement>& best, Explanation& out) {
   const NodeTable& nodes = state.nodes;
-  const auto room = [&](NodeIndex n) { return nodes.room_for(n, asking.demand); };
+  const Resources& demand = asking.shape.demand;
+  const bool some_fit = asking.shape.replicas > 1 && out.replicas_fit < asking.shape.replicas;
+  const auto room = [&](NodeIndex n) {
+    return some_fit ? nodes.room_beside_copies(n, demand) : nodes.room_for(n, demand);
+  };
   const auto nearest =
-      best ? std::optional(best->node) : nearest_node(nodes, asking.only, asking.demand, room);
+      best ? std::optional(best->node) : nearest_node(nodes, asking.only, demand, room);
   if (!nearest) return;
   out.nearest_node = nodes.node(*nearest).name;
   out.free_there = room(*nearest);
-  out.missing = shortage(asking.demand, out.free_there);
+  out.missing = shortage(demand, out.free_there);
   for_each_node(nodes, asking.only, [&](NodeIndex n) {
     out.largest_hole = elementwise_max(out.largest_hole, room(n));
   });
   const bool considered = !state.paused && !asking.parked &&
                           (asking.priority == Priority::high || !state.low_is_blocked());
-  const Resources smaller = elementwise_min(asking.demand, out.free_there);
-  if (considered && same_shape(asking.demand, smaller)) out.would_fit = smaller;
+  const Resources smaller = elementwise_min(demand, out.free_there);
+  const bool alone = asking.shape.replicas == 1;
+  if (alone && considered && same_shape(demand, smaller)) out.would_fit = smaller;
 }
 
 }  // namespace
@@ -115,13 +126,18 @@ std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand) const
 }
 
 std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand,
-                                                  const Constraint& constraint) const {
+                                                  const Constraint& constraint,
+                                                  std::uint32_t replicas) const {
   const NodeTable& nodes = impl_->nodes;
   std::optional<NodeSet> allowed;
   if (!constraint.empty()) allowed = nodes.allowed_by(constraint);
   const NodeSet* only = allowed ? &*allowed : nullptr;
-  if (nodes.could_hold(demand, only)) return std::nullopt;
   TooLarge out{demand, {}, {}};
+  out.replicas = replicas;
+  if (nodes.could_hold(demand, only)) {
+    out.replicas_fit = replicas == 1 ? 1 : nodes.copies_when_empty(demand, only, replicas);
+    if (out.replicas_fit == replicas) return std::nullopt;
+  }
   const auto capacity = [&](NodeIndex n) { return NodeTable::usable_capacity(nodes.node(n)); };
   if (const auto nearest = nearest_node(nodes, only, demand, capacity)) {
     out.largest = elementwise_min(demand, capacity(*nearest));
@@ -139,20 +155,22 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   const WaitingQueues::Entry& entry = waiting.entry(slot);
   const Shape& shape = waiting.shape(slot);
   const NodeSet* only = impl_->constraints.allowed(shape.constraint);
-  const Asking asking{shape.demand, only, entry.priority, entry.parked};
+  const Asking asking{shape, only, entry.priority, entry.parked};
 
   Explanation out;
   out.id = id;
   out.priority = asking.priority;
-  out.demand = asking.demand;
+  out.demand = shape.demand;
   out.free_total = free_over(impl_->nodes, only);
   out.constraint = impl_->constraints.constraint(shape.constraint);
   out.allowed_nodes = only == nullptr ? impl_->nodes.size() : only->size();
-  const auto best = impl_->nodes.find(asking.demand, only);
-  out.all = reasons(*impl_, asking, best.has_value());
+  const auto best = impl_->nodes.find(shape.demand, only);
+  out.replicas = shape.replicas;
+  out.replicas_fit = replicas_fit(impl_->nodes, shape, only);
+  out.all = reasons(*impl_, asking, out.replicas_fit == out.replicas);
   out.reason = out.all.front();
-  out.too_large = never_fits(asking.demand, out.constraint);
-  describe_nearest(*impl_, asking, best, out);
+  out.too_large = never_fits(shape.demand, out.constraint, shape.replicas);
+  describe_nearest(*impl_, asking, out.replicas_fit == out.replicas ? best : std::nullopt, out);
   if (!entry.parked) {
     const OrderedSequence& high = waiting.band(Priority::high).considered;
     if (entry.priority == Priority::high) {
@@ -166,30 +184,71 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   return out;
 }
 
+namespace {
+
+// The answer must not depend on the layout of the table.
+constexpr auto kById = [](const ActiveEntry* e) { return e->id; };
+
+std::vector<DeploymentId> blockers_on_one_node(const ClusterEngine::Impl& state,
+                                               const Shape& shape) {
+  auto running = by_node(state.active.entries(), state.nodes.size());
+  std::vector<DeploymentId> best;
+  std::size_t at_most = state.active.size();
+  for (NodeIndex n = 0; n < running.size() && at_most > 0; ++n) {
+    if (!state.constraints.allows(shape.constraint, n)) continue;
+    std::ranges::sort(running[n], {}, kById);
+    const auto chosen = smallest_set(state.room_of(n), running[n], shape.demand, at_most);
+    if (!chosen) continue;
+    best.clear();
+    for (const std::size_t i : *chosen) best.push_back(running[n][i]->id);
+    at_most = best.size() - std::min<std::size_t>(best.size(), 1);  // the next must be smaller
+  }
+  return best;
+}
+
+// The largest first until it is enough; then whoever turns out not to be needed is spared.
+std::vector<DeploymentId> blockers_over_nodes(const ClusterEngine::Impl& state,
+                                              const Shape& shape) {
+  std::vector<const ActiveEntry*> running;
+  for (const ActiveEntry& entry : state.active.entries()) running.push_back(&entry);
+  const auto rank = [&](const ActiveEntry* e) {
+    const auto replicas = static_cast<std::uint32_t>(1 + e->more.size());
+    return std::pair(~state.nodes.weigh(repeated(e->demand, replicas)), e->id);
+  };
+  std::ranges::sort(running, {}, rank);
+  SharedRoom room = state.shared_room(shape);
+  std::vector<const ActiveEntry*> chosen;
+  for (const ActiveEntry* entry : running) {
+    if (room.copies() >= shape.replicas) break;
+    room.give_back(*entry);
+    chosen.push_back(entry);
+  }
+  if (room.copies() < shape.replicas) return {};
+  for (std::size_t i = chosen.size(); i-- > 0;) {
+    room.take_again(*chosen[i]);
+    if (room.copies() >= shape.replicas) {
+      chosen.erase(chosen.begin() + static_cast<std::ptrdiff_t>(i));
+    } else {
+      room.give_back(*chosen[i]);
+    }
+  }
+  std::ranges::sort(chosen, {}, kById);
+  std::vector<DeploymentId> out;
+  for (const ActiveEntry* entry : chosen) out.push_back(entry->id);
+  return out;
+}
+
+}  // namespace
+
 std::vector<DeploymentId> ClusterEngine::blockers(const DeploymentId& id) const {
   const Impl& state = *impl_;
   const WaitingQueues::Slot slot = state.waiting.find(id);
   if (slot == WaitingQueues::kNone) return {};
-  const Resources demand = state.waiting.demand(slot);
-  const ConstraintTable::Id constraint = state.waiting.shape(slot).constraint;
-  if (state.nodes.find(demand, state.constraints.allowed(constraint))) return {};
-  std::vector<std::vector<const ActiveEntry*>> by_node(state.nodes.size());
-  for (const ActiveEntry& entry : state.active.entries()) {
-    by_node[entry.placement.node].push_back(&entry);
-  }
-  std::vector<DeploymentId> best;
-  std::size_t at_most = state.active.size();
-  for (NodeIndex n = 0; n < by_node.size() && at_most > 0; ++n) {
-    if (!state.constraints.allows(constraint, n)) continue;
-    // The answer must not depend on the layout of the table.
-    std::ranges::sort(by_node[n], {}, [](const ActiveEntry* e) { return e->id; });
-    const auto chosen = smallest_set(state.room_of(n), by_node[n], demand, at_most);
-    if (!chosen) continue;
-    best.clear();
-    for (const std::size_t i : *chosen) best.push_back(by_node[n][i]->id);
-    at_most = best.size() - std::min<std::size_t>(best.size(), 1);  // the next must be smaller
-  }
-  return best;
+  const Shape& shape = state.waiting.shape(slot);
+  const NodeSet* only = state.constraints.allowed(shape.constraint);
+  if (replicas_fit(state.nodes, shape, only) == shape.replicas) return {};
+  return shape.replicas > 1 ? blockers_over_nodes(state, shape)
+                            : blockers_on_one_node(state, shape);
 }
 
 std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t limit) const {
@@ -211,9 +270,10 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
         const Resources& demand = band.shapes.demand(entry.row);
         auto reason = known.find(entry.row);
         if (reason == known.end()) {
-          const NodeSet* only = impl_->constraints.allowed(band.shapes.shape(entry.row).constraint);
-          const Asking asking{demand, only, priority, parked};
-          const bool fits_now = impl_->nodes.find(demand, only).has_value();
+          const Shape& shape = band.shapes.shape(entry.row);
+          const NodeSet* only = impl_->constraints.allowed(shape.constraint);
+          const Asking asking{shape, only, priority, parked};
+          const bool fits_now = replicas_fit(impl_->nodes, shape, only) == shape.replicas;
           reason = known.emplace(entry.row, reasons(*impl_, asking, fits_now).front()).first;
         }
         const std::size_t place = parked ? 0 : before + rank + 1;

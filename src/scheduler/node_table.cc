@@ -127,6 +127,78 @@ bool NodeTable::could_hold(const Resources& demand, const NodeSet* only) const {
                              [&](const Resources& kind) { return fits_into(demand, kind); });
 }
 
+std::uint32_t copies_in(const Resources& demand, std::int64_t cpu, std::int64_t memory,
+                        std::span<const std::int32_t> devices) {
+  std::int64_t copies = std::numeric_limits<std::uint32_t>::max();
+  if (demand.cpu_milli > 0) copies = std::min(copies, cpu / demand.cpu_milli);
+  if (demand.memory_bytes > 0) copies = std::min(copies, memory / demand.memory_bytes);
+  if (demand.gpu_milli >= kGpuDevice) {
+    const auto whole = std::ranges::count(devices, static_cast<std::int32_t>(kGpuDevice));
+    copies = std::min(copies, whole / (demand.gpu_milli / kGpuDevice));
+  } else if (demand.gpu_milli > 0) {
+    std::int64_t shares = 0;
+    for (const std::int32_t free : devices) shares += free / demand.gpu_milli;
+    copies = std::min(copies, shares);
+  }
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(copies, 0));
+}
+
+std::uint32_t NodeTable::copies_on(NodeIndex n, const Resources& demand) const {
+  if (!fits_into(demand, room(n))) return 0;
+  return copies_in(demand, free_cpu_[n], free_memory_[n], devices(n));
+}
+
+Resources NodeTable::room_beside_copies(NodeIndex n, const Resources& demand) const {
+  const std::int64_t copies = copies_on(n, demand);
+  Resources out = room_for(n, demand);
+  out.cpu_milli -= copies * demand.cpu_milli;
+  out.memory_bytes -= copies * demand.memory_bytes;
+  if (demand.gpu_milli >= kGpuDevice) out.gpu_milli -= copies * demand.gpu_milli;
+  if (demand.gpu_milli == 0 || demand.gpu_milli >= kGpuDevice) return out;
+  // Shares are taken from the devices with the smallest sufficient part first.
+  std::vector<std::int32_t> free(devices(n).begin(), devices(n).end());
+  std::ranges::sort(free);
+  std::int64_t left = copies;
+  out.gpu_milli = 0;
+  for (const std::int64_t part : free) {
+    const std::int64_t here = std::min(left, part / demand.gpu_milli);
+    left -= here;
+    out.gpu_milli = std::max(out.gpu_milli, part - here * demand.gpu_milli);
+  }
+  return out;
+}
+
+namespace {
+
+// The sum of count(n) over the nodes, up to `enough`.
+template <class Count>
+std::uint32_t sum_over(std::size_t nodes, const NodeSet* only, std::uint32_t enough,
+                       const Count& count) {
+  std::uint64_t sum = 0;
+  for (NodeIndex n = 0; n < nodes && sum < enough; ++n) {
+    if (only == nullptr || only->contains(n)) sum += count(n);
+  }
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, enough));
+}
+
+}  // namespace
+
+std::uint32_t NodeTable::copies(const Resources& demand, const NodeSet* only,
+                                std::uint32_t enough) const {
+  return sum_over(nodes_.size(), only, enough, [&](NodeIndex n) { return copies_on(n, demand); });
+}
+
+std::uint32_t NodeTable::copies_when_empty(const Resources& demand, const NodeSet* only,
+                                           std::uint32_t enough) const {
+  std::vector<std::int32_t> devices;
+  return sum_over(nodes_.size(), only, enough, [&](NodeIndex n) {
+    const Resources& capacity = nodes_[n].capacity;
+    devices.assign(static_cast<std::size_t>(nodes_[n].devices()),
+                   static_cast<std::int32_t>(kGpuDevice));
+    return copies_in(demand, capacity.cpu_milli, capacity.memory_bytes, devices);
+  });
+}
+
 std::uint64_t NodeTable::weigh(const Resources& amount) const {
   return relative(amount.cpu_milli, largest_.cpu_milli) +
          relative(amount.memory_bytes, largest_.memory_bytes) +

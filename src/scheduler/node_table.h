@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -53,6 +54,19 @@ using NodeIndex = std::uint32_t;
                          {});
 }
 
+// `times` over, at most the largest number there is.
+[[nodiscard]] constexpr Resources repeated(const Resources& demand, std::uint32_t times) {
+  const auto of = [times](std::int64_t amount) {
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+    return amount > kMost / std::max<std::int64_t>(times, 1) ? kMost : amount * times;
+  };
+  return {of(demand.cpu_milli), of(demand.memory_bytes), of(demand.gpu_milli)};
+}
+// How many equal demands fit side by side into so much, up to the largest number there is. They can
+// be placed one by one in any way: each takes one from the number of those that still fit.
+[[nodiscard]] std::uint32_t copies_in(const Resources& demand, std::int64_t cpu,
+                                      std::int64_t memory, std::span<const std::int32_t> devices);
+
 class NodeTable {
  public:
   NodeTable() = default;
@@ -78,6 +92,15 @@ class NodeTable {
 
   // Whether any node could hold it while it is empty; with `only`, any of these.
   [[nodiscard]] bool could_hold(const Resources& demand, const NodeSet* only = nullptr) const;
+  // How many the nodes could hold at once while they are empty, and how many they can hold now;
+  // counted up to `enough`.
+  [[nodiscard]] std::uint32_t copies_when_empty(const Resources& demand, const NodeSet* only,
+                                                std::uint32_t enough) const;
+  [[nodiscard]] std::uint32_t copies(const Resources& demand, const NodeSet* only,
+                                     std::uint32_t enough) const;
+  [[nodiscard]] std::uint32_t copies_on(NodeIndex n, const Resources& demand) const;
+  // room_for() once so many as fit there have been placed on the node.
+  [[nodiscard]] Resources room_beside_copies(NodeIndex n, const Resources& demand) const;
   [[nodiscard]] static Resources usable_capacity(const Node& node);
   // A weight for a shortage, to compare nodes: each resource relative to the largest node's.
   [[nodiscard]] std::uint64_t weigh(const Resources& amount) const;

@@ -35,7 +35,9 @@ class Planner {
     for (std::size_t i = 0; i < events.size(); ++i) {
       const Decisions decisions = engine_.decide(events[i], engine_.now());
       for (const Start& start : decisions.starts) {
-        out.starts.push_back({start.id, engine_.node(start.placement.node).name});
+        std::vector<std::string> more;
+        for (const Placement& place : start.more) more.push_back(engine_.node(place.node).name);
+        out.starts.push_back({start.id, engine_.node(start.placement.node).name, std::move(more)});
       }
       if (decisions.evictions.empty()) continue;
       std::map<DeploymentId, ActiveEntry> active;
@@ -49,19 +51,30 @@ class Planner {
   }
 
   [[nodiscard]] Queued queued_again(const ActiveEntry& entry) const {
-    return {entry.id, entry.priority, entry.order,   entry.demand,
-            false,    engine_.now(),  entry.max_run, entry.constraint};
+    return {entry.id,
+            entry.priority,
+            entry.order,
+            entry.demand,
+            false,
+            engine_.now(),
+            entry.max_run,
+            entry.constraint,
+            static_cast<std::uint32_t>(1 + entry.more.size())};
   }
 
   std::string run(const PlanSubmit& c, PlanStep& out) {
     if (engine_.is_waiting(c.id) || engine_.is_active(c.id)) return "It is there already.";
-    if (const auto refused = engine_.never_fits(c.demand, c.constraint)) {
+    if (const auto refused = engine_.never_fits(c.demand, c.constraint, c.replicas)) {
       if (!refused->unsatisfied.empty()) return "No node satisfies its constraint.";
+      if (refused->replicas_fit > 0) {
+        return "The nodes could never hold more than " + std::to_string(refused->replicas_fit) +
+               " of the " + std::to_string(refused->replicas) + " replicas.";
+      }
       return "No node could ever hold it; the largest that would fit is " +
              resources_text(refused->largest) + ".";
     }
     apply(Queued{c.id, c.priority, next_order_++, c.demand, false, engine_.now(), c.max_run,
-                 c.constraint},
+                 c.constraint, c.replicas},
           out);
     return {};
   }
@@ -112,7 +125,9 @@ class Planner {
     if (rest.size() == status.nodes.size()) return "There is no node " + c.node + ".";
     apply(PauseChanged{true}, out);
     for (const ActiveEntry& entry : engine_.active()) {
-      if (entry.placement.node != lost) continue;
+      bool on_it = false;
+      for_each_place(entry, [&](const Placement& place) { on_it |= place.node == lost; });
+      if (!on_it) continue;
       apply(Released{entry.id}, out);
       apply(queued_again(entry), out);
       out.returns.push_back(entry.id);

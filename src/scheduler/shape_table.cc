@@ -8,7 +8,7 @@ std::uint64_t ShapeTable::hash(const Shape& shape) {
   std::uint64_t h = mix(static_cast<std::uint64_t>(shape.demand.cpu_milli));
   h = mix(h + static_cast<std::uint64_t>(shape.demand.memory_bytes));
   return mix(h + static_cast<std::uint64_t>(shape.demand.gpu_milli) +
-             (std::uint64_t{shape.constraint} << 32));
+             (std::uint64_t{shape.constraint} << 32) + shape.replicas);
 }
 
 ShapeTable::Row ShapeTable::find(const Shape& shape) const {
@@ -27,6 +27,7 @@ ShapeTable::Row ShapeTable::acquire(const Shape& shape, bool feasible) {
     }
     rows_[row].shape = shape;
     rows_[row].feasible = feasible;
+    rows_[row].tried = false;
     index_.insert(hash(shape), row, hasher());
   }
   ++rows_[row].references;
@@ -111,7 +112,8 @@ std::vector<ShapeTable::Row> ShapeTable::rows() const {
 
 std::size_t ShapeTable::memory_bytes() const {
   std::size_t sum = rows_.capacity() * sizeof(RowState) + index_.memory_bytes() +
-                    (unused_.capacity() + fresh_.capacity()) * sizeof(Row) + heads_.memory_bytes();
+                    (unused_.capacity() + fresh_.capacity() + tried_.capacity()) * sizeof(Row) +
+                    heads_.memory_bytes();
   for (const RowState& state : rows_) sum += state.waiting.memory_bytes();
   return sum;
 }

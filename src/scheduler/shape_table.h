@@ -18,6 +18,7 @@ namespace berth {
 struct Shape {
   Resources demand;
   std::uint32_t constraint = 0;  // its number in the ConstraintTable; 0: none
+  std::uint32_t replicas = 1;
   friend bool operator==(const Shape&, const Shape&) = default;
 };
 
@@ -52,6 +53,17 @@ class ShapeTable {
   [[nodiscard]] bool is_fresh(Row row) const { return rows_[row].fresh_at != kNotFresh; }
   void forget_fresh();
 
+  // Rows that did not fit although one of their replicas fits somewhere; until forget_tried().
+  void set_tried(Row row) {
+    rows_[row].tried = true;
+    tried_.push_back(row);
+  }
+  [[nodiscard]] bool is_tried(Row row) const { return rows_[row].tried; }
+  void forget_tried() {
+    for (const Row row : tried_) rows_[row].tried = false;
+    tried_.clear();
+  }
+
   // The first of the feasible waiting that ask for no more than `room`, and for whose row
   // eligible(row) holds: replaces a later `best`.
   template <class Eligible>
@@ -78,6 +90,7 @@ class ShapeTable {
     std::uint32_t references = 0;
     std::uint32_t fresh_at = kNotFresh;  // its place in fresh_
     bool feasible = false;
+    bool tried = false;
   };
   [[nodiscard]] static std::uint64_t hash(const Shape& shape);
   [[nodiscard]] auto hasher() const {
@@ -91,6 +104,7 @@ class ShapeTable {
   std::vector<Row> unused_;
   SlotIndex index_;  // kind -> row
   std::vector<Row> fresh_;
+  std::vector<Row> tried_;
   std::size_t feasible_waiting_ = 0;
   HeadIndex heads_;  // of the feasible rows in which something waits
 };

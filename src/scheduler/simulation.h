@@ -18,6 +18,7 @@ struct SimulatedJob {
   SimulatedTime duration = 1;  // at least 1
   SimulatedTime limit = 0;     // the declared longest run time; 0: none
   Constraint constraint = {};
+  std::uint32_t replicas = 1;
 };
 
 struct SimulatedOutcome {

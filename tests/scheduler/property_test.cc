@@ -78,10 +78,18 @@ TEST(EngineAgainstReference, ManyNodes) {
   expect_same(4'000, 10, {.nodes = 80, .shapes = 30, .aim_waiting = 60}, 2'500);
 }
 TEST(EngineAgainstReference, Constraints) {
-  expect_same(6'000, 30, {.nodes = 5, .shapes = 12, .aim_waiting = 40, .constraints = true}, 2'500);
+  expect_same(6'000, 16, {.nodes = 5, .shapes = 12, .aim_waiting = 40, .constraints = true}, 2'500);
 }
 TEST(EngineAgainstReference, ConstraintsOnManyNodes) {
   expect_same(7'000, 8, {.nodes = 90, .shapes = 0, .aim_waiting = 80, .constraints = true}, 2'500);
+}
+TEST(EngineAgainstReference, Gangs) {
+  expect_same(8'000, 16, {.nodes = 5, .shapes = 12, .aim_waiting = 40, .gangs = true}, 2'500);
+}
+TEST(EngineAgainstReference, GangsWithConstraintsOnManyNodes) {
+  expect_same(9'000, 8,
+              {.nodes = 80, .shapes = 10, .aim_waiting = 60, .constraints = true, .gangs = true},
+              2'500);
 }
 TEST(EngineAgainstReference, LongQueues) {
   expect_same(5'000, 6, {.nodes = 6, .shapes = 40, .aim_waiting = 1'500}, 8'000);
@@ -92,12 +100,14 @@ RC_GTEST_PROP(EngineAgainstReference, AnyShapeOfHistory, (std::uint64_t seed)) {
                            .shapes = *rc::gen::inRange<std::uint32_t>(0, 40),
                            .aim_waiting = *rc::gen::inRange<std::uint32_t>(1, 80),
                            .gpus = *rc::gen::arbitrary<bool>(),
-                           .constraints = *rc::gen::arbitrary<bool>()};
+                           .constraints = *rc::gen::arbitrary<bool>(),
+                           .gangs = *rc::gen::arbitrary<bool>()};
   const Outcome out = compare(seed, shape, 500, Flaw::none, true);
   RC_ASSERT(out.difference.empty());
 }
 
 constexpr HistoryShape kConstrained{.constraints = true};
+constexpr HistoryShape kGangs{.gangs = true};
 
 struct FlawCase {
   const char* name;
@@ -129,7 +139,11 @@ INSTANTIATE_TEST_SUITE_P(
                     FlawCase{"PriorityChangeLosesPlace", Flaw::priority_change_loses_the_place},
                     FlawCase{"ConstraintsIgnored", Flaw::constraints_are_ignored, kConstrained},
                     FlawCase{"LabelsIgnored", Flaw::labels_are_ignored, kConstrained},
-                    FlawCase{"ModelsWithinWords", Flaw::models_match_within_words, kConstrained}),
+                    FlawCase{"ModelsWithinWords", Flaw::models_match_within_words, kConstrained},
+                    FlawCase{"OneReplicaIsEnough", Flaw::one_replica_is_enough, kGangs},
+                    FlawCase{"ReplicasApart", Flaw::replicas_need_different_nodes, kGangs},
+                    FlawCase{"FirstReplicaReleased", Flaw::only_the_first_replica_is_released,
+                             kGangs}),
     [](const auto& info) { return info.param.name; });
 
 }  // namespace

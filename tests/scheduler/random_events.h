@@ -14,6 +14,7 @@ struct HistoryShape {
   std::uint32_t aim_waiting = 40;  // about how many wait
   bool gpus = true;
   bool constraints = false;  // nodes differ in model and labels, and some demands mind
+  bool gangs = false;        // some have several replicas
 };
 
 class RandomHistory {
@@ -92,6 +93,9 @@ class RandomHistory {
     Queued out = queued(++counter_, random_priority(), demand);
     out.parked = below(15) == 0;
     out.constraint = random_constraint();
+    if (shape_.gangs && below(3) == 0) {
+      out.replicas = static_cast<std::uint32_t>(below(8) == 0 ? 5 + below(20) : 2 + below(3));
+    }
     return out;
   }
 
@@ -108,6 +112,7 @@ class RandomHistory {
       returning_.push_back(
           {it->first, random_priority(), number_of(it->first), it->second.demand, below(2) == 0});
       returning_.back().constraint = it->second.constraint;
+      returning_.back().replicas = static_cast<std::uint32_t>(1 + it->second.more.size());
     }
     return Released{it->first};
   }

@@ -31,6 +31,9 @@ enum class Flaw {
   constraints_are_ignored,
   labels_are_ignored,
   models_match_within_words,
+  one_replica_is_enough,
+  replicas_need_different_nodes,
+  only_the_first_replica_is_released,
 };
 
 class ReferenceEngine {
@@ -116,19 +119,44 @@ class ReferenceEngine {
     return true;
   }
 
+  // So many replicas, one placed after the other; at most `wanted`.
+  [[nodiscard]] std::uint32_t side_by_side(Machine machine, const Queued& entry,
+                                           std::uint32_t wanted) const {
+    if (!allowed(machine, entry.constraint)) return 0;
+    std::uint32_t placed = 0;
+    while (placed < wanted && fits(machine, entry.demand)) {
+      ++placed;
+      if (flaw_ == Flaw::replicas_need_different_nodes) break;
+      machine.cpu -= entry.demand.cpu_milli;
+      machine.memory -= entry.demand.memory_bytes;
+      std::int64_t gpu = entry.demand.gpu_milli;
+      for (std::int32_t& device : machine.devices) {
+        const auto part = static_cast<std::int32_t>(std::min<std::int64_t>(gpu, 1000));
+        if (part == 0 || device < part) continue;
+        device -= part;
+        gpu -= part;
+      }
+    }
+    return placed;
+  }
+
   [[nodiscard]] bool fits_somewhere(const Queued& entry) const {
+    const std::uint32_t wanted = flaw_ == Flaw::one_replica_is_enough ? 1 : entry.replicas;
+    std::uint32_t placed = 0;
     const std::size_t last =
         machines_.size() - (flaw_ == Flaw::forgets_the_last_node && machines_.size() > 1 ? 1 : 0);
     for (std::size_t m = 0; m < last; ++m) {
-      if (allowed(machines_[m], entry.constraint) && fits(machines_[m], entry.demand)) return true;
+      placed += side_by_side(machines_[m], entry, wanted - placed);
+      if (placed == wanted) return true;
     }
     return false;
   }
 
   [[nodiscard]] bool feasible(const Queued& entry) const {
+    std::uint32_t placed = 0;
     for (const Machine& machine : machines_) {
-      if (!allowed(machine, entry.constraint)) continue;
-      if (fits(empty(machine.node), entry.demand)) return true;
+      placed += side_by_side(empty(machine.node), entry, entry.replicas - placed);
+      if (placed == entry.replicas) return true;
     }
     return false;
   }
@@ -187,37 +215,47 @@ class ReferenceEngine {
   void on(const Released& e) {
     const auto found = active_.find(e.id);
     if (found == active_.end()) return;
-    Machine& machine = machines_[found->second.placement.node];
-    machine.cpu += found->second.demand.cpu_milli;
-    machine.memory += found->second.demand.memory_bytes;
-    if (flaw_ != Flaw::release_of_gpus_is_forgotten) {
-      for (const GpuShare& share : found->second.placement.gpus) {
-        machine.devices[static_cast<std::size_t>(share.device)] += share.milli;
-      }
+    const ActiveEntry& entry = found->second;
+    vacate(entry, entry.placement);
+    for (const Placement& place : entry.more) {
+      if (flaw_ != Flaw::only_the_first_replica_is_released) vacate(entry, place);
     }
     active_.erase(found);
+  }
+  void vacate(const ActiveEntry& entry, const Placement& place) {
+    Machine& machine = machines_[place.node];
+    machine.cpu += entry.demand.cpu_milli;
+    machine.memory += entry.demand.memory_bytes;
+    if (flaw_ == Flaw::release_of_gpus_is_forgotten) return;
+    for (const GpuShare& share : place.gpus) {
+      machine.devices[static_cast<std::size_t>(share.device)] += share.milli;
+    }
+  }
+  void move(Placement& place, const ActiveEntry& entry, std::vector<Machine>& next) {
+    const std::string name = machines_[place.node].node.name;
+    for (std::size_t m = 0; m < next.size(); ++m) {
+      if (next[m].node.name != name) continue;
+      place.node = static_cast<std::uint32_t>(m);
+      occupy(next[m], entry, place);
+      break;
+    }
   }
   void on(const Resized& e) {
     std::vector<Machine> next;
     for (const Node& node : e.nodes) next.push_back(empty(node));
     for (auto& [id, entry] : active_) {
-      const std::string name = machines_[entry.placement.node].node.name;
-      for (std::size_t m = 0; m < next.size(); ++m) {
-        if (next[m].node.name != name) continue;
-        entry.placement.node = static_cast<std::uint32_t>(m);
-        occupy(next[m], entry);
-        break;
-      }
+      move(entry.placement, entry, next);
+      for (Placement& place : entry.more) move(place, entry, next);
     }
     machines_ = std::move(next);
   }
 
   // --- processing -----------------------------------------------------------------------------
 
-  static void occupy(Machine& machine, const ActiveEntry& entry) {
+  static void occupy(Machine& machine, const ActiveEntry& entry, const Placement& place) {
     machine.cpu -= entry.demand.cpu_milli;
     machine.memory -= entry.demand.memory_bytes;
-    for (const GpuShare& share : entry.placement.gpus) {
+    for (const GpuShare& share : place.gpus) {
       machine.devices[static_cast<std::size_t>(share.device)] -= share.milli;
     }
   }
@@ -260,11 +298,17 @@ class ReferenceEngine {
       if (used == starts.size()) return entry.id.str() + " fits and did not start";
       const Start& start = starts[used++];
       if (start.id != entry.id) return start.id.str() + " started instead of " + entry.id.str();
-      const std::string fault = fault_of(entry, start.placement);
-      if (!fault.empty()) return entry.id.str() + " was placed wrongly: " + fault;
       ActiveEntry active{entry.id, entry.demand, start.placement};
       active.constraint = entry.constraint;
-      occupy(machines_[start.placement.node], active);
+      active.more = start.more;
+      std::vector<Placement> places{start.placement};
+      places.insert(places.end(), start.more.begin(), start.more.end());
+      if (places.size() != entry.replicas) return entry.id.str() + " has a wrong number of places";
+      for (const Placement& place : places) {
+        const std::string fault = fault_of(entry, place);
+        if (!fault.empty()) return entry.id.str() + " was placed wrongly: " + fault;
+        occupy(machines_[place.node], active, place);
+      }
       active_.emplace(entry.id, active);
       q.erase(q.begin() + static_cast<std::ptrdiff_t>(i));
     }

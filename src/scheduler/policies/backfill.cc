@@ -6,8 +6,6 @@
 namespace berth::policies {
 namespace {
 
-using ByNode = std::vector<std::vector<const ActiveEntry*>>;
-
 EngineTime declared_end(const ActiveEntry& entry, EngineTime now) {
   if (entry.max_run == 0) return kNoEnd;
   return std::max(now, entry.started + entry.max_run);
@@ -28,26 +26,44 @@ EngineTime earliest_on(NodeRoom room, std::vector<const ActiveEntry*> running,
   return room.holds(demand) ? at : kNoEnd;
 }
 
-ByNode running_by_node(const ClusterEngine::Impl& state) {
-  ByNode out(state.nodes.size());
-  for (const ActiveEntry& entry : state.active.entries()) {
-    out[entry.placement.node].push_back(&entry);
-  }
-  return out;
-}
-
 // Whether the node could hold it while nothing else runs there.
 bool could_run(const ClusterEngine::Impl& state, const Shape& shape, NodeIndex n) {
   return state.constraints.allows(shape.constraint, n) &&
          fits_into(shape.demand, NodeTable::usable_capacity(state.nodes.node(n)));
 }
 
+// The same for several replicas, which may stand on several nodes.
+EngineTime earliest_together(const ClusterEngine::Impl& state, const Shape& shape, EngineTime now,
+                             const ActiveEntry* also_running) {
+  SharedRoom room = state.shared_room(shape);
+  std::vector<const ActiveEntry*> running;
+  for (const ActiveEntry& entry : state.active.entries()) running.push_back(&entry);
+  if (also_running != nullptr) {
+    room.take_again(*also_running);
+    running.push_back(also_running);
+  }
+  std::ranges::sort(running, {},
+                    [&](const ActiveEntry* e) { return std::pair(declared_end(*e, now), e->id); });
+  EngineTime at = now;
+  for (const ActiveEntry* entry : running) {
+    if (room.copies() >= shape.replicas) return at;
+    at = declared_end(*entry, now);
+    if (at == kNoEnd) return kNoEnd;
+    room.give_back(*entry);
+  }
+  return room.copies() >= shape.replicas ? at : kNoEnd;
+}
+
 }  // namespace
 
 std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state, const Shape& shape,
                                          EngineTime now, const ActiveEntry* also_running) {
-  const ByNode running = running_by_node(state);
   EngineTime best = kNoEnd;
+  if (shape.replicas > 1) {
+    best = earliest_together(state, shape, now, also_running);
+    return best == kNoEnd ? std::nullopt : std::optional(best);
+  }
+  const auto running = by_node(state.active.entries(), state.nodes.size());
   for (NodeIndex n = 0; n < running.size(); ++n) {
     if (!could_run(state, shape, n)) continue;
     NodeRoom room = state.room_of(n);
@@ -73,7 +89,8 @@ bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resou
                               .started = now,
                               .max_run = end - now,
                               .leaving_for = {},
-                              .constraint = {}};
+                              .constraint = {},
+                              .more = {}};
   const ShapeTable& high = state.waiting.band(Priority::high).shapes;
   for (const ShapeTable::Row row : high.rows()) {
     if (!high.feasible(row) || high.waiting(row).empty()) continue;
@@ -108,9 +125,12 @@ void ClusterEngine::Impl::backfill(std::vector<Start>& starts) {
     const EngineTime max_run = waiting.entry(slot).max_run;
     if (max_run == 0) continue;
     const Shape shape = waiting.shape(slot);
-    auto place = find(shape);
-    if (place && policies::delays_nobody(*this, place->node, shape.demand, now, now + max_run)) {
-      start(slot, *std::move(place), starts);
+    if (shape.replicas > 1) continue;
+    auto places = find(shape);
+    if (!places) continue;
+    const NodeIndex node = places->first.node;
+    if (policies::delays_nobody(*this, node, shape.demand, now, now + max_run)) {
+      start(slot, *std::move(places), starts);
     }
   }
 }

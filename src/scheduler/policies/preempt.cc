@@ -8,36 +8,33 @@ namespace {
 
 // The low attempts that may be displaced, by node, the youngest admission first.
 std::vector<std::vector<const ActiveEntry*>> displaceable(const ClusterEngine::Impl& state) {
-  std::vector<std::vector<const ActiveEntry*>> by_node(state.nodes.size());
-  for (const ActiveEntry& entry : state.active.entries()) {
-    const NodeIndex node = entry.placement.node;
-    if (entry.priority == Priority::low && !state.nodes.frozen(node)) {
-      by_node[node].push_back(&entry);
-    }
-  }
-  for (auto& list : by_node) {
+  auto out = by_node(state.active.entries(), state.nodes.size());
+  for (NodeIndex n = 0; n < out.size(); ++n) {
+    auto& list = out[n];
+    if (state.nodes.frozen(n)) list.clear();
+    std::erase_if(list, [](const ActiveEntry* e) { return e->priority != Priority::low; });
     std::ranges::sort(list, std::ranges::greater{},
                       [](const ActiveEntry* e) { return std::pair(e->order, e->id); });
   }
-  return by_node;
+  return out;
 }
 
 }  // namespace
 
 std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Shape& shape) {
-  const auto by_node = displaceable(state);
+  const auto low = displaceable(state);
   std::optional<Victims> best;
   std::vector<std::uint64_t> best_orders;
   std::size_t at_most = state.active.size();
-  for (NodeIndex n = 0; n < by_node.size(); ++n) {
-    if (by_node[n].empty() || !state.constraints.allows(shape.constraint, n)) continue;
-    const auto chosen = smallest_set(state.room_of(n), by_node[n], shape.demand, at_most);
+  for (NodeIndex n = 0; n < low.size(); ++n) {
+    if (low[n].empty() || !state.constraints.allows(shape.constraint, n)) continue;
+    const auto chosen = smallest_set(state.room_of(n), low[n], shape.demand, at_most);
     if (!chosen) continue;
     Victims here{n, {}};
     std::vector<std::uint64_t> orders;
     for (const std::size_t i : *chosen) {
-      here.ids.push_back(by_node[n][i]->id);
-      orders.push_back(by_node[n][i]->order);
+      here.ids.push_back(low[n][i]->id);
+      orders.push_back(low[n][i]->order);
     }
     // Fewer first; of equally many the younger ones, which have larger admission numbers.
     if (best && (orders.size() > best_orders.size() ||
@@ -69,6 +66,7 @@ void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
   std::vector<Head> first;
   for (const ShapeTable::Row row : high.rows()) {
     if (!high.feasible(row) || high.waiting(row).empty()) continue;
+    if (high.shape(row).replicas > 1) continue;  // they displace nobody
     first.push_back({high.waiting(row).first().key, row});
   }
   std::ranges::sort(first, {}, &Head::order);
@@ -78,8 +76,8 @@ void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
     const auto victims = policies::choose_victims(*this, high.shape(head.row));
     if (!victims) continue;
     for (const DeploymentId& victim : victims->ids) {
-      active.leave(victim, id);
-      nodes.freeze(victims->node);
+      for_each_place(active.leave(victim, id),
+                     [&](const Placement& place) { nodes.freeze(place.node); });
       evictions.push_back({victim, id});
     }
   }
