@@ -107,18 +107,71 @@ bool all_held(const ClusterEngine::Impl& state, const std::vector<PlainNode>& no
   return placed == shape.replicas;
 }
 
-// Work conservation: what the policy allows to start fits nowhere.
+// What each tenant holds, and what its quota leaves it, counted again.
+void check_tenants(const ClusterEngine::Impl& state) {
+  std::vector<Resources> used(state.tenants.size());
+  for (const ActiveEntry& entry : state.active.entries()) {
+    if (!state.tenants.apart()) break;
+    must(entry.tenant < used.size(), "a tenant holds something and is not known");
+    for_each_place(entry, [&](const Placement&) { used[entry.tenant] += entry.demand; });
+  }
+  Resources nominal;
+  Resources counted;
+  for (std::uint32_t t = 0; t < used.size(); ++t) {
+    must(state.tenants.used(t) == used[t], "what a tenant holds is miscounted");
+    const auto& quota = state.tenants.quota(t);
+    if (!quota) continue;
+    for (const auto resource :
+         {&Resources::cpu_milli, &Resources::memory_bytes, &Resources::gpu_milli}) {
+      if (quota->nominal.*resource == kNoQuota) continue;
+      nominal.*resource += quota->nominal.*resource;
+      counted.*resource += used[t].*resource;
+    }
+  }
+  const Resources unused = state.tenants.unused_nominal();
+  must(nominal == counted + unused, "what the tenants leave unused is miscounted");
+}
+
+// By the words of the rule: within the own quota, or within the limit and what others leave.
+bool quota_allows(const ClusterEngine::Impl& state, const Shape& shape) {
+  const auto& quota = state.tenants.quota(shape.tenant);
+  if (!quota) return true;
+  const Resources asked = repeated(shape.demand, shape.replicas);
+  for (const auto resource :
+       {&Resources::cpu_milli, &Resources::memory_bytes, &Resources::gpu_milli}) {
+    const std::int64_t nominal = quota->nominal.*resource;
+    if (nominal == kNoQuota || asked.*resource == 0) continue;
+    const std::int64_t then = state.tenants.used(shape.tenant).*resource + asked.*resource;
+    if (then <= nominal) continue;
+    if (quota->borrowing && (*quota->borrowing).*resource != kNoQuota &&
+        then > nominal + (*quota->borrowing).*resource) {
+      return false;
+    }
+    if (asked.*resource > state.tenants.unused_nominal().*resource) return false;
+  }
+  return true;
+}
+
+// Work conservation: what the policy and the quotas allow to start fits nowhere.
 void check_fixpoint(const ClusterEngine::Impl& state, const std::vector<PlainNode>& now) {
   const std::vector<PlainNode> empty = empty_nodes(state.nodes);
   bool high_waits = false;
+  std::set<std::uint32_t> high_tenants;  // with a high one that waits, perhaps only for its quota
   for (const Priority priority : {Priority::high, Priority::low}) {
     const ShapeTable& shapes = state.waiting.band(priority).shapes;
     for (const ShapeTable::Row row : shapes.rows()) {
       const bool feasible = all_held(state, empty, shapes.shape(row));
       must(shapes.feasible(row) == feasible, "a demand is judged wrongly against the capacity");
       if (!feasible || shapes.waiting(row).empty()) continue;
-      if (priority == Priority::high) high_waits = true;
-      const bool may_start = !state.paused && (priority == Priority::high || !high_waits);
+      const Shape& shape = shapes.shape(row);
+      const bool in_quota = quota_allows(state, shape);
+      if (priority == Priority::high) {
+        high_waits = high_waits || in_quota;
+        if (state.tenants.has_quotas()) high_tenants.insert(shape.tenant);
+      }
+      const bool open =
+          priority == Priority::high || (!high_waits && !high_tenants.contains(shape.tenant));
+      const bool may_start = !state.paused && in_quota && open;
       // An overdue one holds up everybody behind it.
       must(!may_start || !state.settled || state.rules.age_bound ||
                !all_held(state, now, shapes.shape(row)),
@@ -180,6 +233,7 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
   };
   add_gpus(entry.placement);
   hash.add(entry.constraint);
+  if (entry.tenant > 0) hash.add(std::uint64_t{entry.tenant});
   for (const Placement& place : entry.more) {
     hash.add(std::uint64_t{place.node});
     add_gpus(place);
@@ -210,6 +264,7 @@ void ClusterEngine::check() const {
     must(is_active(entry.id), "the index by id does not lead to an active attempt");
     must(!is_waiting(entry.id), "a deployment waits and is active");
   }
+  check_tenants(*impl_);
   check_fixpoint(*impl_, plain);
 }
 
@@ -222,6 +277,11 @@ std::uint64_t ClusterEngine::state_hash() const {
   if (with_times) {
     hash.add(std::uint64_t{rules.backfill}).add(std::uint64_t{rules.preempt});
     hash.add(static_cast<std::uint64_t>(rules.age_bound.value_or(-1)));
+  }
+  if (rules.fair) hash.add(std::uint64_t{1});
+  for (const Quota& quota : rules.quotas) {
+    hash.add(std::uint64_t{quota.tenant}).add(quota.nominal);
+    if (quota.borrowing) hash.add(*quota.borrowing);
   }
   hash.add(static_cast<std::uint64_t>(impl_->policy)).add(std::uint64_t{impl_->paused});
   for (const Node& node : impl_->nodes.nodes()) {
@@ -246,6 +306,7 @@ std::uint64_t ClusterEngine::state_hash() const {
           const Shape& shape = impl_->waiting.shape(slot);
           one.add(impl_->constraints.constraint(shape.constraint));
           if (shape.replicas > 1) one.add(std::uint64_t{shape.replicas});
+          if (shape.tenant > 0) one.add(~std::uint64_t{shape.tenant});
           waiting +=
               one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked}).value();
         }

@@ -2,11 +2,14 @@
 // starts. No clock, no I/O, no randomness. Production, explain, plan, replay and simulation all
 // call this.
 //
+// After each event nothing that waits and may start, by policy and quota, fits anywhere.
+//
 // Policy `strict`: the high queue is gone through in order, every deployment that fits starts, the
 // others keep their place; the low queue likewise, but only while no feasible deployment waits in
-// the high queue. After each event nothing that waits and may start fits anywhere.
+// the high queue.
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -46,6 +49,7 @@ struct Queued {
   EngineTime max_run = 0;  // declared; 0: it has not said. For back-filling
   Constraint constraint = {};
   std::uint32_t replicas = 1;  // each asks for `demand`; all start together or none
+  std::uint32_t tenant = 0;    // whose it is: a number that quotas name, counted from 0
 };
 struct Unparked {
   DeploymentId id;
@@ -126,6 +130,7 @@ struct ActiveEntry {
   DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
   Constraint constraint = {};
   std::vector<Placement> more = {};  // of the other replicas
+  std::uint32_t tenant = 0;
 };
 
 // Calls act(place) for each replica of a Start or an ActiveEntry.
@@ -134,6 +139,34 @@ void for_each_place(const Placed& placed, Do&& act) {
   act(placed.placement);
   for (const Placement& place : placed.more) act(place);
 }
+
+// A resource that a quota does not speak of: as much as there is.
+inline constexpr std::int64_t kNoQuota = std::numeric_limits<std::int64_t>::max();
+inline constexpr Resources kUnlimited{kNoQuota, kNoQuota, kNoQuota};
+
+// How much a tenant may hold. What is within the nominal quota is its own: quotas never refuse it.
+// Beyond, it may borrow what all tenants with quotas together leave unused of theirs, up to a
+// limit. What was lent comes back as borrowers end. A tenant without a quota is not limited, and
+// lends nothing.
+struct Quota {
+  std::uint32_t tenant = 0;
+  Resources nominal;
+  std::optional<Resources> borrowing = {};  // so much beyond it at most; absent: no limit
+  friend bool operator==(const Quota&, const Quota&) = default;
+};
+
+struct TenantUse {
+  Quota quota;
+  Resources used;
+};
+
+// A quota keeps it waiting.
+struct QuotaExcess {
+  Quota quota;
+  Resources asked;     // by all replicas together
+  Resources used;      // by the tenant now
+  Resources headroom;  // the most that one deployment of the tenant may ask for now
+};
 
 struct EngineStatus {
   std::vector<NodeState> nodes;
@@ -144,6 +177,7 @@ struct EngineStatus {
   std::size_t parked = 0;
   std::size_t active = 0;
   bool paused = false;
+  std::vector<TenantUse> tenants = {};  // those with a quota
 };
 
 // All that is true of one waiting deployment at this moment. Amounts and nodes are those of the
@@ -171,6 +205,7 @@ struct Explanation {
   std::size_t allowed_nodes = 0;  // how many nodes the constraint allows
   std::uint32_t replicas = 1;
   std::uint32_t replicas_fit = 0;  // so many would fit at this moment
+  std::optional<QuotaExcess> quota = {};
 };
 
 // How the engine knows a waiting deployment.
@@ -201,6 +236,14 @@ struct Rules {
   bool preempt = false;
   // The first of a queue that has waited this long is not overtaken any more, by neither queue.
   std::optional<EngineTime> age_bound;
+  // What exceeds its tenant's quota does not start, and a high one that only waits for that does
+  // not hold up the low queue; except for the low ones of the same tenant, so that these do not
+  // take away what it waits for. An overdue one that waits for its quota holds up nobody.
+  std::vector<Quota> quotas = {};
+  // Of the tenants in one queue goes first whose dominant share is smallest: the largest part of
+  // its nominal quota, or where it has none of the cluster, that it holds of any resource. Equal
+  // ones go in order of admission, and so do those of one tenant.
+  bool fair = false;
 };
 
 class ClusterEngine {

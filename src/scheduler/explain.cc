@@ -74,11 +74,22 @@ struct Asking {
   bool parked = false;
 };
 
+// Behind a high one that may start when there is room, or one of the same tenant that waits for its
+// quota.
+bool low_must_wait(const ClusterEngine::Impl& state, const Shape& shape) {
+  return state.low_is_blocked() ||
+         (state.tenants.has_quotas() &&
+          state.waiting.band(Priority::high).shapes.rows_in(shape.tenant) > 0);
+}
+
 // Every reason that applies, in the order of precedence of core/reason.h.
 std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& asking, bool fits_now) {
   std::vector<Reason> out;
   const bool feasible = state.could_hold(asking.shape);
   if (!feasible) out.push_back(Reason::exceeds_cluster);
+  if (!within(asking.shape, state.tenants.headroom(asking.shape.tenant))) {
+    out.push_back(Reason::exceeds_quota);
+  }
   if (state.paused) out.push_back(Reason::cluster_paused);
   if (feasible && !fits_now) {
     const Resources all = repeated(asking.shape.demand, asking.shape.replicas);
@@ -86,7 +97,7 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
                       ? Reason::fragmented
                       : Reason::waiting_for_capacity);
   }
-  if (asking.priority == Priority::low && state.low_is_blocked()) {
+  if (asking.priority == Priority::low && low_must_wait(state, asking.shape)) {
     out.push_back(Reason::behind_higher_priority);
   }
   if (asking.parked) out.push_back(Reason::backoff_after_failure);
@@ -112,11 +123,12 @@ void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking,
   for_each_node(nodes, asking.only, [&](NodeIndex n) {
     out.largest_hole = elementwise_max(out.largest_hole, room(n));
   });
-  const bool considered = !state.paused && !asking.parked &&
-                          (asking.priority == Priority::high || !state.low_is_blocked());
+  const bool considered =
+      !state.paused && !asking.parked &&
+      (asking.priority == Priority::high || !low_must_wait(state, asking.shape));
   const Resources smaller = elementwise_min(demand, out.free_there);
   const bool alone = asking.shape.replicas == 1;
-  if (alone && considered && same_shape(demand, smaller)) out.would_fit = smaller;
+  if (alone && considered && same_shape(demand, smaller) && !out.quota) out.would_fit = smaller;
 }
 
 }  // namespace
@@ -166,6 +178,12 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   out.allowed_nodes = only == nullptr ? impl_->nodes.size() : only->size();
   const auto best = impl_->nodes.find(shape.demand, only);
   out.replicas = shape.replicas;
+  const Resources headroom = impl_->tenants.headroom(shape.tenant);
+  if (!within(shape, headroom)) {
+    out.quota =
+        QuotaExcess{*impl_->tenants.quota(shape.tenant), repeated(shape.demand, shape.replicas),
+                    impl_->tenants.used(shape.tenant), headroom};
+  }
   out.replicas_fit = replicas_fit(impl_->nodes, shape, only);
   out.all = reasons(*impl_, asking, out.replicas_fit == out.replicas);
   out.reason = out.all.front();

@@ -68,6 +68,7 @@ NodeTable::NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix)
     first_device_.push_back(first_device_.back() + static_cast<std::uint32_t>(node.devices()));
     largest_ = elementwise_max(largest_, capacity);
     total_free_ += capacity;
+    total_capacity_ += capacity;
     const auto covers = [&](const Resources& kind) { return fits_into(capacity, kind); };
     if (std::ranges::any_of(capacity_kinds_, covers)) continue;
     std::erase_if(capacity_kinds_,

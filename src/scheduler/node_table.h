@@ -82,6 +82,7 @@ class NodeTable {
   [[nodiscard]] Resources free(NodeIndex n) const;
   [[nodiscard]] std::span<const std::int32_t> devices(NodeIndex n) const;  // free per device
   [[nodiscard]] const Resources& total_free() const { return total_free_; }
+  [[nodiscard]] const Resources& total_capacity() const { return total_capacity_; }
   // CPU, memory and GPU reach: what fits_into() compares a demand with.
   [[nodiscard]] Resources room(NodeIndex n) const {
     if (frozen_[n] > 0) return {-1, -1, -1};
@@ -144,6 +145,7 @@ class NodeTable {
   std::vector<Resources> capacity_kinds_;    // those that no other node exceeds in everything
   std::vector<NodeIndex> first_alike_;       // of node n: the first with its GPU model and labels
 
+  Resources total_capacity_;
   Resources total_free_;
 
   // What is free, one array per number. A search reads them in a row.

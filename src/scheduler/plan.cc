@@ -59,7 +59,8 @@ class Planner {
             engine_.now(),
             entry.max_run,
             entry.constraint,
-            static_cast<std::uint32_t>(1 + entry.more.size())};
+            static_cast<std::uint32_t>(1 + entry.more.size()),
+            entry.tenant};
   }
 
   std::string run(const PlanSubmit& c, PlanStep& out) {
@@ -74,7 +75,7 @@ class Planner {
              resources_text(refused->largest) + ".";
     }
     apply(Queued{c.id, c.priority, next_order_++, c.demand, false, engine_.now(), c.max_run,
-                 c.constraint, c.replicas},
+                 c.constraint, c.replicas, c.tenant},
           out);
     return {};
   }

@@ -20,6 +20,7 @@ struct PlanSubmit {
   EngineTime max_run = 0;
   Constraint constraint = {};
   std::uint32_t replicas = 1;
+  std::uint32_t tenant = 0;
 };
 struct PlanStop {  // ends at once, or leaves the queue
   DeploymentId id;

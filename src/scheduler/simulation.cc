@@ -76,8 +76,8 @@ class VirtualRun {
 
   [[nodiscard]] Queued queued(std::uint64_t index) const {
     const SimulatedJob& job = jobs_[index];
-    return {simulated_id(index), job.priority, index + 1,      job.demand,  false,
-            job.submit,          job.limit,    job.constraint, job.replicas};
+    return {simulated_id(index), job.priority, index + 1,      job.demand,   false,
+            job.submit,          job.limit,    job.constraint, job.replicas, job.tenant};
   }
 
   void submit(std::size_t index) {

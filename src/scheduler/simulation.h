@@ -19,6 +19,7 @@ struct SimulatedJob {
   SimulatedTime limit = 0;     // the declared longest run time; 0: none
   Constraint constraint = {};
   std::uint32_t replicas = 1;
+  std::uint32_t tenant = 0;
 };
 
 struct SimulatedOutcome {

@@ -57,6 +57,10 @@ class WaitingQueues {
     return bands_[static_cast<std::size_t>(p)].shapes;
   }
 
+  void keep_tenants_apart() {
+    for (Band& b : bands_) b.shapes.keep_tenants_apart();
+  }
+
   // `feasible`: whether the nodes could hold that kind while nothing else runs.
   void add(const Queued& entry, const Shape& shape, bool feasible);  // its id must be new
   void remove(Slot slot);

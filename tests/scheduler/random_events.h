@@ -13,8 +13,10 @@ struct HistoryShape {
   std::uint32_t shapes = 12;       // different demands; 0: nearly every demand is different
   std::uint32_t aim_waiting = 40;  // about how many wait
   bool gpus = true;
-  bool constraints = false;  // nodes differ in model and labels, and some demands mind
-  bool gangs = false;        // some have several replicas
+  bool constraints = false;   // nodes differ in model and labels, and some demands mind
+  bool gangs = false;         // some have several replicas
+  std::uint32_t tenants = 0;  // so many, most of them with a quota; 0: nobody asks whose it is
+  bool fair = false;
 };
 
 class RandomHistory {
@@ -22,7 +24,13 @@ class RandomHistory {
   RandomHistory(std::uint64_t seed, const HistoryShape& shape) : random_(seed), shape_(shape) {
     for (std::uint32_t n = 0; n < shape.nodes; ++n) nodes_.push_back(random_node());
     for (std::uint32_t s = 0; s < shape.shapes; ++s) demands_.push_back(random_demand());
+    rules_.fair = shape.fair;
+    for (std::uint32_t t = 0; t < shape.tenants; ++t) {
+      if (t % 5 != 4) rules_.quotas.push_back(random_quota(t));
+    }
   }
+
+  [[nodiscard]] const Rules& rules() const { return rules_; }
 
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
 
@@ -75,6 +83,19 @@ class RandomHistory {
     return out;
   }
 
+  Quota random_quota(std::uint32_t tenant) {
+    const auto some = [&](std::int64_t least, std::uint64_t kinds, std::int64_t unit) {
+      return (least + static_cast<std::int64_t>(below(kinds))) * unit;
+    };
+    Quota out{tenant, {some(1, 4, 2'000), some(2, 6, 4 * kGiB), some(0, 4, 700)}};
+    if (below(3) == 0) out.nominal.memory_bytes = kNoQuota;
+    if (below(4) == 0) out.nominal.gpu_milli = kNoQuota;
+    // The first and every third one may borrow all that others leave.
+    if (tenant % 3 > 0) out.borrowing = {some(0, 3, 1'000), some(0, 5, 2 * kGiB), some(0, 3, 400)};
+    if (tenant % 3 == 2) out.borrowing->cpu_milli = kNoQuota;
+    return out;
+  }
+
   Resources random_demand() {
     Resources out;
     out.cpu_milli = static_cast<std::int64_t>(below(9)) * 500;
@@ -93,6 +114,7 @@ class RandomHistory {
     Queued out = queued(++counter_, random_priority(), demand);
     out.parked = below(15) == 0;
     out.constraint = random_constraint();
+    if (shape_.tenants > 0) out.tenant = static_cast<std::uint32_t>(below(shape_.tenants));
     if (shape_.gangs && below(3) == 0) {
       out.replicas = static_cast<std::uint32_t>(below(8) == 0 ? 5 + below(20) : 2 + below(3));
     }
@@ -113,6 +135,7 @@ class RandomHistory {
           {it->first, random_priority(), number_of(it->first), it->second.demand, below(2) == 0});
       returning_.back().constraint = it->second.constraint;
       returning_.back().replicas = static_cast<std::uint32_t>(1 + it->second.more.size());
+      returning_.back().tenant = it->second.tenant;
     }
     return Released{it->first};
   }
@@ -153,6 +176,7 @@ class RandomHistory {
   HistoryShape shape_;
   std::vector<Node> nodes_;
   std::vector<Resources> demands_;
+  Rules rules_;
   std::vector<Queued> returning_;
   std::uint64_t high_percent_ = 25;
   std::uint64_t events_ = 0;

@@ -6,7 +6,9 @@
 // `Flaw` makes it deliberately wrong, to show that a comparison would notice.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <cctype>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -34,11 +36,21 @@ enum class Flaw {
   one_replica_is_enough,
   replicas_need_different_nodes,
   only_the_first_replica_is_released,
+  quotas_are_ignored,
+  nobody_borrows,
+  lenders_wait_for_borrowers,
+  borrowing_has_no_limit,
+  only_the_first_replica_counts,
+  over_quota_blocks_low,
+  own_high_does_not_block_low,
+  shares_are_ignored,
+  shares_are_not_weighted,
 };
 
 class ReferenceEngine {
  public:
-  explicit ReferenceEngine(std::vector<Node> nodes, Flaw flaw = Flaw::none) : flaw_(flaw) {
+  explicit ReferenceEngine(std::vector<Node> nodes, Flaw flaw = Flaw::none, Rules rules = {})
+      : flaw_(flaw), rules_(std::move(rules)) {
     for (Node& node : nodes) machines_.push_back(empty(std::move(node)));
   }
 
@@ -164,9 +176,87 @@ class ReferenceEngine {
   [[nodiscard]] bool high_is_empty() const {
     for (const Queued& q : high_) {
       if (q.parked && flaw_ != Flaw::parked_blocks_low) continue;
+      if (!quota_allows(q) && flaw_ != Flaw::over_quota_blocks_low) continue;
       if (feasible(q) || flaw_ == Flaw::too_large_blocks_low) return false;
     }
     return true;
+  }
+
+  // --- tenants --------------------------------------------------------------------------------
+
+  static constexpr std::array kResources{&Resources::cpu_milli, &Resources::memory_bytes,
+                                         &Resources::gpu_milli};
+
+  [[nodiscard]] const Quota* quota_of(std::uint32_t tenant) const {
+    for (const Quota& quota : rules_.quotas) {
+      if (quota.tenant == tenant) return &quota;
+    }
+    return nullptr;
+  }
+
+  [[nodiscard]] std::int64_t used(std::uint32_t tenant, std::int64_t Resources::* r) const {
+    std::int64_t sum = 0;
+    for (const auto& [id, entry] : active_) {
+      if (entry.tenant != tenant) continue;
+      const bool all = flaw_ != Flaw::only_the_first_replica_counts;
+      sum += entry.demand.*r * (all ? 1 + std::ssize(entry.more) : 1);
+    }
+    return sum;
+  }
+
+  [[nodiscard]] bool quota_allows(const Queued& entry) const {
+    const Quota* quota = quota_of(entry.tenant);
+    if (quota == nullptr || flaw_ == Flaw::quotas_are_ignored) return true;
+    for (const auto r : kResources) {
+      const bool all = flaw_ != Flaw::only_the_first_replica_counts;
+      const std::int64_t asked = entry.demand.*r * (all ? entry.replicas : 1);
+      const std::int64_t then = used(entry.tenant, r) + asked;
+      if (quota->nominal.*r == kNoQuota || asked == 0) continue;
+      std::int64_t unused = 0;  // by all together
+      for (const Quota& other : rules_.quotas) {
+        if (other.nominal.*r != kNoQuota) unused += other.nominal.*r - used(other.tenant, r);
+      }
+      const bool within_own = then <= quota->nominal.*r;
+      if (within_own && (flaw_ != Flaw::lenders_wait_for_borrowers || asked <= unused)) continue;
+      const bool within_limit = !quota->borrowing || (*quota->borrowing).*r == kNoQuota ||
+                                then <= quota->nominal.*r + (*quota->borrowing).*r ||
+                                flaw_ == Flaw::borrowing_has_no_limit;
+      if (!within_limit || asked > unused || flaw_ == Flaw::nobody_borrows) return false;
+    }
+    return true;
+  }
+
+  // Whether a low one must leave its tenant's quota to a high one.
+  [[nodiscard]] bool own_high_waits(const Queued& entry) const {
+    if (rules_.quotas.empty() || flaw_ == Flaw::own_high_does_not_block_low) return false;
+    for (const Queued& q : high_) {
+      if (!q.parked && q.tenant == entry.tenant && feasible(q)) return true;
+    }
+    return false;
+  }
+
+  [[nodiscard]] bool may_start(const Queued& entry) const {
+    if (entry.parked || !quota_allows(entry)) return false;
+    return entry.priority == Priority::high || !own_high_waits(entry);
+  }
+
+  // In millionths, of the nominal quota or else of the cluster.
+  [[nodiscard]] std::int64_t share_of(std::uint32_t tenant) const {
+    if (!rules_.fair || flaw_ == Flaw::shares_are_ignored) return 0;
+    const Quota* quota = quota_of(tenant);
+    std::int64_t largest = 0;
+    for (const auto r : kResources) {
+      std::int64_t whole = 0;
+      for (const Machine& machine : machines_) whole += machine.node.capacity.*r;
+      const bool weighted = quota != nullptr && quota->nominal.*r != kNoQuota;
+      if (weighted && flaw_ != Flaw::shares_are_not_weighted) whole = quota->nominal.*r;
+      const std::int64_t holds = used(tenant, r);
+      if (holds == 0) continue;
+      if (whole == 0) return std::numeric_limits<std::int64_t>::max();
+      largest = std::max(
+          largest, static_cast<std::int64_t>(static_cast<__int128>(holds) * 1'000'000 / whole));
+    }
+    return largest;
   }
 
   // --- events ---------------------------------------------------------------------------------
@@ -282,25 +372,37 @@ class ReferenceEngine {
     return {};
   }
 
+  // Whose turn it is: the first that may start and fits, of the tenant that holds least.
+  [[nodiscard]] std::size_t next_of(const std::vector<Queued>& q) const {
+    std::size_t best = q.size();
+    std::int64_t least = 0;
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      if (!may_start(q[i])) continue;
+      if (!fits_somewhere(q[i])) {
+        if (flaw_ == Flaw::first_misfit_blocks_the_queue) break;
+        continue;
+      }
+      const std::int64_t share = share_of(q[i].tenant);
+      if (best == q.size() || share < least) {
+        best = i;
+        least = share;
+      }
+      if (!rules_.fair) break;
+    }
+    return best;
+  }
+
   std::string go_through(std::vector<Queued>& q, const std::vector<Start>& starts,
                          std::size_t& used) {
-    for (std::size_t i = 0; i < q.size();) {
+    for (std::size_t i = next_of(q); i < q.size(); i = next_of(q)) {
       const Queued entry = q[i];
-      if (entry.parked) {
-        ++i;
-        continue;
-      }
-      if (!fits_somewhere(entry)) {
-        if (flaw_ == Flaw::first_misfit_blocks_the_queue) break;
-        ++i;
-        continue;
-      }
       if (used == starts.size()) return entry.id.str() + " fits and did not start";
       const Start& start = starts[used++];
       if (start.id != entry.id) return start.id.str() + " started instead of " + entry.id.str();
       ActiveEntry active{entry.id, entry.demand, start.placement};
       active.constraint = entry.constraint;
       active.more = start.more;
+      active.tenant = entry.tenant;
       std::vector<Placement> places{start.placement};
       places.insert(places.end(), start.more.begin(), start.more.end());
       if (places.size() != entry.replicas) return entry.id.str() + " has a wrong number of places";
@@ -328,6 +430,7 @@ class ReferenceEngine {
   }
 
   Flaw flaw_;
+  Rules rules_;
   std::vector<Machine> machines_;
   std::vector<Queued> high_;
   std::vector<Queued> low_;

@@ -125,7 +125,10 @@ void ClusterEngine::Impl::backfill(std::vector<Start>& starts) {
     const EngineTime max_run = waiting.entry(slot).max_run;
     if (max_run == 0) continue;
     const Shape shape = waiting.shape(slot);
-    if (shape.replicas > 1) continue;
+    if (shape.replicas > 1 || !within(shape, allowed(Priority::low, shape.tenant)) ||
+        !policies::leaves_quota_for_high(*this, shape)) {
+      continue;
+    }
     auto places = find(shape);
     if (!places) continue;
     const NodeIndex node = places->first.node;

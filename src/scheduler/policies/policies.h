@@ -26,6 +26,18 @@ struct Victims {
                                                        const Shape& shape, EngineTime now,
                                                        const ActiveEntry* also_running);
 
+// quota.cc: the most that one deployment may ask for, per resource: what is left of the tenant's
+// own quota, or what it may borrow of what all tenants together leave unused.
+[[nodiscard]] Resources headroom(const Quota& quota, const Resources& used,
+                                 const Resources& unused_nominal);
+// Whether the start of such a low one takes away no quota that a waiting high one needs.
+[[nodiscard]] bool leaves_quota_for_high(const ClusterEngine::Impl& state, const Shape& shape);
+
+// fair_share.cc: the largest part that is used of any resource, in millionths: of the nominal
+// quota, or of the capacity where there is no quota.
+[[nodiscard]] std::uint64_t dominant_share(const Resources& used, const std::optional<Quota>& quota,
+                                           const Resources& capacity);
+
 // age_bound.cc: the waiting deployment that must not be overtaken any more, if there is one: the
 // first of its queue, and of two queues the one that has waited longer.
 [[nodiscard]] std::optional<WaitingQueues::Slot> overdue(const ClusterEngine::Impl& state,

@@ -66,7 +66,9 @@ void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
   std::vector<Head> first;
   for (const ShapeTable::Row row : high.rows()) {
     if (!high.feasible(row) || high.waiting(row).empty()) continue;
-    if (high.shape(row).replicas > 1) continue;  // they displace nobody
+    const Shape& shape = high.shape(row);
+    if (shape.replicas > 1) continue;  // they displace nobody
+    if (!within(shape, tenants.headroom(shape.tenant))) continue;
     first.push_back({high.waiting(row).first().key, row});
   }
   std::ranges::sort(first, {}, &Head::order);
