@@ -81,14 +81,15 @@ class VirtualRun {
 
   [[nodiscard]] Queued queued(std::uint64_t index) const {
     const SimulatedJob& job = jobs_[index];
-    return {simulated_id(index), job.priority, index + 1, job.demand, false, job.submit, job.limit};
+    return {simulated_id(index), job.priority, index + 1,      job.demand,   false,     job.submit,
+            job.limit,           false,        job.constraint, job.replicas, job.tenant};
   }
 
   void submit(std::size_t index) {
     const SimulatedJob& job = jobs_[index];
     ensure(job.submit >= now_ && job.duration > 0, "the jobs of a simulation are out of order");
     now_ = job.submit;
-    if (engine_.never_fits(job.demand)) {
+    if (engine_.never_fits(job.demand, job.constraint, job.replicas)) {
       out_.jobs[index].refused = true;
       return;
     }
