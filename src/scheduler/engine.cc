@@ -221,6 +221,38 @@ ClusterEngine ClusterEngine::clone() const {
   return out;
 }
 
+std::vector<Queued> ClusterEngine::front(std::size_t first) const {
+  std::vector<Queued> out;
+  for (const bool parked : {false, true}) {
+    for (const Priority priority : {Priority::high, Priority::low}) {
+      const WaitingQueues::Band& band = impl_->waiting.band(priority);
+      const OrderedSequence& queue = parked ? band.parked : band.considered;
+      const std::size_t end = std::min(first, queue.size());
+      for (std::size_t rank = 0; rank < end;) {
+        const auto run = queue.run(rank);
+        for (std::size_t i = 0; i < run.values.size() && rank < end; ++i, ++rank) {
+          out.push_back(impl_->waiting.queued(run.values[i]));
+        }
+      }
+    }
+  }
+  return out;
+}
+
+ClusterEngine ClusterEngine::clone_front(std::size_t first) const {
+  ClusterEngine out(impl_->policy, {}, impl_->paused, impl_->rules);
+  Impl& copy = *out.impl_;
+  copy.now = impl_->now;
+  copy.settled = impl_->settled;
+  copy.nodes = impl_->nodes;
+  copy.active = impl_->active;
+  copy.freed = impl_->freed;
+  for (const Queued& entry : front(first)) {
+    copy.waiting.add(entry, copy.nodes.could_hold(entry.demand));
+  }
+  return out;
+}
+
 void ClusterEngine::restore_active(const ActiveEntry& entry) {
   ensure(!is_active(entry.id) && !is_waiting(entry.id), "a deployment is restored twice");
   impl_->nodes.take(entry.placement, entry.demand);
@@ -329,6 +361,8 @@ bool ClusterEngine::fits_now(const Resources& demand) const {
   return impl_->nodes.find(demand).has_value();
 }
 bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->active.contains(id); }
+const Rules& ClusterEngine::rules() const { return impl_->rules; }
+bool ClusterEngine::paused() const { return impl_->paused; }
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
 EngineTime ClusterEngine::now() const { return impl_->now; }

@@ -183,6 +183,8 @@ class ClusterEngine {
   ClusterEngine(ClusterEngine&&) noexcept;
   ClusterEngine& operator=(ClusterEngine&&) noexcept;
   [[nodiscard]] ClusterEngine clone() const;  // for what-if questions
+  // The same with only the first so many of each queue: its cost does not grow with the queues.
+  [[nodiscard]] ClusterEngine clone_front(std::size_t first) const;
 
   // Rebuilding after a start of the process: restore everything, then settle() once.
   void restore_active(const ActiveEntry& entry);
@@ -212,6 +214,10 @@ class ClusterEngine {
   // Waiting deployments in the order in which they would be considered, from `position` (1..) on;
   // parked ones come last, with position 0.
   [[nodiscard]] std::vector<QueueEntry> queue(std::size_t position, std::size_t limit) const;
+  // The first so many of each queue as they were queued, then as many parked ones of each.
+  [[nodiscard]] std::vector<Queued> front(std::size_t first) const;
+  [[nodiscard]] const Rules& rules() const;  // without the mix
+  [[nodiscard]] bool paused() const;
   [[nodiscard]] EngineStatus status() const;
   [[nodiscard]] std::vector<ActiveEntry> active() const;
   [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones

@@ -63,6 +63,11 @@ void WaitingQueues::add(const Queued& queued, bool feasible) {
   link(slot, queued.demand, feasible);
 }
 
+Queued WaitingQueues::queued(Slot slot) const {
+  const Entry& e = entry(slot);
+  return {e.id, e.priority, e.order, demand(slot), e.parked, e.since, e.max_run};
+}
+
 void WaitingQueues::remove(Slot slot) {
   unlink(slot);
   index_.erase(hash_of_id(entry(slot).id), slot, hasher());

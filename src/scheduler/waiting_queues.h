@@ -51,6 +51,7 @@ class WaitingQueues {
   [[nodiscard]] const Resources& demand(Slot slot) const {
     return band(entry(slot).priority).shapes.demand(entry(slot).row);
   }
+  [[nodiscard]] Queued queued(Slot slot) const;  // as it was given to add()
   [[nodiscard]] const Band& band(Priority p) const { return bands_[static_cast<std::size_t>(p)]; }
   [[nodiscard]] ShapeTable& shapes(Priority p) {
     return bands_[static_cast<std::size_t>(p)].shapes;
