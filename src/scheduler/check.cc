@@ -184,7 +184,11 @@ std::uint64_t ClusterEngine::state_hash() const {
     hash.add(node.name).add(node.capacity).add(node.gpu_model);
   }
   std::uint64_t active = 0;
-  for (const ActiveEntry& entry : impl_->active.entries()) active += hash_of(entry, with_times);
+  for (const ActiveEntry& entry : impl_->active.entries()) {
+    active += hash_of(entry, with_times);
+    if (rules.age_bound)
+      active += Hasher().add(entry.id).add(static_cast<std::uint64_t>(entry.waited)).value();
+  }
   std::uint64_t waiting = 0;
   for (const Priority priority : {Priority::high, Priority::low}) {
     const WaitingQueues::Band& band = impl_->waiting.band(priority);

@@ -28,13 +28,13 @@ bool well_formed(const Resources& demand) {
 void ClusterEngine::Impl::run(Decisions& out) {
   if (paused) return;
   settled = true;
-  if (!start_overdue(out.starts)) return;
-  if (!pass(Priority::high, out.starts)) return;
-  if (low_is_blocked()) {
+  if (!start_overdue(out.starts) || !pass(Priority::high, out.starts)) {
+    if (rules.preempt) preempt_for_overdue(out.evictions);
+  } else if (low_is_blocked()) {
     if (rules.preempt) preempt(out.evictions);
     if (rules.backfill) backfill(out.starts);
   } else {
-    pass(Priority::low, out.starts);
+    if (!pass(Priority::low, out.starts) && rules.preempt) preempt_for_overdue(out.evictions);
   }
 }
 
@@ -82,10 +82,8 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
     collect_heads(priority, few);
     for (Head head = next_head(priority, few); head.order != HeadIndex::kNever;
          head = next_head(priority, few)) {
-      if (rules.age_bound && policies::overdue(*this, now)) {
-        // What was freed stays to be looked at, and so do the fresh rows.
-        return start_overdue(starts) && pass(priority, starts);
-      }
+      // What was freed stays to be looked at, and so do the fresh rows.
+      if (any_overdue()) return start_overdue(starts) && pass(priority, starts);
       const OrderedSequence& queue = shapes.waiting(head.row);
       const Resources demand = shapes.demand(head.row);
       const bool only_freed = few && !shapes.is_fresh(head.row);
@@ -97,9 +95,15 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
       std::ranges::push_heap(heads, std::greater{}, &Head::order);
     }
   }
+  // The last one to start may have left an overdue one at the front.
+  if (any_overdue()) return start_overdue(starts) && pass(priority, starts);
   new_room.clear();
   shapes.forget_fresh();
   return true;
+}
+
+bool ClusterEngine::Impl::any_overdue() const {
+  return rules.age_bound && policies::overdue(*this, now);
 }
 
 std::optional<Placement> ClusterEngine::Impl::find(const Resources& demand) {
@@ -113,7 +117,15 @@ void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Placement placement,
   const DeploymentId id = entry.id;
   const Resources demand = waiting.demand(slot);
   nodes.take(placement, demand);
-  active.add({id, demand, placement, entry.priority, entry.order, now, entry.max_run, {}});
+  active.add({id,
+              demand,
+              placement,
+              entry.priority,
+              entry.order,
+              now,
+              entry.max_run,
+              {},
+              now - entry.since});
   waiting.remove(slot);
   starts.push_back({id, std::move(placement)});
 }

@@ -114,6 +114,7 @@ struct ActiveEntry {
   EngineTime started = 0;
   EngineTime max_run = 0;
   DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
+  EngineTime waited = 0;          // before it started; who was overdue is not displaced
 };
 
 struct EngineStatus {
@@ -172,7 +173,8 @@ struct Rules {
   bool backfill = false;
   // A high deployment that fits nowhere displaces low ones.
   bool preempt = false;
-  // The first of a queue that has waited this long is not overtaken any more, by neither queue.
+  // The first of a queue that has waited this long is not overtaken any more, by neither queue: it
+  // starts next or nobody does. It is not displaced afterwards either; else two could take turns.
   std::optional<EngineTime> age_bound;
 };
 

@@ -11,7 +11,8 @@ std::vector<std::vector<const ActiveEntry*>> displaceable(const ClusterEngine::I
   std::vector<std::vector<const ActiveEntry*>> by_node(state.nodes.size());
   for (const ActiveEntry& entry : state.active.entries()) {
     const NodeIndex node = entry.placement.node;
-    if (entry.priority == Priority::low && !state.nodes.frozen(node)) {
+    const bool was_overdue = state.rules.age_bound && entry.waited >= *state.rules.age_bound;
+    if (entry.priority == Priority::low && !was_overdue && !state.nodes.frozen(node)) {
       by_node[node].push_back(&entry);
     }
   }
@@ -55,9 +56,28 @@ std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Re
 
 namespace berth {
 
-// For each group of equal high demands the first one, in order. One that is being cleared for waits
-// until that has happened; so does its group.
+// For each group of equal high demands the first one, in order.
 void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
+  const ShapeTable& high = waiting.band(Priority::high).shapes;
+  std::vector<Head> first;
+  for (const ShapeTable::Row row : high.rows()) {
+    if (!high.feasible(row) || high.waiting(row).empty()) continue;
+    first.push_back({high.waiting(row).first().key, row});
+  }
+  std::ranges::sort(first, {}, &Head::order);
+  displace(first, evictions);
+}
+
+// While an overdue one waits nobody else starts, so there is nobody else to make room for.
+void ClusterEngine::Impl::preempt_for_overdue(std::vector<Evict>& evictions) {
+  const auto slot = policies::overdue(*this, now);
+  if (!slot || waiting.entry(*slot).priority == Priority::low) return;
+  displace({{waiting.entry(*slot).order, waiting.entry(*slot).row}}, evictions);
+}
+
+// One that is being cleared for waits until that has happened; so does its group.
+void ClusterEngine::Impl::displace(const std::vector<Head>& for_whom,
+                                   std::vector<Evict>& evictions) {
   std::vector<DeploymentId> served;
   bool any_low = false;
   for (const ActiveEntry& entry : active.entries()) {
@@ -66,13 +86,7 @@ void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
   }
   if (!any_low) return;
   const ShapeTable& high = waiting.band(Priority::high).shapes;
-  std::vector<Head> first;
-  for (const ShapeTable::Row row : high.rows()) {
-    if (!high.feasible(row) || high.waiting(row).empty()) continue;
-    first.push_back({high.waiting(row).first().key, row});
-  }
-  std::ranges::sort(first, {}, &Head::order);
-  for (const Head& head : first) {
+  for (const Head& head : for_whom) {
     const DeploymentId id = waiting.entry(high.waiting(head.row).first().value).id;
     if (std::ranges::find(served, id) != served.end()) continue;
     const auto victims = policies::choose_victims(*this, high.demand(head.row));
