@@ -210,6 +210,9 @@ class ClusterEngine {
   [[nodiscard]] std::vector<DeploymentId> can_resize(std::span<const Node> nodes) const;
 
   [[nodiscard]] std::optional<Explanation> explain(const DeploymentId& id) const;  // waiting ones
+  // Many at once share what is found about the nodes; absent for those that do not wait.
+  [[nodiscard]] std::vector<std::optional<Explanation>> explain(
+      std::span<const DeploymentId> ids) const;
   // A smallest set of active deployments on one node whose end would let this waiting one start
   // there: exact up to three, else minimal by inclusion. Empty when it would fit now, or never.
   [[nodiscard]] std::vector<DeploymentId> blockers(const DeploymentId& id) const;

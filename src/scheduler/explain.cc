@@ -1,9 +1,11 @@
 // Why a deployment waits, and who waits in which order. Reads the state, changes nothing.
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <unordered_map>
 
 #include "scheduler/engine_impl.h"
+#include "scheduler/node_search.h"
 
 namespace berth {
 namespace {
@@ -55,24 +57,81 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
   return out;
 }
 
+// What is the same for all that ask for the same.
+struct Answer {
+  std::optional<Placement> best;
+  std::optional<TooLarge> too_large;
+  NodeIndex nearest = 0;  // if there is a node
+};
+
 // The node that misses least, what it has, and what of it would start at once.
-void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking,
-                      const std::optional<Placement>& best, Explanation& out) {
+void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking, const Answer& answer,
+                      const NodeSearch& search, Explanation& out) {
   const NodeTable& nodes = state.nodes;
   if (nodes.size() == 0) return;
-  const auto room = [&](NodeIndex n) { return nodes.room_for(n, asking.demand); };
-  const NodeIndex nearest = best ? best->node : nearest_node(nodes, asking.demand, room);
-  out.nearest_node = nodes.node(nearest).name;
-  out.free_there = room(nearest);
+  out.nearest_node = nodes.node(answer.nearest).name;
+  out.free_there = nodes.room_for(answer.nearest, asking.demand);
   out.missing = shortage(asking.demand, out.free_there);
-  for (NodeIndex n = 0; n < nodes.size(); ++n) {
-    out.largest_hole = elementwise_max(out.largest_hole, room(n));
-  }
+  out.largest_hole = search.largest_hole(asking.demand);
   const bool considered = !state.paused && !asking.parked &&
                           (asking.priority == Priority::high || !state.low_is_blocked());
   const Resources smaller = elementwise_min(asking.demand, out.free_there);
   if (considered && same_shape(asking.demand, smaller)) out.would_fit = smaller;
 }
+
+// Explains one after the other of the same state; what equal demands share is found once.
+class Explainer {
+ public:
+  Explainer(const ClusterEngine& engine, const ClusterEngine::Impl& state, std::size_t questions)
+      : engine_(engine), state_(state), search_(state.nodes, questions) {}
+
+  Explanation explain(WaitingQueues::Slot slot) {
+    const WaitingQueues& waiting = state_.waiting;
+    const WaitingQueues::Entry& entry = waiting.entry(slot);
+    const Asking asking{waiting.demand(slot), entry.priority, entry.parked};
+    const Answer& answer = answer_for(entry, asking.demand);
+    Explanation out;
+    out.id = entry.id;
+    out.priority = asking.priority;
+    out.demand = asking.demand;
+    out.free_total = state_.nodes.total_free();
+    out.all = reasons(state_, asking, answer.best.has_value());
+    out.reason = out.all.front();
+    out.too_large = answer.too_large;
+    describe_nearest(state_, asking, answer, search_, out);
+    if (entry.parked) return out;
+    const OrderedSequence& high = waiting.band(Priority::high).considered;
+    if (entry.priority == Priority::high) {
+      out.ahead_high = high.rank(entry.order);
+    } else {
+      out.ahead_high = high.size();
+      out.ahead_low = waiting.band(Priority::low).considered.rank(entry.order);
+    }
+    out.position = out.ahead_high + out.ahead_low + 1;
+    return out;
+  }
+
+ private:
+  const Answer& answer_for(const WaitingQueues::Entry& entry, const Resources& demand) {
+    auto& known = answers_[static_cast<std::size_t>(entry.priority)];
+    const auto [found, fresh] = known.try_emplace(entry.row);
+    if (!fresh) return found->second;
+    Answer& out = found->second;
+    out.best = search_.find(demand);
+    out.too_large = engine_.never_fits(demand);
+    if (out.best) {
+      out.nearest = out.best->node;
+    } else if (state_.nodes.size() > 0) {
+      out.nearest = search_.nearest(demand);
+    }
+    return out;
+  }
+
+  const ClusterEngine& engine_;
+  const ClusterEngine::Impl& state_;
+  NodeSearch search_;
+  std::array<std::unordered_map<ShapeTable::Row, Answer>, 2> answers_;  // by priority
+};
 
 }  // namespace
 
@@ -86,31 +145,18 @@ std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand) const
 }
 
 std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const {
-  const WaitingQueues& waiting = impl_->waiting;
-  const WaitingQueues::Slot slot = waiting.find(id);
-  if (slot == WaitingQueues::kNone) return std::nullopt;
-  const WaitingQueues::Entry& entry = waiting.entry(slot);
-  const Asking asking{waiting.demand(slot), entry.priority, entry.parked};
+  return explain(std::span(&id, 1)).front();
+}
 
-  Explanation out;
-  out.id = id;
-  out.priority = asking.priority;
-  out.demand = asking.demand;
-  out.free_total = impl_->nodes.total_free();
-  const auto best = impl_->nodes.find(asking.demand);
-  out.all = reasons(*impl_, asking, best.has_value());
-  out.reason = out.all.front();
-  out.too_large = never_fits(asking.demand);
-  describe_nearest(*impl_, asking, best, out);
-  if (!entry.parked) {
-    const OrderedSequence& high = waiting.band(Priority::high).considered;
-    if (entry.priority == Priority::high) {
-      out.ahead_high = high.rank(entry.order);
-    } else {
-      out.ahead_high = high.size();
-      out.ahead_low = waiting.band(Priority::low).considered.rank(entry.order);
-    }
-    out.position = out.ahead_high + out.ahead_low + 1;
+std::vector<std::optional<Explanation>> ClusterEngine::explain(
+    std::span<const DeploymentId> ids) const {
+  Explainer explainer(*this, *impl_, ids.size());
+  std::vector<std::optional<Explanation>> out;
+  out.reserve(ids.size());
+  for (const DeploymentId& id : ids) {
+    const WaitingQueues::Slot slot = impl_->waiting.find(id);
+    out.push_back(slot == WaitingQueues::kNone ? std::nullopt
+                                               : std::optional(explainer.explain(slot)));
   }
   return out;
 }
@@ -142,6 +188,7 @@ std::vector<DeploymentId> ClusterEngine::blockers(const DeploymentId& id) const 
 std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t limit) const {
   const WaitingQueues& waiting = impl_->waiting;
   std::vector<QueueEntry> out;
+  const NodeSearch search(impl_->nodes, limit);
   std::size_t skip = position > 0 ? position - 1 : 0;
   std::size_t before = 0;  // all positions of the sequences that came before
 
@@ -159,7 +206,7 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
         auto reason = known.find(entry.row);
         if (reason == known.end()) {
           const Asking asking{demand, priority, parked};
-          const bool fits_now = impl_->nodes.find(demand).has_value();
+          const bool fits_now = search.find(demand).has_value();
           reason = known.emplace(entry.row, reasons(*impl_, asking, fits_now).front()).first;
         }
         const std::size_t place = parked ? 0 : before + rank + 1;
