@@ -27,17 +27,21 @@ struct Args {
   std::int64_t gpus = 0;
   std::size_t limit = 0;
   bool vector = false;
+  std::size_t forecast_every = 0;
+  bool undeclared = false;
+  double over_declared = 1;
 };
 
 SimulatedTime milliseconds(double seconds) { return std::llround(seconds * 1000); }
 
-std::vector<SimulatedJob> simulated(const std::vector<TraceJob>& jobs) {
+std::vector<SimulatedJob> simulated(const Args& a, const std::vector<TraceJob>& jobs) {
   std::vector<SimulatedJob> out;
   for (const TraceJob& job : jobs) {
+    // Traces that declare no limits are run as if users knew, or knew within a factor.
+    const double limit = job.limit_s.value_or(job.duration_s * a.over_declared);
     out.push_back({job.demand, job.priority, milliseconds(job.submit_s),
                    std::max<SimulatedTime>(1, milliseconds(job.duration_s)),
-                   // Traces that declare no limits are run as if users knew.
-                   std::max<SimulatedTime>(1, milliseconds(job.limit_s.value_or(job.duration_s)))});
+                   a.undeclared ? 0 : std::max<SimulatedTime>(1, milliseconds(limit))});
   }
   return out;
 }
@@ -61,12 +65,26 @@ js::object json_of(const WaitSummary& w) {
           {"longest_s", w.longest_s}};
 }
 
+js::object json_of(const ForecastSummary& f) {
+  return {{"cases", f.cases},
+          {"inside", f.inside},
+          {"before", f.before},
+          {"after", f.after},
+          {"guaranteed", f.guaranteed},
+          {"guarantees_broken", f.guarantees_broken},
+          {"median_wait_s", f.median_wait_s},
+          {"median_width_s", f.median_width_s},
+          {"median_relative_width", f.median_relative_width}};
+}
+
 js::object json_of(const SimulationReport& r) {
   js::object priorities;
   for (const auto& [priority, waits] : r.by_priority)
     priorities[to_text(priority)] = json_of(waits);
   js::object sizes;
   for (const auto& [size, waits] : r.by_size) sizes[size] = json_of(waits);
+  js::object forecasts;
+  for (const auto& [method, outcome] : r.forecasts) forecasts[method] = json_of(outcome);
   const auto& c = r.curve;
   return {{"policy", r.policy},
           {"jobs", r.jobs},
@@ -80,6 +98,7 @@ js::object json_of(const SimulationReport& r) {
           {"evictions", r.evictions},
           {"wasted_s", r.wasted_s},
           {"events", r.events},
+          {"forecasts", std::move(forecasts)},
           {"curve", js::object{{"cpu", js::array(c.cpu.begin(), c.cpu.end())},
                                {"gpu", js::array(c.gpu.begin(), c.gpu.end())},
                                {"waiting", js::array(c.waiting.begin(), c.waiting.end())}}}};
@@ -103,6 +122,16 @@ void print_summary(const SimulationReport& r, double took_s) {
       r.cpu * 100, r.memory * 100, r.gpu * 100, r.bounded_slowdown);
   if (r.evictions > 0) {
     fmt::print("  {} evictions threw away {} of work\n", r.evictions, time_text(r.wasted_s));
+  }
+  for (const auto& [method, f] : r.forecasts) {
+    fmt::print(
+        "  forecasts {}: {} of {} inside ({:.1f} %), {} before, {} after; median wait {}, width {} "
+        "({:.1f} times the wait); {} guaranteed, {} of them broken\n",
+        method, f.inside, f.cases,
+        100 * static_cast<double>(f.inside) /
+            static_cast<double>(std::max<std::size_t>(f.cases, 1)),
+        f.before, f.after, time_text(f.median_wait_s), time_text(f.median_width_s),
+        f.median_relative_width, f.guaranteed, f.guarantees_broken);
   }
   fmt::print("  {} events in {}, {:.0f} a second\n", r.events, time_text(took_s),
              static_cast<double>(r.events) / std::max(took_s, 1e-9));
@@ -179,14 +208,14 @@ int simulate_trace(const Global& global, const Args& a) {
                time_text(jobs->back().submit_s), nodes->size(), resources_text(capacity));
   }
   if (a.protocol == "fgd") return run_fgd_protocol(global, a, *jobs, *nodes);
-  const auto input = simulated(*jobs);
+  const auto input = simulated(a, *jobs);
   js::array whole;
   Table table({"POLICY", "JOBS OF", "NUMBER", "MEAN WAIT", "P50", "P99", "LONGEST"});
   std::vector<std::pair<SimulationReport, double>> reports;
   for (const auto& policy : a.compare.empty() ? std::vector{a.policy} : a.compare) {
     ClusterEngine engine = engine_for(a, policy, input, *nodes);
     const auto began = SteadyClock::now();
-    const auto result = simulate(std::move(engine), input);
+    const auto result = simulate(std::move(engine), input, {.forecast_every = a.forecast_every});
     const double took = std::chrono::duration<double>(SteadyClock::now() - began).count();
     reports.emplace_back(report_on(policy, input, result, capacity), took);
     add_rows(table, reports.back().first);
@@ -228,6 +257,14 @@ void add_simulate_command(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--seeds", a->seeds, "For --protocol fgd: how many orders")->capture_default_str();
   c->add_option("--age-bound", a->age_bound_s,
                 "Nobody who has waited so many seconds is overtaken any more");
+  c->add_option("--forecast", a->forecast_every,
+                "Ask for each so many-th job that has to wait when it will start, and report how "
+                "the answers turned out")
+      ->check(CLI::PositiveNumber);
+  c->add_flag("--undeclared", a->undeclared, "Nobody declares a longest run time");
+  c->add_option("--over-declared", a->over_declared,
+                "Where the trace has no limits: they are so many times the run time")
+      ->check(CLI::Range(1.0, 1000.0));
   c->add_option("--limit", a->limit, "Only the first so many jobs");
   c->add_option("--plot", a->plot,
                 "Write a picture (SVG) of use and of the queue over time, of the first policy");

@@ -66,6 +66,40 @@ void count(const SimulatedJob& job, const SimulatedOutcome& outcome, Totals& tot
   totals.slowdown += std::max(1.0, (wait + run) / std::max(run, 10.0));
 }
 
+double median(std::vector<double> values) { return summary(std::move(values)).p50_s; }
+
+std::map<std::string, ForecastSummary> summaries(std::span<const SimulatedForecast> forecasts) {
+  struct Lists {
+    std::vector<double> waits, widths, relative;
+  };
+  std::map<std::string, ForecastSummary> out;
+  std::map<std::string, Lists> lists;
+  for (const SimulatedForecast& one : forecasts) {
+    const StartForecast& told = one.forecast;
+    const std::string name = fmt::format("{} {}", to_text(told.method), to_text(told.priority));
+    ForecastSummary& s = out[name];
+    ++s.cases;
+    const double wait = seconds(one.start - one.asked);
+    lists[name].waits.push_back(wait);
+    if (!told.latest) continue;
+    const bool late = one.start > *told.latest;
+    s.before += one.start < told.earliest ? 1 : 0;
+    s.after += late ? 1 : 0;
+    s.inside += one.start >= told.earliest && !late ? 1 : 0;
+    s.guaranteed += told.never_later ? 1 : 0;
+    s.guarantees_broken += told.never_later && one.start > *told.never_later ? 1 : 0;
+    const double width = seconds(*told.latest - told.earliest);
+    lists[name].widths.push_back(width);
+    lists[name].relative.push_back(width / std::max(wait, 1.0));
+  }
+  for (auto& [name, s] : out) {
+    s.median_wait_s = median(std::move(lists[name].waits));
+    s.median_width_s = median(std::move(lists[name].widths));
+    s.median_relative_width = median(std::move(lists[name].relative));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string size_class(const Resources& demand) {
@@ -84,6 +118,7 @@ SimulationReport report_on(std::string policy, std::span<const SimulatedJob> job
   out.policy = std::move(policy);
   out.jobs = jobs.size();
   out.events = result.events;
+  out.forecasts = summaries(result.forecasts);
   const SimulatedTime span = std::max<SimulatedTime>(result.end, 1);
   out.span_s = seconds(span);
   out.curve = {std::vector<double>(slices), std::vector<double>(slices),

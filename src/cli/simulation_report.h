@@ -20,6 +20,15 @@ struct Curve {                   // means over equal slices of the whole time
   std::vector<double> waiting;   // how many
 };
 
+// How the forecasts of one method turned out.
+struct ForecastSummary {
+  std::size_t cases = 0, inside = 0, before = 0, after = 0;
+  std::size_t guaranteed = 0, guarantees_broken = 0;  // the second must be none
+  double median_wait_s = 0;
+  double median_width_s = 0;
+  double median_relative_width = 0;  // (latest - earliest) / the wait that came
+};
+
 struct SimulationReport {
   std::string policy;
   std::size_t jobs = 0, refused = 0, finished = 0;
@@ -31,6 +40,7 @@ struct SimulationReport {
   std::size_t evictions = 0;
   double wasted_s = 0;  // run time that evictions threw away
   std::uint64_t events = 0;
+  std::map<std::string, ForecastSummary> forecasts;  // by method and priority
   Curve curve;
 };
 

@@ -34,13 +34,13 @@ void ClusterEngine::Impl::run(Decisions& out) {
   if (paused) return;
   settled = true;
   for (const Priority p : {Priority::high, Priority::low}) waiting.shapes(p).forget_tried();
-  if (!start_overdue(out.starts)) return;
-  if (!pass(Priority::high, out.starts)) return;
-  if (low_is_blocked()) {
+  if (!start_overdue(out.starts) || !pass(Priority::high, out.starts)) {
+    if (rules.preempt) preempt_for_overdue(out.evictions);
+  } else if (low_is_blocked()) {
     if (rules.preempt) preempt(out.evictions);
     if (rules.backfill) backfill(out.starts);
   } else {
-    pass(Priority::low, out.starts);
+    if (!pass(Priority::low, out.starts) && rules.preempt) preempt_for_overdue(out.evictions);
   }
 }
 
@@ -143,6 +143,8 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
     // What was freed stays to be looked at, and so do the fresh rows.
     if (!done) return start_overdue(starts) && pass(priority, starts);
   }
+  // The last one to start may have left an overdue one at the front.
+  if (any_overdue()) return start_overdue(starts) && pass(priority, starts);
   new_room.clear();
   shapes.forget_fresh();
   if (tenants.has_quotas()) {
@@ -151,6 +153,10 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
     }
   }
   return true;
+}
+
+bool ClusterEngine::Impl::any_overdue() const {
+  return rules.age_bound && policies::overdue(*this, now);
 }
 
 // Both answer false when somebody is overdue, who comes before all others.
@@ -200,7 +206,7 @@ bool ClusterEngine::Impl::go_through_lanes(Priority priority, bool few_freed,
 
 bool ClusterEngine::Impl::try_head(Priority priority, const Head& head, bool few_freed,
                                    std::vector<Start>& starts) {
-  if (rules.age_bound && policies::overdue(*this, now)) return false;
+  if (any_overdue()) return false;
   ShapeTable& shapes = waiting.shapes(priority);
   const std::uint32_t lane = shapes.lane_of(head.row);
   drop_head(lane, head);
@@ -448,6 +454,38 @@ ClusterEngine ClusterEngine::clone() const {
   return out;
 }
 
+std::vector<Queued> ClusterEngine::front(std::size_t first) const {
+  std::vector<Queued> out;
+  for (const bool parked : {false, true}) {
+    for (const Priority priority : {Priority::high, Priority::low}) {
+      const WaitingQueues::Band& band = impl_->waiting.band(priority);
+      const OrderedSequence& queue = parked ? band.parked : band.considered;
+      const std::size_t end = std::min(first, queue.size());
+      for (std::size_t rank = 0; rank < end;) {
+        const auto run = queue.run(rank);
+        for (std::size_t i = 0; i < run.values.size() && rank < end; ++i, ++rank) {
+          out.push_back(impl_->queued(run.values[i]));
+        }
+      }
+    }
+  }
+  return out;
+}
+
+ClusterEngine ClusterEngine::clone_front(std::size_t first) const {
+  ClusterEngine out(Policy::strict, {}, impl_->paused, impl_->rules);
+  Impl& copy = *out.impl_;
+  copy.now = impl_->now;
+  copy.settled = impl_->settled;
+  copy.nodes = impl_->nodes;
+  copy.active = impl_->active;
+  copy.tenants = impl_->tenants;
+  copy.freed = impl_->freed;
+  copy.constraints.nodes_changed(copy.nodes);
+  for (const Queued& entry : front(first)) copy.on(entry);
+  return out;
+}
+
 void ClusterEngine::restore_active(const ActiveEntry& entry) {
   ensure(!is_active(entry.id) && !is_waiting(entry.id), "a deployment is restored twice");
   impl_->tenants.take(entry.tenant, held_by(entry));
@@ -575,6 +613,7 @@ std::optional<ActiveEntry> ClusterEngine::active_as(const DeploymentId& id) cons
   const ActiveEntry* entry = impl_->active.entry(id);
   return entry == nullptr ? std::nullopt : std::optional(*entry);
 }
+bool ClusterEngine::paused() const { return impl_->paused; }
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
 std::size_t ClusterEngine::active_count() const { return impl_->active.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }

@@ -104,7 +104,8 @@ struct Rules {
   // A high deployment that fits nowhere displaces low ones. One with replicas displaces nobody and
   // fills in nowhere; it may be displaced, as a whole.
   bool preempt = false;
-  // The first of a queue that has waited this long is not overtaken any more, by neither queue.
+  // The first of a queue that has waited this long is not overtaken any more, by neither queue: it
+  // starts next or nobody does. It is not displaced afterwards either; else two could take turns.
   std::optional<EngineTime> age_bound;
   // What exceeds its tenant's quota does not start, and a high one that only waits for that does
   // not hold up the low queue; except for the low ones of the same tenant, so that these do not
@@ -268,6 +269,8 @@ class ClusterEngine {
   ClusterEngine(ClusterEngine&&) noexcept;
   ClusterEngine& operator=(ClusterEngine&&) noexcept;
   [[nodiscard]] ClusterEngine clone() const;  // for what-if questions
+  // The same with only the first so many of each queue: its cost does not grow with the queues.
+  [[nodiscard]] ClusterEngine clone_front(std::size_t first) const;
 
   // Rebuilding after a start of the process: restore everything, then settle() once.
   void restore_active(const ActiveEntry& entry);
@@ -299,6 +302,9 @@ class ClusterEngine {
   [[nodiscard]] std::vector<DeploymentId> can_resize(std::span<const Node> nodes) const;
 
   [[nodiscard]] std::optional<Explanation> explain(const DeploymentId& id) const;  // waiting ones
+  // Many at once share what is found about the nodes; absent for those that do not wait.
+  [[nodiscard]] std::vector<std::optional<Explanation>> explain(
+      std::span<const DeploymentId> ids) const;
   // A smallest set of active deployments on one node whose end would let this waiting one start
   // there: exact up to three, else minimal by inclusion. Empty when it would fit now, or never. For
   // several replicas a set over all nodes, minimal by inclusion.
@@ -306,6 +312,9 @@ class ClusterEngine {
   // Waiting deployments in the order in which they would be considered, from `position` (1..) on;
   // parked ones come last, with position 0.
   [[nodiscard]] std::vector<QueueEntry> queue(std::size_t position, std::size_t limit) const;
+  // The first so many of each queue as they were queued, then as many parked ones of each.
+  [[nodiscard]] std::vector<Queued> front(std::size_t first) const;
+  [[nodiscard]] bool paused() const;
   [[nodiscard]] EngineStatus status() const;
   [[nodiscard]] std::vector<ActiveEntry> active() const;
   [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones

@@ -88,8 +88,11 @@ struct ClusterEngine::Impl {
   // False when somebody who is overdue has stopped it.
   bool pass(Priority priority, std::vector<Start>& starts);
   bool start_overdue(std::vector<Start>& starts);
+  [[nodiscard]] bool any_overdue() const;
   void backfill(std::vector<Start>& starts);
   void preempt(std::vector<Evict>& evictions);
+  void preempt_for_overdue(std::vector<Evict>& evictions);
+  void displace(const std::vector<Head>& for_whom, std::vector<Evict>& evictions);
   [[nodiscard]] NodeRoom room_of(NodeIndex n) const;
   void occupy(NodeTable& table) const;
   [[nodiscard]] Queued queued(WaitingQueues::Slot slot) const;

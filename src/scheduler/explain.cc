@@ -1,9 +1,11 @@
 // Why a deployment waits, and who waits in which order. Reads the state, changes nothing.
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <unordered_map>
 
 #include "scheduler/engine_impl.h"
+#include "scheduler/node_search.h"
 
 namespace berth {
 namespace {
@@ -77,9 +79,9 @@ struct Asking {
 };
 
 // Whom the evicted make room for, with those that do.
-std::unordered_map<DeploymentId, std::vector<DeploymentId>, IdHash<DeploymentTag>> clearings(
-    const ClusterEngine::Impl& state) {
-  std::unordered_map<DeploymentId, std::vector<DeploymentId>, IdHash<DeploymentTag>> out;
+using Clearings = std::unordered_map<DeploymentId, std::vector<DeploymentId>>;
+Clearings clearings(const ClusterEngine::Impl& state) {
+  Clearings out;
   if (!state.rules.preempt) return out;
   for (const ActiveEntry& entry : state.active.entries()) {
     if (!entry.leaving_for.is_nil()) out[entry.leaving_for].push_back(entry.id);
@@ -121,31 +123,154 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
   return out;
 }
 
-// The node that misses least, what it has, and what of it would start at once.
-void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking,
-                      const std::optional<Placement>& best, Explanation& out) {
-  const NodeTable& nodes = state.nodes;
-  const Resources& demand = asking.shape.demand;
-  const bool some_fit = asking.shape.replicas > 1 && out.replicas_fit < asking.shape.replicas;
-  const auto room = [&](NodeIndex n) {
-    return some_fit ? nodes.room_beside_copies(n, demand) : nodes.room_for(n, demand);
-  };
-  const auto nearest =
-      best ? std::optional(best->node) : nearest_node(nodes, asking.only, demand, room);
-  if (!nearest) return;
-  out.nearest_node = nodes.node(*nearest).name;
-  out.free_there = room(*nearest);
-  out.missing = shortage(demand, out.free_there);
-  for_each_node(nodes, asking.only, [&](NodeIndex n) {
-    out.largest_hole = elementwise_max(out.largest_hole, room(n));
-  });
-  const bool considered =
-      !state.paused && !asking.parked &&
-      (asking.priority == Priority::high || !low_must_wait(state, asking.shape));
-  const Resources smaller = elementwise_min(demand, out.free_there);
-  const bool alone = asking.shape.replicas == 1;
-  if (alone && considered && same_shape(demand, smaller) && !out.quota) out.would_fit = smaller;
-}
+// What is the same for all that ask for the same.
+struct Answer {
+  std::uint32_t replicas_fit = 0;
+  std::optional<TooLarge> too_large;
+  std::optional<NodeIndex> nearest;  // absent: there is no node
+  Resources free_there;
+  Resources free_total;
+  Resources largest_hole;
+  std::size_t allowed_nodes = 0;
+  Constraint constraint;
+  std::optional<QuotaExcess> quota;
+};
+
+// Explains one after the other of the same state; what equal demands share is found once.
+class Explainer {
+ public:
+  Explainer(const ClusterEngine& engine, const ClusterEngine::Impl& state, std::size_t questions)
+      : engine_(engine),
+        state_(state),
+        search_(state.nodes, questions),
+        clearings_(clearings(state)) {}
+
+  Explanation explain(WaitingQueues::Slot slot) {
+    const WaitingQueues::Entry& entry = state_.waiting.entry(slot);
+    const Shape& shape = state_.waiting.shape(slot);
+    const NodeSet* only = state_.constraints.allowed(shape.constraint);
+    Explanation out;
+    if (const auto found = clearings_.find(entry.id); found != clearings_.end()) {
+      out.displaced = found->second;
+      std::ranges::sort(out.displaced);
+    }
+    const Asking asking{shape,        only,         entry.priority,
+                        entry.parked, entry.awaits, !out.displaced.empty()};
+    describe(asking, answer_for(entry, shape, only), out);
+    out.id = entry.id;
+    place(entry, out);
+    return out;
+  }
+
+  // All replicas at this moment.
+  [[nodiscard]] bool fits(const Shape& shape, const NodeSet* only) const {
+    if (only == nullptr && shape.replicas == 1) return search_.find(shape.demand).has_value();
+    return replicas_fit(state_.nodes, shape, only) == shape.replicas;
+  }
+  [[nodiscard]] bool is_cleared_for(const DeploymentId& id) const {
+    return clearings_.contains(id);
+  }
+
+ private:
+  void describe(const Asking& asking, const Answer& answer, Explanation& out) const {
+    const Shape& shape = asking.shape;
+    out.priority = asking.priority;
+    out.demand = shape.demand;
+    out.replicas = shape.replicas;
+    out.replicas_fit = answer.replicas_fit;
+    out.constraint = answer.constraint;
+    out.allowed_nodes = answer.allowed_nodes;
+    out.quota = answer.quota;
+    out.too_large = answer.too_large;
+    out.free_total = answer.free_total;
+    out.all = reasons(state_, asking, out.replicas_fit == out.replicas);
+    out.reason = out.all.front();
+    if (!answer.nearest) return;
+    out.nearest_node = state_.nodes.node(*answer.nearest).name;
+    out.free_there = answer.free_there;
+    out.missing = shortage(shape.demand, answer.free_there);
+    out.largest_hole = answer.largest_hole;
+    const bool considered = !state_.paused && !asking.parked &&
+                            (asking.priority == Priority::high || !low_must_wait(state_, shape));
+    const Resources smaller = elementwise_min(shape.demand, answer.free_there);
+    const bool alone = shape.replicas == 1;
+    if (alone && considered && same_shape(shape.demand, smaller) && !out.quota)
+      out.would_fit = smaller;
+  }
+
+  void place(const WaitingQueues::Entry& entry, Explanation& out) const {
+    if (entry.parked) return;
+    const OrderedSequence& high = state_.waiting.band(Priority::high).considered;
+    if (entry.priority == Priority::high) {
+      out.ahead_high = high.rank(entry.order);
+    } else {
+      out.ahead_high = high.size();
+      out.ahead_low = state_.waiting.band(Priority::low).considered.rank(entry.order);
+    }
+    out.position = out.ahead_high + out.ahead_low + 1;
+  }
+
+  const Answer& answer_for(const WaitingQueues::Entry& entry, const Shape& shape,
+                           const NodeSet* only) {
+    auto& known = answers_[static_cast<std::size_t>(entry.priority)];
+    const auto [found, fresh] = known.try_emplace(entry.row);
+    if (!fresh) return found->second;
+    Answer& out = found->second;
+    out.constraint = state_.constraints.constraint(shape.constraint);
+    out.allowed_nodes = only == nullptr ? state_.nodes.size() : only->size();
+    out.free_total = free_over(state_.nodes, only);
+    out.too_large = engine_.never_fits(shape.demand, out.constraint, shape.replicas);
+    const Resources headroom = state_.tenants.headroom(shape.tenant);
+    if (!within(shape, headroom)) {
+      out.quota =
+          QuotaExcess{*state_.tenants.quota(shape.tenant), repeated(shape.demand, shape.replicas),
+                      state_.tenants.used(shape.tenant), headroom};
+    }
+    if (only == nullptr && shape.replicas == 1) {
+      look_everywhere(shape.demand, out);
+    } else {
+      look_among(shape, only, out);
+    }
+    return out;
+  }
+
+  void look_everywhere(const Resources& demand, Answer& out) const {
+    const auto best = search_.find(demand);
+    out.replicas_fit = best ? 1 : 0;
+    if (state_.nodes.size() == 0) return;
+    out.nearest = best ? best->node : search_.nearest(demand);
+    out.free_there = state_.nodes.room_for(*out.nearest, demand);
+    out.largest_hole = search_.largest_hole(demand);
+  }
+
+  void look_among(const Shape& shape, const NodeSet* only, Answer& out) const {
+    const NodeTable& nodes = state_.nodes;
+    const Resources& demand = shape.demand;
+    out.replicas_fit = replicas_fit(nodes, shape, only);
+    // Of replicas some of which would fit, what the next one lacks beside them.
+    const bool all_fit = out.replicas_fit == shape.replicas;
+    const bool some_fit = shape.replicas > 1 && !all_fit;
+    const auto room = [&](NodeIndex n) {
+      return some_fit ? nodes.room_beside_copies(n, demand) : nodes.room_for(n, demand);
+    };
+    if (const auto best = nodes.find(demand, only); best && all_fit) {
+      out.nearest = best->node;
+    } else {
+      out.nearest = nearest_node(nodes, only, demand, room);
+    }
+    if (!out.nearest) return;
+    out.free_there = room(*out.nearest);
+    for_each_node(nodes, only, [&](NodeIndex n) {
+      out.largest_hole = elementwise_max(out.largest_hole, room(n));
+    });
+  }
+
+  const ClusterEngine& engine_;
+  const ClusterEngine::Impl& state_;
+  NodeSearch search_;
+  Clearings clearings_;
+  std::array<std::unordered_map<ShapeTable::Row, Answer>, 2> answers_;  // by priority
+};
 
 }  // namespace
 
@@ -177,48 +302,18 @@ std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand,
 }
 
 std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const {
-  const WaitingQueues& waiting = impl_->waiting;
-  const WaitingQueues::Slot slot = waiting.find(id);
-  if (slot == WaitingQueues::kNone) return std::nullopt;
-  const WaitingQueues::Entry& entry = waiting.entry(slot);
-  const Shape& shape = waiting.shape(slot);
-  const NodeSet* only = impl_->constraints.allowed(shape.constraint);
-  Explanation out;
-  auto clearing = clearings(*impl_);
-  if (const auto found = clearing.find(id); found != clearing.end()) {
-    out.displaced = std::move(found->second);
-    std::ranges::sort(out.displaced);
-  }
-  const Asking asking{shape,        only,         entry.priority,
-                      entry.parked, entry.awaits, !out.displaced.empty()};
-  out.id = id;
-  out.priority = asking.priority;
-  out.demand = shape.demand;
-  out.free_total = free_over(impl_->nodes, only);
-  out.constraint = impl_->constraints.constraint(shape.constraint);
-  out.allowed_nodes = only == nullptr ? impl_->nodes.size() : only->size();
-  const auto best = impl_->nodes.find(shape.demand, only);
-  out.replicas = shape.replicas;
-  const Resources headroom = impl_->tenants.headroom(shape.tenant);
-  if (!within(shape, headroom)) {
-    out.quota =
-        QuotaExcess{*impl_->tenants.quota(shape.tenant), repeated(shape.demand, shape.replicas),
-                    impl_->tenants.used(shape.tenant), headroom};
-  }
-  out.replicas_fit = replicas_fit(impl_->nodes, shape, only);
-  out.all = reasons(*impl_, asking, out.replicas_fit == out.replicas);
-  out.reason = out.all.front();
-  out.too_large = never_fits(shape.demand, out.constraint, shape.replicas);
-  describe_nearest(*impl_, asking, out.replicas_fit == out.replicas ? best : std::nullopt, out);
-  if (!entry.parked) {
-    const OrderedSequence& high = waiting.band(Priority::high).considered;
-    if (entry.priority == Priority::high) {
-      out.ahead_high = high.rank(entry.order);
-    } else {
-      out.ahead_high = high.size();
-      out.ahead_low = waiting.band(Priority::low).considered.rank(entry.order);
-    }
-    out.position = out.ahead_high + out.ahead_low + 1;
+  return explain(std::span(&id, 1)).front();
+}
+
+std::vector<std::optional<Explanation>> ClusterEngine::explain(
+    std::span<const DeploymentId> ids) const {
+  Explainer explainer(*this, *impl_, ids.size());
+  std::vector<std::optional<Explanation>> out;
+  out.reserve(ids.size());
+  for (const DeploymentId& id : ids) {
+    const WaitingQueues::Slot slot = impl_->waiting.find(id);
+    out.push_back(slot == WaitingQueues::kNone ? std::nullopt
+                                               : std::optional(explainer.explain(slot)));
   }
   return out;
 }
@@ -293,9 +388,9 @@ std::vector<DeploymentId> ClusterEngine::blockers(const DeploymentId& id) const 
 std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t limit) const {
   const WaitingQueues& waiting = impl_->waiting;
   std::vector<QueueEntry> out;
+  const Explainer explainer(*this, *impl_, limit);
   std::size_t skip = position > 0 ? position - 1 : 0;
   std::size_t before = 0;  // all positions of the sequences that came before
-  const auto clearing = clearings(*impl_);
 
   const auto list = [&](Priority priority, bool parked) {
     const WaitingQueues::Band& band = waiting.band(priority);
@@ -313,11 +408,11 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
         auto reason = known.find(entry.row);
         if (reason == known.end()) {
           const Asking asking{shape, only, priority, parked, false, false};
-          const bool fits_now = replicas_fit(impl_->nodes, shape, only) == shape.replicas;
+          const bool fits_now = explainer.fits(shape, only);
           reason = known.emplace(entry.row, reasons(*impl_, asking, fits_now).front()).first;
         }
         const std::size_t place = parked ? 0 : before + rank + 1;
-        const bool cleared_for = clearing.contains(entry.id);
+        const bool cleared_for = explainer.is_cleared_for(entry.id);
         const Reason why =
             cleared_for || entry.awaits
                 ? reasons(*impl_, {shape, only, priority, parked, entry.awaits, cleared_for}, false)

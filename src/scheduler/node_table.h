@@ -88,6 +88,10 @@ class NodeTable {
     if (frozen_[n] > 0) return {-1, -1, -1};
     return {free_cpu_[n], free_memory_[n], reach_[n]};
   }
+  // The same of a node that is being cleared, too.
+  [[nodiscard]] Resources open(NodeIndex n) const {
+    return {free_cpu_[n], free_memory_[n], reach_[n]};
+  }
   // The most that one demand of this kind (none, share, whole devices) could get on the node.
   [[nodiscard]] Resources room_for(NodeIndex n, const Resources& demand) const;
 

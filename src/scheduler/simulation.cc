@@ -4,6 +4,7 @@
 #include <functional>
 #include <queue>
 #include <tuple>
+#include <unordered_map>
 
 #include "base/ensure.h"
 
@@ -26,8 +27,9 @@ struct Ending {
 
 class VirtualRun {
  public:
-  VirtualRun(ClusterEngine engine, std::span<const SimulatedJob> jobs)
-      : engine_(std::move(engine)), jobs_(jobs) {
+  VirtualRun(ClusterEngine engine, std::span<const SimulatedJob> jobs,
+             const SimulationOptions& options)
+      : engine_(std::move(engine)), jobs_(jobs), options_(options) {
     out_.jobs.resize(jobs.size());
   }
 
@@ -75,6 +77,7 @@ class VirtualRun {
 
   void began(std::uint64_t job) {
     out_.jobs[job].start = now_;
+    if (options_.forecast_every > 0) note_start(job);
     endings_.push({now_ + jobs_[job].duration, out_.jobs[job].evictions, job});
     ++out_.decisions;
   }
@@ -93,7 +96,50 @@ class VirtualRun {
       out_.jobs[index].refused = true;
       return;
     }
+    if (options_.forecast_every > 0) recent_.queued(queued(index), now_);
     apply(queued(index));
+    if (options_.forecast_every > 0 && out_.jobs[index].start == SimulatedOutcome::kNever &&
+        had_to_wait_++ % options_.forecast_every == 0) {
+      foretell(index);
+    }
+  }
+
+  // --- forecasts: fed and asked as a service does ---------------------------------------------
+
+  void foretell(std::size_t index) {
+    const DeploymentId id = simulated_id(index);
+    const ForecastScope scope{options_.forecast_first, id};
+    promises_.advance(now_);
+    SimulatedForecast out{.job = index, .asked = now_, .forecast = {}};
+    for (const StartForecast& one : forecast(engine_, recent_, promises_, now_, scope)) {
+      out.forecast = one;
+      if (!one.raw) continue;
+      promises_.promised(id, one.method, one.priority, now_, *one.raw,
+                         {one.earliest - now_, *one.latest - now_});
+    }
+    foretold_.emplace(index, out_.forecasts.size());
+    out_.forecasts.push_back(out);
+  }
+
+  void note_start(std::uint64_t job) {
+    promises_.started(simulated_id(job), now_);
+    const auto found = foretold_.find(job);
+    if (found == foretold_.end()) return;
+    out_.forecasts[found->second].start = now_;
+    foretold_.erase(found);
+  }
+
+  void note_release(std::uint64_t job) {
+    const SimulatedJob& ran = jobs_[job];
+    recent_.released({.id = {},
+                      .demand = {},
+                      .placement = {},
+                      .priority = ran.priority,
+                      .order = 0,
+                      .started = out_.jobs[job].start,
+                      .max_run = ran.limit,
+                      .leaving_for = {}},
+                     now_);
   }
 
   void end(const Ending& ending) {
@@ -101,11 +147,17 @@ class VirtualRun {
     if (ending.attempt != job.evictions) return;
     now_ = ending.when;
     job.end = now_;
+    if (options_.forecast_every > 0) note_release(ending.job);
     apply(Released{simulated_id(ending.job)});
   }
 
   ClusterEngine engine_;
   std::span<const SimulatedJob> jobs_;
+  SimulationOptions options_;
+  RecentRate recent_;
+  Promises promises_;
+  std::size_t had_to_wait_ = 0;
+  std::unordered_map<std::uint64_t, std::size_t> foretold_;  // job -> its forecast
   SimulationResult out_;
   SimulatedTime now_ = 0;
   std::vector<std::uint64_t> displaced_;
@@ -120,8 +172,9 @@ DeploymentId simulated_id(std::uint64_t index) {
   return DeploymentId(bytes);
 }
 
-SimulationResult simulate(ClusterEngine engine, std::span<const SimulatedJob> jobs) {
-  return VirtualRun(std::move(engine), jobs).run();
+SimulationResult simulate(ClusterEngine engine, std::span<const SimulatedJob> jobs,
+                          const SimulationOptions& options) {
+  return VirtualRun(std::move(engine), jobs, options).run();
 }
 
 }  // namespace berth

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "service/restore.h"
 #include "store/sqlite/sqlite_store.h"
 
 namespace berth {

@@ -123,7 +123,11 @@ void ClusterEngine::Impl::backfill(std::vector<Start>& starts) {
     slots.insert(slots.end(), run.values.begin(), run.values.end());
     rank += run.values.size();
   }
+  slots.resize(std::min(slots.size(), kLookAt));
   for (const WaitingQueues::Slot slot : slots) {
+    // A start may have left an overdue one at the front; starting that one uses up its slot.
+    if (!start_overdue(starts)) return;
+    if (!waiting.entry(slot).used) continue;
     const EngineTime max_run = waiting.entry(slot).max_run;
     if (max_run == 0) continue;
     const Shape shape = waiting.shape(slot);

@@ -67,9 +67,28 @@ std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Sh
 
 namespace berth {
 
-// For each group of equal high demands the first one, in order. One that is being cleared for waits
-// until that has happened; so does its group.
+// For each group of equal high demands the first one, in order.
 void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
+  const ShapeTable& high = waiting.band(Priority::high).shapes;
+  std::vector<Head> first;
+  for (const ShapeTable::Row row : high.rows()) {
+    if (!high.feasible(row) || high.waiting(row).empty()) continue;
+    first.push_back({high.waiting(row).first().key, row});
+  }
+  std::ranges::sort(first, {}, &Head::order);
+  displace(first, evictions);
+}
+
+// While an overdue one waits nobody else starts, so there is nobody else to make room for.
+void ClusterEngine::Impl::preempt_for_overdue(std::vector<Evict>& evictions) {
+  const auto slot = policies::overdue(*this, now);
+  if (!slot || waiting.entry(*slot).priority == Priority::low) return;
+  displace({{waiting.entry(*slot).order, waiting.entry(*slot).row}}, evictions);
+}
+
+// One that is being cleared for waits until that has happened; so does its group.
+void ClusterEngine::Impl::displace(const std::vector<Head>& for_whom,
+                                   std::vector<Evict>& evictions) {
   std::vector<DeploymentId> served;
   bool any_low = false;
   for (const ActiveEntry& entry : active.entries()) {
@@ -78,18 +97,12 @@ void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
   }
   if (!any_low) return;
   const ShapeTable& high = waiting.band(Priority::high).shapes;
-  std::vector<Head> first;
-  for (const ShapeTable::Row row : high.rows()) {
-    if (!high.feasible(row) || high.waiting(row).empty()) continue;
-    const Shape& shape = high.shape(row);
-    if (shape.replicas > 1) continue;  // they displace nobody
-    if (!within(shape, tenants.headroom(shape.tenant))) continue;
-    first.push_back({high.waiting(row).first().key, row});
-  }
-  std::ranges::sort(first, {}, &Head::order);
-  for (const Head& head : first) {
+  for (const Head& head : for_whom) {
     const DeploymentId id = waiting.entry(high.waiting(head.row).first().value).id;
     if (std::ranges::find(served, id) != served.end()) continue;
+    const Shape& shape = high.shape(head.row);
+    if (shape.replicas > 1) continue;  // they displace nobody
+    if (!within(shape, tenants.headroom(shape.tenant))) continue;
     const auto victims = policies::choose_victims(*this, high.shape(head.row));
     if (!victims) continue;
     for (const DeploymentId& victim : victims->ids) {
