@@ -338,9 +338,7 @@ EngineStatus ClusterEngine::status() const {
   EngineStatus out;
   const NodeTable& nodes = impl_->nodes;
   for (NodeIndex n = 0; n < nodes.size(); ++n) {
-    const auto devices = nodes.devices(n);
-    out.nodes.push_back(
-        {nodes.node(n), nodes.free(n), {devices.begin(), devices.end()}, nodes.active(n)});
+    out.nodes.push_back(node_state(n));
     out.capacity += nodes.node(n).capacity;
     out.free += nodes.free(n);
   }
@@ -377,6 +375,12 @@ const Rules& ClusterEngine::rules() const { return impl_->rules; }
 bool ClusterEngine::paused() const { return impl_->paused; }
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
+NodeState ClusterEngine::node_state(std::uint32_t index) const {
+  const NodeTable& nodes = impl_->nodes;
+  const auto devices = nodes.devices(index);
+  return {
+      nodes.node(index), nodes.free(index), {devices.begin(), devices.end()}, nodes.active(index)};
+}
 EngineTime ClusterEngine::now() const { return impl_->now; }
 std::size_t ClusterEngine::memory_bytes() const { return impl_->waiting.memory_bytes(); }
 

@@ -227,6 +227,7 @@ class ClusterEngine {
   [[nodiscard]] std::vector<ActiveEntry> active() const;
   [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones
   [[nodiscard]] const Node& node(std::uint32_t index) const;
+  [[nodiscard]] NodeState node_state(std::uint32_t index) const;
   [[nodiscard]] EngineTime now() const;  // of the last event
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
   [[nodiscard]] std::optional<WaitingState> waiting_as(const DeploymentId& id) const;

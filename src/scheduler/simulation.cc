@@ -31,6 +31,10 @@ class VirtualRun {
              const SimulationOptions& options)
       : engine_(std::move(engine)), jobs_(jobs), options_(options) {
     out_.jobs.resize(jobs.size());
+    if (!options_.mix) return;
+    node_of_.resize(jobs.size());
+    unusable_.resize(engine_.status().nodes.size());
+    for (std::uint32_t n = 0; n < unusable_.size(); ++n) measure(n);
   }
 
   SimulationResult run() {
@@ -58,6 +62,7 @@ class VirtualRun {
     for (std::size_t i = 0; i < events.size(); ++i) {
       ++out_.events;
       const Decisions decisions = engine_.decide(events[i], now_);
+      if (options_.mix) note_nodes(events[i], decisions);
       for (const Start& start : decisions.starts) began(index_of(start.id));
       for (const Evict& evict : decisions.evictions) {
         const std::uint64_t job = index_of(evict.id);
@@ -96,6 +101,27 @@ class VirtualRun {
         had_to_wait_++ % options_.forecast_every == 0) {
       foretell(index);
     }
+  }
+
+  // --- fragmentation: only the nodes that an event touched are measured again ------------------
+
+  void measure(std::uint32_t node) {
+    const NodeState state = engine_.node_state(node);
+    const double now = unusable_gpu(*options_.mix, state.free, state.gpu_free_milli);
+    unusable_sum_ += now - unusable_[node];
+    unusable_[node] = now;
+  }
+
+  void note_nodes(const EngineEvent& event, const Decisions& decisions) {
+    const auto* released = std::get_if<Released>(&event);
+    if (released != nullptr) measure(node_of_[index_of(released->id)]);
+    for (const Start& start : decisions.starts) {
+      node_of_[index_of(start.id)] = start.placement.node;
+      measure(start.placement.node);
+    }
+    auto& points = out_.fragmentation;
+    if (!points.empty() && points.back().when == now_) points.pop_back();
+    points.push_back({now_, unusable_sum_});
   }
 
   // --- forecasts: fed and asked as a service does ---------------------------------------------
@@ -151,6 +177,9 @@ class VirtualRun {
   RecentRate recent_;
   Promises promises_;
   std::size_t had_to_wait_ = 0;
+  std::vector<std::uint32_t> node_of_;  // of each job, only with a mix
+  std::vector<double> unusable_;        // by node
+  double unusable_sum_ = 0;
   std::unordered_map<std::uint64_t, std::size_t> foretold_;  // job -> its forecast
   SimulationResult out_;
   SimulatedTime now_ = 0;
