@@ -150,13 +150,13 @@ void many_clusters(const Inputs& inputs) {
   for (std::size_t i = 0; i < 10'000; ++i) {
     clusters.emplace_back(openb_nodes(inputs, 2), openb_demands(inputs), 100);
   }
-  fmt::print("| 10,000 clusters of 2 nodes with 100 waiting each: set up | {:.0f} |\n",
+  fmt::print("| 10,000 clusters of 2 nodes with 100 waiting each: set up | 2 | openb | {:.0f} |\n",
              seconds_since(began) * 1e3);
   const auto then = now_seconds();
   for (int round = 0; round < 10; ++round) {
     for (FullCluster& cluster : clusters) cluster.stop_and_refill();
   }
-  fmt::print("| one stop and refill in each of the 10,000 | {:.1f} |\n",
+  fmt::print("| one stop and refill in each of the 10,000 | 2 | openb | {:.1f} |\n",
              seconds_since(then) * 1e3 / 10);
   std::size_t bytes = 0;
   for (const FullCluster& cluster : clusters) bytes += cluster.engine().memory_bytes();

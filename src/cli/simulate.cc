@@ -11,6 +11,7 @@
 #include "cli/output.h"
 #include "cli/simulation_report.h"
 #include "cli/trace.h"
+#include "json/quantity.h"
 
 namespace berth::cli {
 namespace {
@@ -22,7 +23,7 @@ struct Args {
   std::string trace, nodes, plot;
   std::string policy = "strict", protocol, placement;
   std::size_t seeds = 10;
-  double age_bound_s = 0;
+  std::string age_bound;
   std::vector<std::string> compare;
   std::int64_t gpus = 0;
   std::size_t limit = 0;
@@ -44,6 +45,13 @@ std::vector<SimulatedJob> simulated(const Args& a, const std::vector<TraceJob>& 
                    a.undeclared ? 0 : std::max<SimulatedTime>(1, milliseconds(limit))});
   }
   return out;
+}
+
+SimulatedTime milliseconds_of(const std::string& duration) {
+  const bool bare = duration.find_first_not_of("0123456789.") == std::string::npos;
+  const auto micros = json::parse_duration(bare ? duration + "s" : duration);
+  if (!micros) throw Failure{kUsage, micros.error().message, "", {}};
+  return *micros / 1000;
 }
 
 // All nodes as one, to see what the borders between them cost.
@@ -94,6 +102,7 @@ js::object json_of(const SimulationReport& r) {
           {"waits_by_priority", std::move(priorities)},
           {"waits_by_size", std::move(sizes)},
           {"utilization", js::object{{"cpu", r.cpu}, {"memory", r.memory}, {"gpu", r.gpu}}},
+          {"fragmentation", r.fragmentation},
           {"bounded_slowdown", r.bounded_slowdown},
           {"evictions", r.evictions},
           {"wasted_s", r.wasted_s},
@@ -101,6 +110,7 @@ js::object json_of(const SimulationReport& r) {
           {"forecasts", std::move(forecasts)},
           {"curve", js::object{{"cpu", js::array(c.cpu.begin(), c.cpu.end())},
                                {"gpu", js::array(c.gpu.begin(), c.gpu.end())},
+                               {"unusable_gpu", js::array(c.unusable.begin(), c.unusable.end())},
                                {"waiting", js::array(c.waiting.begin(), c.waiting.end())}}}};
 }
 
@@ -118,8 +128,9 @@ void print_summary(const SimulationReport& r, double took_s) {
       "\n{}: {} of {} jobs ended within {}, {} refused because no node could ever hold them.\n",
       r.policy, r.finished, r.jobs, time_text(r.span_s), r.refused);
   fmt::print(
-      "  utilization: cpu {:.1f} %, memory {:.1f} %, gpu {:.1f} %; bounded slowdown {:.1f}\n",
-      r.cpu * 100, r.memory * 100, r.gpu * 100, r.bounded_slowdown);
+      "  utilization: cpu {:.1f} %, memory {:.1f} %, gpu {:.1f} %; fragmentation: {:.1f} % of the "
+      "gpus free but unusable for the mix; bounded slowdown {:.1f}\n",
+      r.cpu * 100, r.memory * 100, r.gpu * 100, r.fragmentation * 100, r.bounded_slowdown);
   if (r.evictions > 0) {
     fmt::print("  {} evictions threw away {} of work\n", r.evictions, time_text(r.wasted_s));
   }
@@ -144,23 +155,27 @@ void write_file(const std::string& file, const std::string& text) {
   if (!out) throw Failure{kRejected, fmt::format("Cannot write {}.", file), "", {}};
 }
 
+TaskMix mix_of(const std::vector<SimulatedJob>& jobs) {
+  std::vector<Resources> demands;
+  for (const SimulatedJob& job : jobs) demands.push_back(job.demand);
+  return TaskMix::of(demands);
+}
+
 ClusterEngine engine_for(const Args& a, const std::string& policy,
                          const std::vector<SimulatedJob>& jobs, std::vector<Node> nodes) {
   Rules rules;
-  rules.backfill = policy == "backfill";
-  rules.preempt = policy == "preempt";
+  rules.backfill = policy == "backfill" || policy == "backfill+preempt";
+  rules.preempt = policy == "preempt" || policy == "backfill+preempt";
   if (!rules.backfill && !rules.preempt && policy != "strict") {
     throw Failure{kUsage,
-                  fmt::format("'{}' is no policy; there are strict, backfill and preempt.", policy),
+                  fmt::format("'{}' is no policy; there are strict, backfill, preempt and "
+                              "backfill+preempt.",
+                              policy),
                   "",
                   {}};
   }
-  if (a.age_bound_s > 0) rules.age_bound = milliseconds(a.age_bound_s);
-  if (a.placement == "fgd") {
-    std::vector<Resources> demands;
-    for (const SimulatedJob& job : jobs) demands.push_back(job.demand);
-    rules.mix = TaskMix::of(demands);
-  }
+  if (!a.age_bound.empty()) rules.age_bound = milliseconds_of(a.age_bound);
+  if (a.placement == "fgd") rules.mix = mix_of(jobs);
   return {Policy::strict, std::move(nodes), false, std::move(rules)};
 }
 
@@ -209,13 +224,14 @@ int simulate_trace(const Global& global, const Args& a) {
   }
   if (a.protocol == "fgd") return run_fgd_protocol(global, a, *jobs, *nodes);
   const auto input = simulated(a, *jobs);
+  const SimulationOptions options{.forecast_every = a.forecast_every, .mix = mix_of(input)};
   js::array whole;
   Table table({"POLICY", "JOBS OF", "NUMBER", "MEAN WAIT", "P50", "P99", "LONGEST"});
   std::vector<std::pair<SimulationReport, double>> reports;
   for (const auto& policy : a.compare.empty() ? std::vector{a.policy} : a.compare) {
     ClusterEngine engine = engine_for(a, policy, input, *nodes);
     const auto began = SteadyClock::now();
-    const auto result = simulate(std::move(engine), input, {.forecast_every = a.forecast_every});
+    const auto result = simulate(std::move(engine), input, options);
     const double took = std::chrono::duration<double>(SteadyClock::now() - began).count();
     reports.emplace_back(report_on(policy, input, result, capacity), took);
     add_rows(table, reports.back().first);
@@ -244,7 +260,8 @@ void add_simulate_command(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--gpus", a->gpus,
                 "Only as many nodes as have so many GPUs; without a node list, machines of eight");
   c->add_flag("--one-node", a->vector, "Put all nodes together into one");
-  c->add_option("--policy", a->policy, "strict, backfill or preempt")->capture_default_str();
+  c->add_option("--policy", a->policy, "strict, backfill, preempt or backfill+preempt")
+      ->capture_default_str();
   c->add_option("--compare", a->compare, "Several policies, separated by commas")->delimiter(',');
   c->add_option("--protocol", a->protocol,
                 "fgd: fill the GPU nodes with pods in random order up to 130 % of their GPUs and "
@@ -255,8 +272,9 @@ void add_simulate_command(CLI::App& app, Global& global, Selected& selected) {
                 "if not said, fgd with --protocol fgd and else best_fit")
       ->check(CLI::IsMember({"fgd", "best_fit"}));
   c->add_option("--seeds", a->seeds, "For --protocol fgd: how many orders")->capture_default_str();
-  c->add_option("--age-bound", a->age_bound_s,
-                "Nobody who has waited so many seconds is overtaken any more");
+  c->add_option(
+      "--age-bound", a->age_bound,
+      "Nobody who has waited so long (2h, 90s, a number of seconds) is overtaken any more");
   c->add_option("--forecast", a->forecast_every,
                 "Ask for each so many-th job that has to wait when it will start, and report how "
                 "the answers turned out")

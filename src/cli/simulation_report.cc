@@ -66,6 +66,18 @@ void count(const SimulatedJob& job, const SimulatedOutcome& outcome, Totals& tot
   totals.slowdown += std::max(1.0, (wait + run) / std::max(run, 10.0));
 }
 
+void add_fragmentation(const SimulationResult& result, SimulatedTime span,
+                       const Resources& capacity, SimulationReport& out) {
+  const auto& points = result.fragmentation;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const SimulatedTime until = i + 1 < points.size() ? points[i + 1].when : span;
+    const double part = share(points[i].unusable, capacity.gpu_milli);
+    out.fragmentation +=
+        part * static_cast<double>(until - points[i].when) / static_cast<double>(span);
+    if (until > points[i].when) spread(out.curve.unusable, span, points[i].when, until, part);
+  }
+}
+
 double median(std::vector<double> values) { return summary(std::move(values)).p50_s; }
 
 std::map<std::string, ForecastSummary> summaries(std::span<const SimulatedForecast> forecasts) {
@@ -121,8 +133,8 @@ SimulationReport report_on(std::string policy, std::span<const SimulatedJob> job
   out.forecasts = summaries(result.forecasts);
   const SimulatedTime span = std::max<SimulatedTime>(result.end, 1);
   out.span_s = seconds(span);
-  out.curve = {std::vector<double>(slices), std::vector<double>(slices),
-               std::vector<double>(slices)};
+  const std::vector<double> flat(slices);
+  out.curve = {flat, flat, flat, flat};
   Totals totals;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const SimulatedOutcome& outcome = result.jobs[i];
@@ -139,6 +151,7 @@ SimulationReport report_on(std::string policy, std::span<const SimulatedJob> job
            share(static_cast<double>(demand.gpu_milli), capacity.gpu_milli));
     spread(out.curve.waiting, span, jobs[i].submit, outcome.start, 1);
   }
+  add_fragmentation(result, span, capacity, out);
   for (auto& [priority, waits] : totals.by_priority) {
     out.by_priority[priority] = summary(std::move(waits));
   }
@@ -217,8 +230,10 @@ std::string svg_of(const SimulationReport& report) {
   out += text(kLeft, kFirst - 8, "start", "in use:");
   out += text(kLeft + 60, kFirst - 8, "start", "gpu", "#1f6f54");
   out += text(kLeft + 100, kFirst - 8, "start", "cpu", "#3a62b0");
+  out += text(kLeft + 140, kFirst - 8, "start", "gpu free but too scattered", "#9a7b1e");
   out += frame(kFirst, 100, " %");
   out += line(report.curve.cpu, 1, kFirst, "#3a62b0");
+  out += line(report.curve.unusable, 1, kFirst, "#9a7b1e");
   out += line(report.curve.gpu, 1, kFirst, "#1f6f54");
   out += time_axis(kFirst, report.span_s);
   out += text(kLeft, kSecond - 8, "start", "waiting");

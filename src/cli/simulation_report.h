@@ -17,6 +17,7 @@ struct WaitSummary {
 
 struct Curve {                   // means over equal slices of the whole time
   std::vector<double> cpu, gpu;  // shares of the capacity, 0 to 1
+  std::vector<double> unusable;  // of the GPU capacity: free, and too scattered for the mix
   std::vector<double> waiting;   // how many
 };
 
@@ -36,7 +37,8 @@ struct SimulationReport {
   std::map<std::string, WaitSummary> by_size;  // see size_class
   double span_s = 0;
   double cpu = 0, memory = 0, gpu = 0;  // mean utilization over the span, 0 to 1
-  double bounded_slowdown = 0;          // mean of max(1, (wait + run) / max(run, 10 s))
+  double fragmentation = 0;     // mean share of the GPU capacity that the mix could not use, 0 to 1
+  double bounded_slowdown = 0;  // mean of max(1, (wait + run) / max(run, 10 s))
   std::size_t evictions = 0;
   double wasted_s = 0;  // run time that evictions threw away
   std::uint64_t events = 0;

@@ -570,9 +570,7 @@ EngineStatus ClusterEngine::status() const {
   EngineStatus out;
   const NodeTable& nodes = impl_->nodes;
   for (NodeIndex n = 0; n < nodes.size(); ++n) {
-    const auto devices = nodes.devices(n);
-    out.nodes.push_back(
-        {nodes.node(n), nodes.free(n), {devices.begin(), devices.end()}, nodes.active(n)});
+    out.nodes.push_back(node_state(n));
     out.capacity += nodes.node(n).capacity;
     out.free += nodes.free(n);
   }
@@ -617,6 +615,12 @@ bool ClusterEngine::paused() const { return impl_->paused; }
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
 std::size_t ClusterEngine::active_count() const { return impl_->active.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
+NodeState ClusterEngine::node_state(std::uint32_t index) const {
+  const NodeTable& nodes = impl_->nodes;
+  const auto devices = nodes.devices(index);
+  return {
+      nodes.node(index), nodes.free(index), {devices.begin(), devices.end()}, nodes.active(index)};
+}
 EngineTime ClusterEngine::now() const { return impl_->now; }
 Rules ClusterEngine::rules() const {
   Rules out = impl_->rules;

@@ -320,6 +320,7 @@ class ClusterEngine {
   [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones
   [[nodiscard]] std::size_t active_count() const;
   [[nodiscard]] const Node& node(std::uint32_t index) const;
+  [[nodiscard]] NodeState node_state(std::uint32_t index) const;
   [[nodiscard]] EngineTime now() const;  // of the last event
   [[nodiscard]] Rules rules() const;
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;

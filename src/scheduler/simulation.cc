@@ -31,6 +31,10 @@ class VirtualRun {
              const SimulationOptions& options)
       : engine_(std::move(engine)), jobs_(jobs), options_(options) {
     out_.jobs.resize(jobs.size());
+    if (!options_.mix) return;
+    nodes_of_.resize(jobs.size());
+    unusable_.resize(engine_.status().nodes.size());
+    for (std::uint32_t n = 0; n < unusable_.size(); ++n) measure(n);
   }
 
   SimulationResult run() {
@@ -55,16 +59,18 @@ class VirtualRun {
   // One event, and those that follow from evictions: who is displaced is gone and waits again.
   void apply(const EngineEvent& event) {
     displaced_.clear();
-    carry_out(engine_.decide(event, now_));
+    carry_out(std::span(&event, 1));
     for (std::size_t i = 0; i < displaced_.size(); ++i) {
       const std::array<EngineEvent, 2> events{Released{simulated_id(displaced_[i])},
                                               queued(displaced_[i])};
-      carry_out(engine_.decide(events, now_));
+      carry_out(events);
     }
   }
 
-  void carry_out(const Decisions& decisions) {
+  void carry_out(std::span<const EngineEvent> events) {
     ++out_.events;
+    const Decisions decisions = engine_.decide(events, now_);
+    if (options_.mix) note_nodes(events.front(), decisions);
     for (const Start& start : decisions.starts) began(index_of(start.id));
     for (const Evict& evict : decisions.evictions) {
       const std::uint64_t job = index_of(evict.id);
@@ -102,6 +108,31 @@ class VirtualRun {
         had_to_wait_++ % options_.forecast_every == 0) {
       foretell(index);
     }
+  }
+
+  // --- fragmentation: only the nodes that an event touched are measured again ------------------
+
+  void measure(std::uint32_t node) {
+    const NodeState state = engine_.node_state(node);
+    const double now = unusable_gpu(*options_.mix, state.free, state.gpu_free_milli);
+    unusable_sum_ += now - unusable_[node];
+    unusable_[node] = now;
+  }
+
+  void note_nodes(const EngineEvent& event, const Decisions& decisions) {
+    const auto* released = std::get_if<Released>(&event);
+    if (released != nullptr) {
+      for (const std::uint32_t node : nodes_of_[index_of(released->id)]) measure(node);
+    }
+    for (const Start& start : decisions.starts) {
+      auto& nodes = nodes_of_[index_of(start.id)];
+      nodes.clear();
+      for_each_place(start, [&](const Placement& place) { nodes.push_back(place.node); });
+      for (const std::uint32_t node : nodes) measure(node);
+    }
+    auto& points = out_.fragmentation;
+    if (!points.empty() && points.back().when == now_) points.pop_back();
+    points.push_back({now_, unusable_sum_});
   }
 
   // --- forecasts: fed and asked as a service does ---------------------------------------------
@@ -157,6 +188,9 @@ class VirtualRun {
   RecentRate recent_;
   Promises promises_;
   std::size_t had_to_wait_ = 0;
+  std::vector<std::vector<std::uint32_t>> nodes_of_;  // of each job, only with a mix
+  std::vector<double> unusable_;                      // by node
+  double unusable_sum_ = 0;
   std::unordered_map<std::uint64_t, std::size_t> foretold_;  // job -> its forecast
   SimulationResult out_;
   SimulatedTime now_ = 0;

@@ -40,9 +40,16 @@ struct SimulatedForecast {
   StartForecast forecast;
 };
 
+// From then on so many thousandths of devices were free that the mix could not use.
+struct SimulatedFragmentation {
+  SimulatedTime when = 0;
+  double unusable = 0;
+};
+
 struct SimulationOptions {
   std::size_t forecast_every = 0;    // asks for each so many-th job that has to wait; 0: never
   std::size_t forecast_first = 512;  // of each queue
+  std::optional<TaskMix> mix;        // given: how much GPU capacity it cannot use is recorded
 };
 
 struct SimulationResult {
@@ -52,6 +59,7 @@ struct SimulationResult {
   std::size_t left_waiting = 0;        // at the end; more than none is a fault of the policy
   SimulatedTime end = 0;               // when the last one ended
   std::vector<SimulatedForecast> forecasts;
+  std::vector<SimulatedFragmentation> fragmentation;
 };
 
 // An evicted job is gone at once, loses what it has done and waits again at its old place. What
