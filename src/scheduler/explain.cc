@@ -134,6 +134,7 @@ void describe_nearest(const ClusterEngine::Impl& state, const Asking& asking,
 }  // namespace
 
 std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand) const {
+  if (impl_->nodes.could_hold(demand)) return std::nullopt;
   return never_fits(demand, {});
 }
 
