@@ -24,11 +24,20 @@ class ActiveSet {
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] std::span<const ActiveEntry> entries() const { return entries_; }
   [[nodiscard]] bool contains(const DeploymentId& id) const { return find(id) != SlotIndex::kNone; }
+  [[nodiscard]] const ActiveEntry* entry(const DeploymentId& id) const {  // null: not there
+    const std::uint32_t slot = find(id);
+    return slot == SlotIndex::kNone ? nullptr : &entries_[slot];
+  }
 
   const ActiveEntry& leave(const DeploymentId& id, const DeploymentId& for_whom) {
     ActiveEntry& entry = entries_[find(id)];  // it must be there
     entry.leaving_for = for_whom;
     return entry;
+  }
+
+  void set_leaving(const DeploymentId& id) {  // nothing when it is not there
+    const std::uint32_t slot = find(id);
+    if (slot != SlotIndex::kNone) entries_[slot].leaving = true;
   }
 
   void add(ActiveEntry entry) {  // its id must be new

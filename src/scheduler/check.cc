@@ -222,7 +222,8 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
   hash.add(entry.id).add(entry.demand).add(std::uint64_t{entry.placement.node});
   if (with_times) {
     hash.add(static_cast<std::uint64_t>(entry.priority)).add(entry.order).add(entry.leaving_for);
-    hash.add(static_cast<std::uint64_t>(entry.started));
+    hash.add(std::uint64_t{entry.leaving}).add(static_cast<std::uint64_t>(entry.started));
+    hash.add(static_cast<std::uint64_t>(entry.waited));
     hash.add(static_cast<std::uint64_t>(entry.max_run));
   }
   const auto add_gpus = [&](const Placement& place) {
@@ -283,7 +284,7 @@ std::uint64_t ClusterEngine::state_hash() const {
     hash.add(std::uint64_t{quota.tenant}).add(quota.nominal);
     if (quota.borrowing) hash.add(*quota.borrowing);
   }
-  hash.add(static_cast<std::uint64_t>(impl_->policy)).add(std::uint64_t{impl_->paused});
+  hash.add(std::uint64_t{impl_->paused});
   for (const Node& node : impl_->nodes.nodes()) {
     hash.add(node.name).add(node.capacity).add(node.gpu_model);
     if (!node.labels.empty()) hash.add(node.labels);
@@ -307,8 +308,8 @@ std::uint64_t ClusterEngine::state_hash() const {
           one.add(impl_->constraints.constraint(shape.constraint));
           if (shape.replicas > 1) one.add(std::uint64_t{shape.replicas});
           if (shape.tenant > 0) one.add(~std::uint64_t{shape.tenant});
-          waiting +=
-              one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked}).value();
+          one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked});
+          waiting += one.add(std::uint64_t{e.awaits}).value();
         }
         rank += run.keys.size();
       }

@@ -275,6 +275,8 @@ void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Places places,
               now,
               entry.max_run,
               {},
+              false,
+              now - entry.since,
               constraints.constraint(shape.constraint),
               places.more,
               shape.tenant});
@@ -367,10 +369,9 @@ void ClusterEngine::Impl::on(const Resized& event) {
   for (const ActiveEntry& entry : active.entries()) {
     for_each_place(entry, [&](const Placement& place) {
       ensure(place.node != kGone, "the new node list lacks a node that holds reservations");
-      next.take(place, entry.demand);
-      if (!entry.leaving_for.is_nil()) next.freeze(place.node);
     });
   }
+  occupy(next);
   nodes = std::move(next);
   constraints.nodes_changed(nodes);
   for (const Priority p : {Priority::high, Priority::low}) {
@@ -381,13 +382,55 @@ void ClusterEngine::Impl::on(const Resized& event) {
 
 void ClusterEngine::Impl::on(const PauseChanged& event) { paused = event.paused; }
 
+void ClusterEngine::Impl::on(const Leaving& event) { active.set_leaving(event.id); }
+
+// Rare: built anew from what runs and what waits.
+void ClusterEngine::Impl::on(const RulesChanged& event) {
+  ClusterEngine next(Policy::strict, {nodes.nodes().begin(), nodes.nodes().end()}, paused,
+                     event.rules);
+  for (const ActiveEntry& entry : active.entries()) next.restore_active(entry);
+  for (const Priority priority : {Priority::high, Priority::low}) {
+    const WaitingQueues::Band& band = waiting.band(priority);
+    for (const OrderedSequence* queue : {&band.considered, &band.parked}) {
+      for (std::size_t rank = 0; rank < queue->size();) {
+        const auto run = queue->run(rank);
+        for (const WaitingQueues::Slot slot : run.values) next.restore_waiting(queued(slot));
+        rank += run.values.size();
+      }
+    }
+  }
+  next.impl_->now = now;
+  *this = std::move(*next.impl_);
+}
+
+// What it was queued as.
+Queued ClusterEngine::Impl::queued(WaitingQueues::Slot slot) const {
+  const WaitingQueues::Entry& entry = waiting.entry(slot);
+  const Shape& shape = waiting.shape(slot);
+  return {entry.id,       entry.priority, entry.order,
+          shape.demand,   entry.parked,   entry.since,
+          entry.max_run,  entry.awaits,   constraints.constraint(shape.constraint),
+          shape.replicas, shape.tenant};
+}
+
+// What runs, on a table of nodes that holds nothing yet.
+void ClusterEngine::Impl::occupy(NodeTable& table) const {
+  for (const ActiveEntry& entry : active.entries()) {
+    for_each_place(entry, [&](const Placement& place) {
+      table.take(place, entry.demand);
+      if (!entry.leaving_for.is_nil()) table.freeze(place.node);
+    });
+  }
+}
+
 // --- the interface ----------------------------------------------------------------------------
 
 ClusterEngine::ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused, Rules rules)
     : impl_(std::make_unique<Impl>()) {
-  impl_->policy = policy;
   impl_->paused = paused;
-  impl_->nodes = NodeTable(std::move(nodes), std::move(rules.mix));
+  impl_->nodes = NodeTable(std::move(nodes), rules.mix);
+  rules.backfill = rules.backfill || backfills(policy);
+  rules.preempt = rules.preempt || preempts(policy);
   rules.mix.reset();
   impl_->tenants = Tenants(rules);
   if (impl_->tenants.apart()) impl_->waiting.keep_tenants_apart();
@@ -400,7 +443,7 @@ ClusterEngine::ClusterEngine(ClusterEngine&&) noexcept = default;
 ClusterEngine& ClusterEngine::operator=(ClusterEngine&&) noexcept = default;
 
 ClusterEngine ClusterEngine::clone() const {
-  ClusterEngine out(impl_->policy, {}, impl_->paused);
+  ClusterEngine out(Policy::strict, {}, impl_->paused);
   *out.impl_ = Impl(*impl_);
   return out;
 }
@@ -437,10 +480,16 @@ std::vector<Start> ClusterEngine::settle() {
 }
 
 Decisions ClusterEngine::decide(const EngineEvent& event, EngineTime now) {
+  return decide(std::span(&event, 1), now);
+}
+
+Decisions ClusterEngine::decide(std::span<const EngineEvent> events, EngineTime now) {
   ensure(now >= impl_->now, "the time of the engine goes back");
   impl_->now = now;
   Decisions out;
-  std::visit([&](const auto& e) { impl_->on(e); }, event);
+  for (const EngineEvent& event : events) {
+    std::visit([&](const auto& e) { impl_->on(e); }, event);
+  }
   impl_->run(out);
   return out;
 }
@@ -516,15 +565,25 @@ std::optional<WaitingState> ClusterEngine::waiting_as(const DeploymentId& id) co
   const auto slot = impl_->waiting.find(id);
   if (slot == WaitingQueues::kNone) return std::nullopt;
   const auto& entry = impl_->waiting.entry(slot);
-  return WaitingState{entry.priority, entry.order, entry.parked};
+  return WaitingState{entry.priority, entry.order, entry.parked, entry.awaits};
 }
 bool ClusterEngine::fits_now(const Resources& demand) const {
   return impl_->nodes.find(demand).has_value();
 }
 bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->active.contains(id); }
+std::optional<ActiveEntry> ClusterEngine::active_as(const DeploymentId& id) const {
+  const ActiveEntry* entry = impl_->active.entry(id);
+  return entry == nullptr ? std::nullopt : std::optional(*entry);
+}
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
+std::size_t ClusterEngine::active_count() const { return impl_->active.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
 EngineTime ClusterEngine::now() const { return impl_->now; }
+Rules ClusterEngine::rules() const {
+  Rules out = impl_->rules;
+  out.mix = impl_->nodes.mix();
+  return out;
+}
 std::size_t ClusterEngine::memory_bytes() const { return impl_->waiting.memory_bytes(); }
 
 }  // namespace berth

@@ -47,6 +47,7 @@ struct Queued {
   bool parked = false;     // in back-off: not considered, and blocks nobody, until Unparked
   EngineTime since = 0;    // when it began to wait; for the age bound
   EngineTime max_run = 0;  // declared; 0: it has not said. For back-filling
+  bool awaits = false;     // parked because of others, not of a failure
   Constraint constraint = {};
   std::uint32_t replicas = 1;  // each asks for `demand`; all start together or none
   std::uint32_t tenant = 0;    // whose it is: a number that quotas name, counted from 0
@@ -72,9 +73,55 @@ struct Resized {
 struct PauseChanged {
   bool paused = false;
 };
+// Its attempt was told to end, by somebody else than the engine: it frees its place soon, so that
+// nobody is displaced for the sake of that place.
+struct Leaving {
+  DeploymentId id;
+};
 
-using EngineEvent =
-    std::variant<Queued, Unparked, Withdrawn, Reprioritized, Released, Resized, PauseChanged>;
+// A resource that a quota does not speak of: as much as there is.
+inline constexpr std::int64_t kNoQuota = std::numeric_limits<std::int64_t>::max();
+inline constexpr Resources kUnlimited{kNoQuota, kNoQuota, kNoQuota};
+
+// How much a tenant may hold. What is within the nominal quota is its own: quotas never refuse it.
+// Beyond, it may borrow what all tenants with quotas together leave unused of theirs, up to a
+// limit. What was lent comes back as borrowers end. A tenant without a quota is not limited, and
+// lends nothing.
+struct Quota {
+  std::uint32_t tenant = 0;
+  Resources nominal;
+  std::optional<Resources> borrowing = {};  // so much beyond it at most; absent: no limit
+  friend bool operator==(const Quota&, const Quota&) = default;
+};
+
+// How a cluster schedules beyond its policy. The defaults are the plain rules.
+struct Rules {
+  // Given: place so that the least GPU capacity becomes unusable for this mix. Else: best fit.
+  std::optional<TaskMix> mix;
+  // A low deployment with a declared run time may start although high ones wait, where by the
+  // declared run times it delays none of them. Of the low queue the first 256 are looked at.
+  bool backfill = false;
+  // A high deployment that fits nowhere displaces low ones. One with replicas displaces nobody and
+  // fills in nowhere; it may be displaced, as a whole.
+  bool preempt = false;
+  // The first of a queue that has waited this long is not overtaken any more, by neither queue.
+  std::optional<EngineTime> age_bound;
+  // What exceeds its tenant's quota does not start, and a high one that only waits for that does
+  // not hold up the low queue; except for the low ones of the same tenant, so that these do not
+  // take away what it waits for. An overdue one that waits for its quota holds up nobody.
+  std::vector<Quota> quotas = {};
+  // Of the tenants in one queue goes first whose dominant share is smallest: the largest part of
+  // its nominal quota, or where it has none of the cluster, that it holds of any resource. Equal
+  // ones go in order of admission, and so do those of one tenant.
+  bool fair = false;
+  friend bool operator==(const Rules&, const Rules&) = default;
+};
+struct RulesChanged {
+  Rules rules;
+};
+
+using EngineEvent = std::variant<Queued, Unparked, Withdrawn, Reprioritized, Released, Resized,
+                                 PauseChanged, Leaving, RulesChanged>;
 
 // --- answers ----------------------------------------------------------------------------------
 
@@ -128,6 +175,8 @@ struct ActiveEntry {
   EngineTime started = 0;
   EngineTime max_run = 0;
   DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
+  bool leaving = false;           // told to end by somebody else
+  EngineTime waited = 0;          // before it started; who was overdue is not displaced
   Constraint constraint = {};
   std::vector<Placement> more = {};  // of the other replicas
   std::uint32_t tenant = 0;
@@ -139,21 +188,6 @@ void for_each_place(const Placed& placed, Do&& act) {
   act(placed.placement);
   for (const Placement& place : placed.more) act(place);
 }
-
-// A resource that a quota does not speak of: as much as there is.
-inline constexpr std::int64_t kNoQuota = std::numeric_limits<std::int64_t>::max();
-inline constexpr Resources kUnlimited{kNoQuota, kNoQuota, kNoQuota};
-
-// How much a tenant may hold. What is within the nominal quota is its own: quotas never refuse it.
-// Beyond, it may borrow what all tenants with quotas together leave unused of theirs, up to a
-// limit. What was lent comes back as borrowers end. A tenant without a quota is not limited, and
-// lends nothing.
-struct Quota {
-  std::uint32_t tenant = 0;
-  Resources nominal;
-  std::optional<Resources> borrowing = {};  // so much beyond it at most; absent: no limit
-  friend bool operator==(const Quota&, const Quota&) = default;
-};
 
 struct TenantUse {
   Quota quota;
@@ -201,6 +235,7 @@ struct Explanation {
   std::optional<TooLarge> too_large;
   // A smaller size of the same shape that would start at once on the nearest node, if any is > 0.
   std::optional<Resources> would_fit;
+  std::vector<DeploymentId> displaced;  // for it, and not gone yet
   Constraint constraint = {};
   std::size_t allowed_nodes = 0;  // how many nodes the constraint allows
   std::uint32_t replicas = 1;
@@ -213,6 +248,7 @@ struct WaitingState {
   Priority priority = Priority::low;
   std::uint64_t order = 0;
   bool parked = false;
+  bool awaits = false;
 };
 
 struct QueueEntry {
@@ -224,30 +260,9 @@ struct QueueEntry {
   Reason reason = Reason::pending_evaluation;
 };
 
-// How a cluster schedules beyond its policy. The defaults are the plain rules.
-struct Rules {
-  // Given: place so that the least GPU capacity becomes unusable for this mix. Else: best fit.
-  std::optional<TaskMix> mix;
-  // A low deployment with a declared run time may start although high ones wait, where by the
-  // declared run times it delays none of them. Of the low queue the first 256 are looked at.
-  bool backfill = false;
-  // A high deployment that fits nowhere displaces low ones. One with replicas displaces nobody and
-  // fills in nowhere; it may be displaced, as a whole.
-  bool preempt = false;
-  // The first of a queue that has waited this long is not overtaken any more, by neither queue.
-  std::optional<EngineTime> age_bound;
-  // What exceeds its tenant's quota does not start, and a high one that only waits for that does
-  // not hold up the low queue; except for the low ones of the same tenant, so that these do not
-  // take away what it waits for. An overdue one that waits for its quota holds up nobody.
-  std::vector<Quota> quotas = {};
-  // Of the tenants in one queue goes first whose dominant share is smallest: the largest part of
-  // its nominal quota, or where it has none of the cluster, that it holds of any resource. Equal
-  // ones go in order of admission, and so do those of one tenant.
-  bool fair = false;
-};
-
 class ClusterEngine {
  public:
+  // The policy adds to the rules what its name says.
   ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused, Rules rules = {});
   ~ClusterEngine();
   ClusterEngine(ClusterEngine&&) noexcept;
@@ -263,6 +278,8 @@ class ClusterEngine {
 
   // Applies one event and answers what happens because of it, in order. `now` never goes back.
   [[nodiscard]] Decisions decide(const EngineEvent& event, EngineTime now);
+  // Several that have happened at once: nothing is decided by some of them alone.
+  [[nodiscard]] Decisions decide(std::span<const EngineEvent> events, EngineTime now);
   // The same where nothing depends on the time and nobody is evicted. The caller commits these, or
   // throws the engine away and rebuilds it from the record. Events about unknown ids are bugs of
   // the caller (ensure), except Withdrawn/Released of ids that are not there, which do nothing.
@@ -292,11 +309,14 @@ class ClusterEngine {
   [[nodiscard]] EngineStatus status() const;
   [[nodiscard]] std::vector<ActiveEntry> active() const;
   [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones
+  [[nodiscard]] std::size_t active_count() const;
   [[nodiscard]] const Node& node(std::uint32_t index) const;
   [[nodiscard]] EngineTime now() const;  // of the last event
+  [[nodiscard]] Rules rules() const;
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
   [[nodiscard]] std::optional<WaitingState> waiting_as(const DeploymentId& id) const;
   [[nodiscard]] bool is_active(const DeploymentId& id) const;
+  [[nodiscard]] std::optional<ActiveEntry> active_as(const DeploymentId& id) const;
 
   // Throws std::logic_error with a sentence when an invariant does not hold: conservation per node,
   // resource and device, free >= 0, order of queues, work conservation. O(n): for tests and doctor.

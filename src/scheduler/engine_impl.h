@@ -56,7 +56,6 @@ struct Places {
 inline constexpr EngineTime kNoEnd = std::numeric_limits<EngineTime>::max();
 
 struct ClusterEngine::Impl {
-  Policy policy = Policy::strict;
   Rules rules;  // without the mix, which the nodes keep
   EngineTime now = 0;
   bool paused = false;
@@ -82,6 +81,8 @@ struct ClusterEngine::Impl {
   void on(const Released& event);
   void on(const Resized& event);
   void on(const PauseChanged& event);
+  void on(const Leaving& event);
+  void on(const RulesChanged& event);
 
   void run(Decisions& out);
   // False when somebody who is overdue has stopped it.
@@ -90,6 +91,8 @@ struct ClusterEngine::Impl {
   void backfill(std::vector<Start>& starts);
   void preempt(std::vector<Evict>& evictions);
   [[nodiscard]] NodeRoom room_of(NodeIndex n) const;
+  void occupy(NodeTable& table) const;
+  [[nodiscard]] Queued queued(WaitingQueues::Slot slot) const;
   [[nodiscard]] SharedRoom shared_room(const Shape& shape) const;
   void collect_heads(Priority priority, bool few_freed);
   void push_head(std::uint32_t lane, const Head& head);

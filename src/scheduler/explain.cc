@@ -72,7 +72,20 @@ struct Asking {
   const NodeSet* only = nullptr;  // null: all nodes
   Priority priority = Priority::low;
   bool parked = false;
+  bool awaits = false;       // parked because of others
+  bool cleared_for = false;  // some are being displaced for it
 };
+
+// Whom the evicted make room for, with those that do.
+std::unordered_map<DeploymentId, std::vector<DeploymentId>, IdHash<DeploymentTag>> clearings(
+    const ClusterEngine::Impl& state) {
+  std::unordered_map<DeploymentId, std::vector<DeploymentId>, IdHash<DeploymentTag>> out;
+  if (!state.rules.preempt) return out;
+  for (const ActiveEntry& entry : state.active.entries()) {
+    if (!entry.leaving_for.is_nil()) out[entry.leaving_for].push_back(entry.id);
+  }
+  return out;
+}
 
 // Behind a high one that may start when there is room, or one of the same tenant that waits for its
 // quota.
@@ -91,7 +104,10 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
     out.push_back(Reason::exceeds_quota);
   }
   if (state.paused) out.push_back(Reason::cluster_paused);
-  if (feasible && !fits_now) {
+  if (asking.awaits) out.push_back(Reason::waiting_for_dependency);
+  if (asking.cleared_for) {
+    out.push_back(Reason::preempting);
+  } else if (feasible && !fits_now) {
     const Resources all = repeated(asking.shape.demand, asking.shape.replicas);
     out.push_back(fits_into(all, free_over(state.nodes, asking.only))
                       ? Reason::fragmented
@@ -100,7 +116,7 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
   if (asking.priority == Priority::low && low_must_wait(state, asking.shape)) {
     out.push_back(Reason::behind_higher_priority);
   }
-  if (asking.parked) out.push_back(Reason::backoff_after_failure);
+  if (asking.parked && !asking.awaits) out.push_back(Reason::backoff_after_failure);
   if (out.empty()) out.push_back(Reason::pending_evaluation);  // restored, not settled yet
   return out;
 }
@@ -168,9 +184,14 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
   const WaitingQueues::Entry& entry = waiting.entry(slot);
   const Shape& shape = waiting.shape(slot);
   const NodeSet* only = impl_->constraints.allowed(shape.constraint);
-  const Asking asking{shape, only, entry.priority, entry.parked};
-
   Explanation out;
+  auto clearing = clearings(*impl_);
+  if (const auto found = clearing.find(id); found != clearing.end()) {
+    out.displaced = std::move(found->second);
+    std::ranges::sort(out.displaced);
+  }
+  const Asking asking{shape,        only,         entry.priority,
+                      entry.parked, entry.awaits, !out.displaced.empty()};
   out.id = id;
   out.priority = asking.priority;
   out.demand = shape.demand;
@@ -275,6 +296,7 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
   std::vector<QueueEntry> out;
   std::size_t skip = position > 0 ? position - 1 : 0;
   std::size_t before = 0;  // all positions of the sequences that came before
+  const auto clearing = clearings(*impl_);
 
   const auto list = [&](Priority priority, bool parked) {
     const WaitingQueues::Band& band = waiting.band(priority);
@@ -287,16 +309,22 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
       for (std::size_t i = 0; i < run.values.size() && out.size() < limit; ++i, ++rank) {
         const WaitingQueues::Entry& entry = waiting.entry(run.values[i]);
         const Resources& demand = band.shapes.demand(entry.row);
+        const Shape& shape = band.shapes.shape(entry.row);
+        const NodeSet* only = impl_->constraints.allowed(shape.constraint);
         auto reason = known.find(entry.row);
         if (reason == known.end()) {
-          const Shape& shape = band.shapes.shape(entry.row);
-          const NodeSet* only = impl_->constraints.allowed(shape.constraint);
-          const Asking asking{shape, only, priority, parked};
+          const Asking asking{shape, only, priority, parked, false, false};
           const bool fits_now = replicas_fit(impl_->nodes, shape, only) == shape.replicas;
           reason = known.emplace(entry.row, reasons(*impl_, asking, fits_now).front()).first;
         }
         const std::size_t place = parked ? 0 : before + rank + 1;
-        out.push_back({entry.id, priority, entry.order, demand, place, reason->second});
+        const bool cleared_for = clearing.contains(entry.id);
+        const Reason why =
+            cleared_for || entry.awaits
+                ? reasons(*impl_, {shape, only, priority, parked, entry.awaits, cleared_for}, false)
+                      .front()
+                : reason->second;
+        out.push_back({entry.id, priority, entry.order, demand, place, why});
       }
     }
     before += sequence.size();

@@ -302,6 +302,8 @@ class ReferenceEngine {
     }
   }
   void on(const PauseChanged& e) { paused_ = e.paused; }
+  void on(const Leaving&) {}  // these two mean nothing under the plain rules
+  void on(const RulesChanged&) {}
   void on(const Released& e) {
     const auto found = active_.find(e.id);
     if (found == active_.end()) return;

@@ -89,6 +89,8 @@ bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resou
                               .started = now,
                               .max_run = end - now,
                               .leaving_for = {},
+                              .leaving = false,
+                              .waited = 0,
                               .constraint = {},
                               .more = {}};
   const ShapeTable& high = state.waiting.band(Priority::high).shapes;

@@ -9,7 +9,8 @@
 namespace berth::policies {
 
 // preempt.cc: who has to go so that this waiting high deployment can start: the fewest low ones on
-// one node, of equally many the youngest. Empty when there is no such set.
+// one node, of equally many the youngest; nobody, where those that leave anyway suffice. Empty when
+// there is no such set.
 struct Victims {
   NodeIndex node = 0;
   std::vector<DeploymentId> ids;

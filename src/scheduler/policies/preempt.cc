@@ -6,14 +6,25 @@
 namespace berth::policies {
 namespace {
 
-// The low attempts that may be displaced, by node, the youngest admission first.
-std::vector<std::vector<const ActiveEntry*>> displaceable(const ClusterEngine::Impl& state) {
-  auto out = by_node(state.active.entries(), state.nodes.size());
+struct NodeView {
+  std::vector<const ActiveEntry*> displaceable;  // the youngest admission first
+  std::vector<const ActiveEntry*> leaving;       // by themselves: what they hold counts as free
+};
+
+std::vector<NodeView> views(const ClusterEngine::Impl& state) {
+  std::vector<NodeView> out(state.nodes.size());
+  const auto entries = by_node(state.active.entries(), state.nodes.size());
   for (NodeIndex n = 0; n < out.size(); ++n) {
-    auto& list = out[n];
-    if (state.nodes.frozen(n)) list.clear();
-    std::erase_if(list, [](const ActiveEntry* e) { return e->priority != Priority::low; });
-    std::ranges::sort(list, std::ranges::greater{},
+    if (state.nodes.frozen(n)) continue;
+    for (const ActiveEntry* entry : entries[n]) {
+      const bool was_overdue = state.rules.age_bound && entry->waited >= *state.rules.age_bound;
+      if (entry->leaving) {
+        out[n].leaving.push_back(entry);
+      } else if (entry->priority == Priority::low && !was_overdue) {
+        out[n].displaceable.push_back(entry);
+      }
+    }
+    std::ranges::sort(out[n].displaceable, std::ranges::greater{},
                       [](const ActiveEntry* e) { return std::pair(e->order, e->id); });
   }
   return out;
@@ -22,19 +33,23 @@ std::vector<std::vector<const ActiveEntry*>> displaceable(const ClusterEngine::I
 }  // namespace
 
 std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Shape& shape) {
-  const auto low = displaceable(state);
+  const auto by_node = views(state);
   std::optional<Victims> best;
   std::vector<std::uint64_t> best_orders;
   std::size_t at_most = state.active.size();
-  for (NodeIndex n = 0; n < low.size(); ++n) {
-    if (low[n].empty() || !state.constraints.allows(shape.constraint, n)) continue;
-    const auto chosen = smallest_set(state.room_of(n), low[n], shape.demand, at_most);
+  for (NodeIndex n = 0; n < by_node.size(); ++n) {
+    const auto& candidates = by_node[n].displaceable;
+    if (candidates.empty() && by_node[n].leaving.empty()) continue;
+    if (!state.constraints.allows(shape.constraint, n)) continue;
+    NodeRoom room = state.room_of(n);
+    for (const ActiveEntry* entry : by_node[n].leaving) room.give_back(*entry);
+    const auto chosen = smallest_set(std::move(room), candidates, shape.demand, at_most);
     if (!chosen) continue;
     Victims here{n, {}};
     std::vector<std::uint64_t> orders;
     for (const std::size_t i : *chosen) {
-      here.ids.push_back(low[n][i]->id);
-      orders.push_back(low[n][i]->order);
+      here.ids.push_back(candidates[i]->id);
+      orders.push_back(candidates[i]->order);
     }
     // Fewer first; of equally many the younger ones, which have larger admission numbers.
     if (best && (orders.size() > best_orders.size() ||
