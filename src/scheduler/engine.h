@@ -43,32 +43,40 @@ struct Queued {
   bool parked = false;     // in back-off: not considered, and blocks nobody, until Unparked
   EngineTime since = 0;    // when it began to wait; for the age bound
   EngineTime max_run = 0;  // declared; 0: it has not said. For back-filling
+  friend bool operator==(const Queued&, const Queued&) = default;
 };
 struct Unparked {
   DeploymentId id;
+  friend bool operator==(const Unparked&, const Unparked&) = default;
 };
 struct Withdrawn {
   DeploymentId id;
+  friend bool operator==(const Withdrawn&, const Withdrawn&) = default;
 };  // cancelled while it waited
 struct Reprioritized {
   DeploymentId id;
   Priority priority = Priority::low;
+  friend bool operator==(const Reprioritized&, const Reprioritized&) = default;
 };
 struct Released {
   DeploymentId id;
+  friend bool operator==(const Released&, const Released&) = default;
 };  // the runtime confirmed that its attempt is gone
 // The new node list. Nodes are matched by name; a node that holds reservations must stay and must
 // still be large enough (checked by can_resize before).
 struct Resized {
   std::vector<Node> nodes;
+  friend bool operator==(const Resized&, const Resized&) = default;
 };
 struct PauseChanged {
   bool paused = false;
+  friend bool operator==(const PauseChanged&, const PauseChanged&) = default;
 };
 // Its attempt was told to end, by somebody else than the engine: it frees its place soon, so that
 // nobody is displaced for the sake of that place.
 struct Leaving {
   DeploymentId id;
+  friend bool operator==(const Leaving&, const Leaving&) = default;
 };
 
 // How a cluster schedules beyond its policy. The defaults are the plain rules.
@@ -86,6 +94,7 @@ struct Rules {
 };
 struct RulesChanged {
   Rules rules;
+  friend bool operator==(const RulesChanged&, const RulesChanged&) = default;
 };
 
 using EngineEvent = std::variant<Queued, Unparked, Withdrawn, Reprioritized, Released, Resized,
@@ -137,6 +146,7 @@ struct ActiveEntry {
   EngineTime max_run = 0;
   DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
   bool leaving = false;           // told to end by somebody else
+  friend bool operator==(const ActiveEntry&, const ActiveEntry&) = default;
 };
 
 struct EngineStatus {
@@ -247,6 +257,7 @@ class ClusterEngine {
   struct Impl;  // known only to the files that implement this class
 
  private:
+  friend class StateAccess;  // engine_state.cc
   std::unique_ptr<Impl> impl_;
 };
 

@@ -150,6 +150,29 @@ Result<std::vector<Deployment>> Statements::active(const ClusterId& cluster) {
   return out;
 }
 
+std::optional<JournalMark> Statements::end_of_journal(const ClusterId& cluster) const {
+  std::optional<JournalMark> out;
+  each(&K::journal, &W::journal, [&](const JournalKey& key, const JournalEntry& row) {
+    if (key.first == cluster) out = JournalMark{row.index, row.at};
+  });
+  return out;
+}
+
+Result<std::optional<JournalMark>> Statements::journal_end(const ClusterId& cluster) {
+  if (auto begun = begin("read the journal's end"); !begun) return pass(begun.error());
+  return end_of_journal(cluster);
+}
+
+Result<std::vector<JournalEntry>> Statements::journal(const ClusterId& cluster, std::int64_t from,
+                                                      std::size_t limit) {
+  if (auto begun = begin("read journal"); !begun) return pass(begun.error());
+  std::vector<JournalEntry> out;
+  each(&K::journal, &W::journal, [&](const JournalKey& key, const JournalEntry& row) {
+    if (key.first == cluster && row.index >= from && out.size() < limit) out.push_back(row);
+  });
+  return out;
+}
+
 Result<std::vector<Event>> Statements::events(const EventFilter& filter) {
   if (auto begun = begin("read events"); !begun) return pass(begun.error());
   std::vector<Event> out;
