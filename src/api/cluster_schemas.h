@@ -169,7 +169,10 @@ struct Schema<ClusterStatusView> {
       field("nodes", &ClusterStatusView::nodes, rule::must("Node by node.")),
       field("queue", &ClusterStatusView::queue, rule::must("How many wait.")),
       field("active", &ClusterStatusView::active, rule::must("Deployments that hold resources.")),
-      field("runtime", &ClusterStatusView::runtime, rule::must("The runtime's health.")),
+      field("runtime", &ClusterStatusView::runtime,
+            rule::doc("The runtime's health; only of now.")),
+      field("index", &ClusterStatusView::index, rule::doc("Where in the cluster's record.", "812")),
+      field("at", &ClusterStatusView::at, rule::doc("The time in the past that was asked about.")),
   };
 };
 
@@ -208,6 +211,20 @@ struct Schema<QueueItemView> {
       field("queued_at", &QueueItemView::queued_at, rule::must("Since when.")),
       field("retry_at", &QueueItemView::retry_at,
             rule::doc("When the pause after a failure ends.")),
+  };
+};
+
+template <>
+struct Schema<QueueView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "Queue";
+  static constexpr std::string_view doc = "A page of the queue.";
+  static constexpr auto fields = std::tuple{
+      field("items", &QueueView::items, rule::must("The entries, in order.")),
+      field("next", &QueueView::next,
+            rule::doc("The cursor of the next page; absent on the last.")),
+      field("index", &QueueView::index, rule::doc("Where in the cluster's record.", "812")),
+      field("at", &QueueView::at, rule::doc("The time in the past that was asked about.")),
   };
 };
 

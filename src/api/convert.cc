@@ -109,7 +109,10 @@ ClusterStatusView view(const ClusterStatus& s) {
   for (const auto& n : s.engine.nodes) out.nodes.push_back(view(n));
   out.queue = {s.engine.high_waiting, s.engine.low_waiting, s.engine.parked};
   out.active = s.engine.active;
-  out.runtime = {s.health.reachable, s.health.message, s.health.enforcement};
+  if (s.health)
+    out.runtime = RuntimeHealth{s.health->reachable, s.health->message, s.health->enforcement};
+  out.index = s.index;
+  out.at = s.at;
   return out;
 }
 
@@ -188,6 +191,8 @@ ExplanationView view(const WaitExplanation& w) {
   out.deployment_id = w.deployment->id;
   out.state = w.deployment->state;
   out.message = w.sentence;
+  out.index = w.index;
+  out.at = w.at;
   if (!w.detail) return out;
   const Explanation& e = *w.detail;
   out.reason = e.reason;

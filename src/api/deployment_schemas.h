@@ -250,6 +250,8 @@ struct Schema<ExplanationView> {
       field("largest_possible", &ExplanationView::largest_possible,
             rule::doc("When no node could ever hold it.")),
       field("forecast", &ExplanationView::forecast, rule::must("When it will start.")),
+      field("index", &ExplanationView::index, rule::doc("Where in the cluster's record.", "812")),
+      field("at", &ExplanationView::at, rule::doc("The time in the past that was asked about.")),
   };
 };
 

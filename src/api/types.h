@@ -206,7 +206,9 @@ struct ClusterStatusView {
   std::vector<NodeStatusView> nodes;
   QueueLengths queue;
   std::uint64_t active = 0;
-  RuntimeHealth runtime;
+  std::optional<RuntimeHealth> runtime;
+  std::optional<std::int64_t> index;
+  std::optional<Timestamp> at;
 };
 struct ForecastView {
   std::string method = "unknown";
@@ -224,6 +226,12 @@ struct QueueItemView {
   ForecastView forecast;
   Timestamp queued_at;
   std::optional<Timestamp> retry_at;
+};
+struct QueueView {
+  std::vector<QueueItemView> items;
+  std::optional<std::string> next;
+  std::optional<std::int64_t> index;
+  std::optional<Timestamp> at;
 };
 
 // --- what-if questions
@@ -375,6 +383,8 @@ struct ExplanationView {
   std::optional<ResourcesBody> would_start_now;
   std::optional<TooLargeView> largest_possible;
   ForecastView forecast;
+  std::optional<std::int64_t> index;
+  std::optional<Timestamp> at;
 };
 
 // --- pages, problems, state of the server -------------------------------------------------------

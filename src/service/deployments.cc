@@ -5,6 +5,7 @@
 #include "service/accounts.h"
 #include "service/forecast.h"
 #include "service/json_text.h"
+#include "service/live_engine.h"
 #include "service/restore.h"
 
 namespace berth {
@@ -87,9 +88,6 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
   }
 }
 
-namespace {
-
-// Of one that does not wait: what it is doing, and what is still awaited.
 std::string progress_sentence(const Deployment& d, Timestamp now) {
   if (d.state != State::starting || !d.admitted_at || !d.message.empty()) {
     return fmt::format("It does not wait: it is {}.{}{}", to_text(d.state),
@@ -105,8 +103,6 @@ std::string progress_sentence(const Deployment& d, Timestamp now) {
   return fmt::format("It got its place {} ago and is not ready: {}. After {} it counts as failed.",
                      humane(since), awaited, humane(d.spec.readiness.timeout));
 }
-
-}  // namespace
 
 Deployments::Deployments(ReadSide& reads, Committer& committer, Scheduling& scheduling,
                          Runner& runner, const Clock& clock, Random& random)
@@ -387,29 +383,28 @@ Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, std::in
 Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId id) {
   auto d = get(caller, id, Operation::deployment_explain);
   if (!d) co_return std::unexpected(std::move(d.error()));
-  WaitExplanation out{*d, std::nullopt, "", std::nullopt};
+  WaitExplanation out;
+  out.deployment = *d;
   if (out.deployment->state == State::queued) {
+    const ClusterId cluster = out.deployment->cluster;
     struct Found {
       std::optional<Explanation> detail;
       std::optional<Timestamp> latest;
     };
-    using Answer = Result<Found>;
-    std::move_only_function<Answer()> look = [this, id,
-                                              cluster = out.deployment->cluster]() -> Answer {
-      auto view = reads_.view();
-      if (!view) return std::unexpected(std::move(view.error()));
-      auto engine = scheduling_.engine(**view, cluster);
-      if (!engine) return std::unexpected(std::move(engine.error()));
-      auto starts = latest_starts(**view, **engine, cluster);
+    std::function<Result<Found>(ReadView&, const ClusterEngine&)> look =
+        [id, cluster](ReadView& view, const ClusterEngine& engine) -> Result<Found> {
+      auto starts = latest_starts(view, engine, cluster);
       if (!starts) return std::unexpected(std::move(starts.error()));
       const auto start = starts->find(id);
-      return Found{(*engine)->explain(id),
+      return Found{engine.explain(id),
                    start == starts->end() ? std::nullopt : std::optional(start->second)};
     };
-    auto detail = co_await committer_.inspect<Answer>(std::move(look));
-    if (!detail) co_return std::unexpected(std::move(detail.error()));
-    out.detail = std::move(detail->detail);
-    out.latest_start = detail->latest;
+    auto seen =
+        co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, std::move(look));
+    if (!seen) co_return std::unexpected(std::move(seen.error()));
+    out.detail = std::move(seen->value.detail);
+    out.latest_start = seen->value.latest;
+    out.index = seen->index;
     if (!out.detail) {  // started between the two reads
       auto again = get(caller, id, Operation::deployment_explain);
       if (!again) co_return std::unexpected(std::move(again.error()));

@@ -30,6 +30,8 @@ struct WaitExplanation {
   std::optional<Explanation> detail;  // of the engine, while it waits
   std::string sentence;
   std::optional<Timestamp> latest_start = {};  // from declared run times
+  std::optional<std::int64_t> index = {};      // in the cluster's journal
+  std::optional<Timestamp> at = {};            // the time in the past that was asked about
 };
 
 class Deployments {
@@ -80,5 +82,7 @@ class Deployments {
 // The sentence of a reason, with amounts and names.
 [[nodiscard]] std::string explain_sentence(const Deployment& d, const Explanation& e,
                                            const std::string& cluster_name, Timestamp now);
+// Of one that does not wait: what it is doing, and what is still awaited.
+[[nodiscard]] std::string progress_sentence(const Deployment& d, Timestamp now);
 
 }  // namespace berth

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "base/ensure.h"
+#include "scheduler/journal.h"
 #include "service/json_text.h"
 #include "service/restore.h"
 
@@ -11,6 +12,19 @@ namespace berth {
 namespace {
 
 const Actor kScheduler{"scheduler", "scheduler", ""};
+
+// A whole state goes into the journal after so many events, and not before there were twice as many
+// as deployments in it: to go back to any moment costs no more than a few times the state.
+constexpr std::size_t kCheckpointEvents = 10'000;
+constexpr std::size_t kCheckpointFactor = 2;
+// What was taken in without a lock is written down at the latest then.
+constexpr std::size_t kUnwritten = 1'000;
+constexpr auto kUnwrittenFor = std::chrono::milliseconds(500);
+
+std::size_t checkpoint_after(const ClusterEngine& engine) {
+  return std::max(kCheckpointEvents,
+                  kCheckpointFactor * (engine.waiting() + engine.status().active));
+}
 
 std::optional<DeploymentId> deployment_of(const EngineEvent& event) {
   return std::visit(
@@ -97,15 +111,21 @@ Result<void> Scheduling::follow(Change& change, std::span<const Told> told) {
 // What came to wait and has no room changes nothing else: the engine takes it in without a lock,
 // so that a long queue grows as fast as people submit. True: there was nothing else.
 Result<bool> Scheduling::take_in(Change& change, Known& known, const ClusterId& cluster) {
+  const Journaling& journal = known.journal;
+  if (journal.taken_steps >= kUnwritten) return false;
+  if (journal.taken_steps > 0 && (change.now < journal.taken_since ||
+                                  change.now.since(journal.taken_since) >= kUnwrittenFor)) {
+    return false;
+  }
   auto touched = change.tx.touched(cluster, known.seen, std::numeric_limits<std::int64_t>::max());
   if (!touched) return std::unexpected(std::move(touched.error()));
   for (const auto& one : *touched) {
     const bool comes = one.row && one.row->state == State::queued && !one.row->retry_at &&
                        !known.engine.is_waiting(one.id) && !known.engine.is_active(one.id);
     if (!comes || known.engine.fits_now(one.row->spec.resources)) return false;
-    const auto starts = known.engine.apply(
+    advance_unlocked(
+        change, known, cluster,
         Queued{one.id, one.row->priority, one.row->order, one.row->spec.resources, false});
-    ensure(starts.empty(), "what has no room does not start, and lets nothing else start");
     known.seen = one.seq;
   }
   change.after([this, cluster, seen = known.seen] { note_seen(cluster, seen); });
@@ -143,13 +163,15 @@ Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
   }
   // Deleted meanwhile, or nothing left to do.
   const auto found = known_.find(cluster);
-  if (found == known_.end() || found->second.settled) return {};
+  if (found == known_.end()) return {};
+  catch_up_journal(change, found->second, cluster);
+  if (found->second.settled) return {};
   return settle(change, found->second, cluster);
 }
 
 Result<void> Scheduling::settle(Change& change, Known& known, const ClusterId& cluster) {
   known.settled = true;
-  return admit_all(change, known.engine, cluster, known.engine.settle());
+  return admit_all(change, known.engine, cluster, advance(change, known, cluster, {}).starts);
 }
 
 Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId& id,
@@ -217,22 +239,14 @@ Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known
 // alone. A low one would start before the high one that comes next in the list.
 Result<void> Scheduling::decide_at_once(Change& change, Known& known, const ClusterId& cluster,
                                         const std::vector<EngineEvent>& events, const Rows& rows) {
-  if (events.size() < 2) return decide(change, known, cluster, events, &rows);
-  ensure(known.engine.apply(PauseChanged{true}).empty(), "pausing starts nothing");
-  for (const auto& event : events) {
-    if (std::holds_alternative<PauseChanged>(event)) continue;
-    ensure(known.engine.apply(event).empty(), "nothing starts in a pause");
-  }
-  return decide(change, known, cluster, {PauseChanged{known.paused}}, &rows);
+  return decide(change, known, cluster, events, &rows);
 }
 
 Result<void> Scheduling::decide(Change& change, Known& known, const ClusterId& cluster,
                                 const std::vector<EngineEvent>& events, const Rows* rows) {
-  for (const auto& event : events) {
-    auto step = admit_all(change, known.engine, cluster, known.engine.apply(event), rows);
-    if (!step) return step;
-  }
-  return {};
+  if (events.empty()) return {};
+  return admit_all(change, known.engine, cluster, advance(change, known, cluster, events).starts,
+                   rows);
 }
 
 Result<void> Scheduling::admit_all(Change& change, const ClusterEngine& engine,
@@ -285,11 +299,104 @@ Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const N
   return {};
 }
 
+// --- the journal
+// ---------------------------------------------------------------------------------
+
+Decisions Scheduling::advance(Change& change, Known& known, const ClusterId& cluster,
+                              std::span<const EngineEvent> events) {
+  catch_up_journal(change, known, cluster);
+  const EngineTime now = std::max(known.engine.now(), change.now.micros / 1000);
+  Decisions out = events.empty() ? known.engine.settle(now) : known.engine.decide(events, now);
+  JournalPiece piece{cluster, {}, false};
+  journal::put_step(piece.bytes, now, events, out);
+  Journaling& journal = known.journal;
+  journal.events += std::max<std::size_t>(events.size(), 1);
+  if (journal.events >= journal.next_checkpoint) {
+    journal.next_checkpoint = checkpoint_after(known.engine);
+    if (journal.events >= journal.next_checkpoint) {
+      journal::put_checkpoint(piece.bytes, known.engine, false);
+      piece.checkpoint = true;
+      journal.events = 0;
+    }
+  }
+  change.journal.push_back(std::move(piece));
+  return out;
+}
+
+// Who does not hold the cluster writes nothing: the step goes with the next decision.
+void Scheduling::advance_unlocked(Change& change, Known& known, const ClusterId& cluster,
+                                  const EngineEvent& event) {
+  ensure(known.journal.begun, "an engine that has settled has begun its journal");
+  const EngineTime now = std::max(known.engine.now(), change.now.micros / 1000);
+  const Decisions out = known.engine.decide(event, now);
+  ensure(out == Decisions{}, "what has no room does not start, and lets nothing else start");
+  Journaling& journal = known.journal;
+  if (journal.taken_steps++ == 0) journal.taken_since = change.now;
+  journal::put_step(journal.taken, now, std::span(&event, 1), out);
+  const std::lock_guard lock(mutex_);
+  behind_.insert(cluster);
+}
+
+// Before anything new: the state that the engine was loaded with, or what it took in since.
+void Scheduling::catch_up_journal(Change& change, Known& known, const ClusterId& cluster) {
+  Journaling& journal = known.journal;
+  if (!journal.begun) {
+    JournalPiece piece{cluster, {}, true};
+    journal::put_checkpoint(piece.bytes, known.engine, true);
+    change.journal.push_back(std::move(piece));
+    journal.begun = true;
+    journal.next_checkpoint = checkpoint_after(known.engine);
+  }
+  if (journal.taken_steps == 0) return;
+  change.journal.push_back({cluster, std::move(journal.taken), false});
+  journal.taken.clear();
+  journal.events += std::exchange(journal.taken_steps, 0);
+  const std::lock_guard lock(mutex_);
+  behind_.erase(cluster);
+}
+
+Result<void> Scheduling::before_commit(Change& change) {
+  struct Entry {
+    std::string inside;
+    bool checkpoint = false;
+  };
+  std::map<ClusterId, Entry> entries;
+  for (JournalPiece& piece : change.journal) {
+    Entry& entry = entries[piece.cluster];
+    entry.inside += piece.bytes;
+    entry.checkpoint = entry.checkpoint || piece.checkpoint;
+  }
+  for (const auto& [cluster, entry] : entries) {
+    const auto mark = change.tx.append_journal(cluster, change.now, entry.checkpoint,
+                                               journal::seal(entry.inside));
+    if (!mark) return std::unexpected(mark.error());
+    if (!*mark) continue;  // deleted in this same transaction
+    change.after([this, id = cluster, index = (*mark)->index] {
+      if (const auto found = known_.find(id); found != known_.end())
+        found->second.journal.index = index;
+    });
+  }
+  return {};
+}
+
+std::optional<std::int64_t> Scheduling::recorded(const ClusterId& cluster) const {
+  const auto found = known_.find(cluster);
+  if (found == known_.end()) return std::nullopt;
+  const Journaling& journal = found->second.journal;
+  return journal.begun && journal.taken_steps == 0 ? journal.index : std::nullopt;
+}
+
+std::vector<ClusterId> Scheduling::behind() const {
+  const std::lock_guard lock(mutex_);
+  return {behind_.begin(), behind_.end()};
+}
+
 void Scheduling::forget(const std::vector<ClusterId>& clusters) {
   for (const auto& id : clusters) {
     known_.erase(id);
     const std::lock_guard lock(mutex_);
     seen_.erase(id);
+    behind_.erase(id);
   }
 }
 
