@@ -37,6 +37,21 @@ struct Names<Policy> {
   return p == Policy::preempt || p == Policy::backfill_preempt;
 }
 
+// Which of the nodes with room a deployment gets.
+enum class PlacementRule { best_fit, fgd };
+template <>
+struct Names<PlacementRule> {
+  static constexpr std::array<std::pair<PlacementRule, std::string_view>, 2> table{
+      {{PlacementRule::best_fit, "best_fit"}, {PlacementRule::fgd, "fgd"}}};
+};
+
+// How often a demand is asked for, against others.
+struct DemandShare {
+  Resources demand;
+  std::int64_t weight = 1;
+  friend bool operator==(const DemandShare&, const DemandShare&) = default;
+};
+
 // A machine of a cluster. capacity.gpu_milli is a whole number of devices, numbered from 0.
 struct Node {
   std::string name;

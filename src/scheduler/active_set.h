@@ -24,6 +24,10 @@ class ActiveSet {
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] std::span<const ActiveEntry> entries() const { return entries_; }
   [[nodiscard]] bool contains(const DeploymentId& id) const { return find(id) != SlotIndex::kNone; }
+  [[nodiscard]] const ActiveEntry* entry(const DeploymentId& id) const {  // null: not there
+    const std::uint32_t slot = find(id);
+    return slot == SlotIndex::kNone ? nullptr : &entries_[slot];
+  }
 
   void leave(const DeploymentId& id, const DeploymentId& for_whom) {  // it must be there
     entries_[find(id)].leaving_for = for_whom;

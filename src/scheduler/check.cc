@@ -136,6 +136,7 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
   if (with_times) {
     hash.add(static_cast<std::uint64_t>(entry.priority)).add(entry.order).add(entry.leaving_for);
     hash.add(std::uint64_t{entry.leaving}).add(static_cast<std::uint64_t>(entry.started));
+    hash.add(static_cast<std::uint64_t>(entry.since));
     hash.add(static_cast<std::uint64_t>(entry.max_run));
   }
   for (const GpuShare& share : entry.placement.gpus) {
@@ -198,8 +199,8 @@ std::uint64_t ClusterEngine::state_hash() const {
           if (with_times) {
             one.add(static_cast<std::uint64_t>(e.since)).add(static_cast<std::uint64_t>(e.max_run));
           }
-          waiting +=
-              one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked}).value();
+          one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked});
+          waiting += one.add(std::uint64_t{e.awaits}).value();
         }
         rank += run.keys.size();
       }

@@ -113,7 +113,16 @@ void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Placement placement,
   const DeploymentId id = entry.id;
   const Resources demand = waiting.demand(slot);
   nodes.take(placement, demand);
-  active.add({id, demand, placement, entry.priority, entry.order, now, entry.max_run, {}});
+  active.add({id,
+              demand,
+              placement,
+              entry.priority,
+              entry.order,
+              now,
+              entry.max_run,
+              {},
+              false,
+              entry.since});
   waiting.remove(slot);
   starts.push_back({id, std::move(placement)});
 }
@@ -353,13 +362,18 @@ std::optional<WaitingState> ClusterEngine::waiting_as(const DeploymentId& id) co
   const auto slot = impl_->waiting.find(id);
   if (slot == WaitingQueues::kNone) return std::nullopt;
   const auto& entry = impl_->waiting.entry(slot);
-  return WaitingState{entry.priority, entry.order, entry.parked};
+  return WaitingState{entry.priority, entry.order, entry.parked, entry.awaits};
 }
 bool ClusterEngine::fits_now(const Resources& demand) const {
   return impl_->nodes.find(demand).has_value();
 }
 bool ClusterEngine::is_active(const DeploymentId& id) const { return impl_->active.contains(id); }
+std::optional<ActiveEntry> ClusterEngine::active_as(const DeploymentId& id) const {
+  const ActiveEntry* entry = impl_->active.entry(id);
+  return entry == nullptr ? std::nullopt : std::optional(*entry);
+}
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
+std::size_t ClusterEngine::active_count() const { return impl_->active.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
 EngineTime ClusterEngine::now() const { return impl_->now; }
 Rules ClusterEngine::rules() const {

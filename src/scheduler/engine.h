@@ -43,6 +43,7 @@ struct Queued {
   bool parked = false;     // in back-off: not considered, and blocks nobody, until Unparked
   EngineTime since = 0;    // when it began to wait; for the age bound
   EngineTime max_run = 0;  // declared; 0: it has not said. For back-filling
+  bool awaits = false;     // parked because of others, not of a failure
   friend bool operator==(const Queued&, const Queued&) = default;
 };
 struct Unparked {
@@ -146,6 +147,7 @@ struct ActiveEntry {
   EngineTime max_run = 0;
   DeploymentId leaving_for = {};  // whom it was evicted for; nil: nobody
   bool leaving = false;           // told to end by somebody else
+  EngineTime since = 0;           // waited from then until it started
   friend bool operator==(const ActiveEntry&, const ActiveEntry&) = default;
 };
 
@@ -186,6 +188,7 @@ struct WaitingState {
   Priority priority = Priority::low;
   std::uint64_t order = 0;
   bool parked = false;
+  bool awaits = false;
 };
 
 struct QueueEntry {
@@ -239,12 +242,14 @@ class ClusterEngine {
   [[nodiscard]] EngineStatus status() const;
   [[nodiscard]] std::vector<ActiveEntry> active() const;
   [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones
+  [[nodiscard]] std::size_t active_count() const;
   [[nodiscard]] const Node& node(std::uint32_t index) const;
   [[nodiscard]] EngineTime now() const;  // of the last event
   [[nodiscard]] Rules rules() const;
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
   [[nodiscard]] std::optional<WaitingState> waiting_as(const DeploymentId& id) const;
   [[nodiscard]] bool is_active(const DeploymentId& id) const;
+  [[nodiscard]] std::optional<ActiveEntry> active_as(const DeploymentId& id) const;
 
   // Throws std::logic_error with a sentence when an invariant does not hold: conservation per node,
   // resource and device, free >= 0, order of queues, work conservation. O(n): for tests and doctor.

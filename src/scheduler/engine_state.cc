@@ -164,8 +164,8 @@ EngineState state_of(const ClusterEngine& engine) {
         const auto run = queue.run(rank);
         for (const WaitingQueues::Slot slot : run.values) {
           const WaitingQueues::Entry& e = state.waiting.entry(slot);
-          out.waiting.push_back(
-              {e.id, priority, e.order, state.waiting.demand(slot), parked, e.since, e.max_run});
+          out.waiting.push_back({e.id, priority, e.order, state.waiting.demand(slot), parked,
+                                 e.since, e.max_run, e.awaits});
         }
         rank += run.keys.size();
       }

@@ -34,6 +34,7 @@ struct Asking {
   Resources demand;
   Priority priority = Priority::low;
   bool parked = false;
+  bool awaits = false;       // parked because of others
   bool cleared_for = false;  // some are being displaced for it
 };
 
@@ -54,6 +55,7 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
   const bool feasible = state.nodes.could_hold(asking.demand);
   if (!feasible) out.push_back(Reason::exceeds_cluster);
   if (state.paused) out.push_back(Reason::cluster_paused);
+  if (asking.awaits) out.push_back(Reason::waiting_for_dependency);
   if (asking.cleared_for) {
     out.push_back(Reason::preempting);
   } else if (feasible && !fits_now) {
@@ -64,7 +66,7 @@ std::vector<Reason> reasons(const ClusterEngine::Impl& state, const Asking& aski
   if (asking.priority == Priority::low && state.low_is_blocked()) {
     out.push_back(Reason::behind_higher_priority);
   }
-  if (asking.parked) out.push_back(Reason::backoff_after_failure);
+  if (asking.parked && !asking.awaits) out.push_back(Reason::backoff_after_failure);
   if (out.empty()) out.push_back(Reason::pending_evaluation);  // restored, not settled yet
   return out;
 }
@@ -110,7 +112,8 @@ std::optional<Explanation> ClusterEngine::explain(const DeploymentId& id) const 
     out.displaced = std::move(found->second);
     std::ranges::sort(out.displaced);
   }
-  const Asking asking{waiting.demand(slot), entry.priority, entry.parked, !out.displaced.empty()};
+  const Asking asking{waiting.demand(slot), entry.priority, entry.parked, entry.awaits,
+                      !out.displaced.empty()};
   out.id = id;
   out.priority = asking.priority;
   out.demand = asking.demand;
@@ -177,14 +180,17 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
         const Resources& demand = band.shapes.demand(entry.row);
         auto reason = known.find(entry.row);
         if (reason == known.end()) {
-          const Asking asking{demand, priority, parked, false};
+          const Asking asking{demand, priority, parked, false, false};
           const bool fits_now = impl_->nodes.find(demand).has_value();
           reason = known.emplace(entry.row, reasons(*impl_, asking, fits_now).front()).first;
         }
         const std::size_t place = parked ? 0 : before + rank + 1;
-        const Reason why = clearing.contains(entry.id)
-                               ? reasons(*impl_, {demand, priority, parked, true}, false).front()
-                               : reason->second;
+        const bool cleared_for = clearing.contains(entry.id);
+        const Reason why =
+            cleared_for || entry.awaits
+                ? reasons(*impl_, {demand, priority, parked, entry.awaits, cleared_for}, false)
+                      .front()
+                : reason->second;
         out.push_back({entry.id, priority, entry.order, demand, place, why});
       }
     }

@@ -73,7 +73,8 @@ enum QueuedFlag : std::uint64_t {
   kParked = 2,
   kSince = 4,
   kMaxRun = 8,
-  kQueuedFlags = 15
+  kAwaits = 16,
+  kQueuedFlags = 31
 };
 
 void put(Packer& out, const Queued& q, EngineTime now) {
@@ -81,7 +82,8 @@ void put(Packer& out, const Queued& q, EngineTime now) {
                          .set(kLow, q.priority == Priority::low)
                          .set(kParked, q.parked)
                          .set(kSince, q.since != now)
-                         .set(kMaxRun, q.max_run != 0);
+                         .set(kMaxRun, q.max_run != 0)
+                         .set(kAwaits, q.awaits);
   out.natural(flags.value());
   out.id(q.id);
   out.natural(q.order);
@@ -99,6 +101,7 @@ Queued get_queued(Unpacker& in, EngineTime now) {
   out.demand = get_resources(in);
   out.since = flags.has(kSince) ? before(now, in.integer()) : now;
   if (flags.has(kMaxRun)) out.max_run = in.integer();
+  out.awaits = flags.has(kAwaits);
   return out;
 }
 
@@ -128,7 +131,8 @@ enum ActiveFlag : std::uint64_t {
   kActiveMaxRun = 4,
   kLeavingFor = 8,
   kLeaving = 16,
-  kActiveFlags = 31
+  kWaitedSince = 32,
+  kActiveFlags = 63
 };
 
 void put(Packer& out, const ActiveEntry& e, EngineTime now) {
@@ -137,7 +141,8 @@ void put(Packer& out, const ActiveEntry& e, EngineTime now) {
                          .set(kStarted, e.started != now)
                          .set(kActiveMaxRun, e.max_run != 0)
                          .set(kLeavingFor, !e.leaving_for.is_nil())
-                         .set(kLeaving, e.leaving);
+                         .set(kLeaving, e.leaving)
+                         .set(kWaitedSince, e.since != now);
   out.natural(flags.value());
   out.id(e.id);
   put(out, e.demand);
@@ -146,6 +151,7 @@ void put(Packer& out, const ActiveEntry& e, EngineTime now) {
   if (flags.has(kStarted)) out.integer(before(now, e.started));
   if (flags.has(kActiveMaxRun)) out.integer(e.max_run);
   if (flags.has(kLeavingFor)) out.id(e.leaving_for);
+  if (flags.has(kWaitedSince)) out.integer(before(now, e.since));
 }
 ActiveEntry get_active(Unpacker& in, EngineTime now) {
   const Flags flags = flags_of(in, kActiveFlags);
@@ -159,6 +165,7 @@ ActiveEntry get_active(Unpacker& in, EngineTime now) {
   if (flags.has(kActiveMaxRun)) out.max_run = in.integer();
   if (flags.has(kLeavingFor)) out.leaving_for = in.id();
   out.leaving = flags.has(kLeaving);
+  out.since = flags.has(kWaitedSince) ? before(now, in.integer()) : now;
   return out;
 }
 

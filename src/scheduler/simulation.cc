@@ -50,21 +50,26 @@ class VirtualRun {
   }
 
  private:
-  // One event, and those that follow from evictions.
+  // One event, and those that follow from evictions: who is displaced is gone and waits again.
   void apply(const EngineEvent& event) {
-    std::vector<EngineEvent> events{event};
-    for (std::size_t i = 0; i < events.size(); ++i) {
-      ++out_.events;
-      const Decisions decisions = engine_.decide(events[i], now_);
-      for (const Start& start : decisions.starts) began(index_of(start.id));
-      for (const Evict& evict : decisions.evictions) {
-        const std::uint64_t job = index_of(evict.id);
-        ++out_.decisions;
-        ++out_.jobs[job].evictions;
-        out_.jobs[job].wasted += now_ - out_.jobs[job].start;
-        events.emplace_back(Released{evict.id});
-        events.emplace_back(queued(job));
-      }
+    displaced_.clear();
+    carry_out(engine_.decide(event, now_));
+    for (std::size_t i = 0; i < displaced_.size(); ++i) {
+      const std::array<EngineEvent, 2> events{Released{simulated_id(displaced_[i])},
+                                              queued(displaced_[i])};
+      carry_out(engine_.decide(events, now_));
+    }
+  }
+
+  void carry_out(const Decisions& decisions) {
+    ++out_.events;
+    for (const Start& start : decisions.starts) began(index_of(start.id));
+    for (const Evict& evict : decisions.evictions) {
+      const std::uint64_t job = index_of(evict.id);
+      ++out_.decisions;
+      ++out_.jobs[job].evictions;
+      out_.jobs[job].wasted += now_ - out_.jobs[job].start;
+      displaced_.push_back(job);
     }
   }
 
@@ -102,6 +107,7 @@ class VirtualRun {
   std::span<const SimulatedJob> jobs_;
   SimulationResult out_;
   SimulatedTime now_ = 0;
+  std::vector<std::uint64_t> displaced_;
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> endings_;
 };
 

@@ -57,7 +57,7 @@ void WaitingQueues::unlink(Slot slot) {
 void WaitingQueues::add(const Queued& queued, bool feasible) {
   ensure(find(queued.id) == kNone, "a deployment that already waits is queued");
   const Slot slot = take_slot();
-  at(slot) = {queued.id,    queued.order,  0, queued.priority, queued.parked, true,
+  at(slot) = {queued.id,    queued.order,  0, queued.priority, queued.parked, true, queued.awaits,
               queued.since, queued.max_run};
   index_.insert(hash_of_id(queued.id), slot, hasher());
   link(slot, queued.demand, feasible);
@@ -79,6 +79,7 @@ void WaitingQueues::unpark(Slot slot) {
          "a parked deployment cannot go back to its queue");
   b.shapes.add(e.row, e.order, slot);
   e.parked = false;
+  e.awaits = false;
 }
 
 void WaitingQueues::change_priority(Slot slot, Priority priority) {

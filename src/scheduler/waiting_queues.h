@@ -28,6 +28,7 @@ class WaitingQueues {
     Priority priority : 8 = Priority::low;
     bool parked = false;
     bool used = false;
+    bool awaits = false;  // while it is parked
     EngineTime since = 0;
     EngineTime max_run = 0;
   };

@@ -12,6 +12,11 @@ struct DeploymentWish {
   std::string name;  // empty: made from the id
   DeploymentSpec spec;
   Priority priority = Priority::low;
+  struct After {
+    std::string deployment;          // name or id
+    std::optional<Milestone> until;  // absent: a job has succeeded, a service runs
+  };
+  std::vector<After> after;
 };
 
 struct DeploymentQuery {
@@ -32,6 +37,10 @@ struct WaitExplanation {
   std::optional<Timestamp> latest_start = {};  // from declared run times
   std::optional<std::int64_t> index = {};      // in the cluster's journal
   std::optional<Timestamp> at = {};            // the time in the past that was asked about
+  using Named = std::vector<std::pair<DeploymentId, std::string>>;
+  Named blockers = {};   // the end of these would make room for it
+  Named displaced = {};  // these lose their place to it
+  bool in_vain = false;  // what it depends on will not come so far any more
 };
 
 class Deployments {
@@ -61,12 +70,19 @@ class Deployments {
   // `attempt` 0: the latest.
   Task<Result<LogChunk>> logs(Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query);
   Task<Result<WaitExplanation>> explain(Caller caller, DeploymentId id);
+  // For people; those that are not there any more are left out.
+  Result<std::vector<std::pair<DeploymentId, std::string>>> named(
+      const std::vector<DeploymentId>& ids);
 
   // For the endpoint: the deployment by name or id inside an organization by name or id. No caller:
   // only those with public access are found.
   Result<std::shared_ptr<const Deployment>> serve(const std::optional<Caller>& caller,
                                                   std::string_view organization,
                                                   std::string_view deployment);
+  Result<void> explain_dependencies(WaitExplanation& out);
+  // Inside the unit of work: whom it has to wait for.
+  Result<void> depend(Change& change, const Actor& actor, Deployment& d,
+                      const std::vector<DeploymentWish::After>& on);
   // Errors of a wish that do not need the cluster.
   static Result<void> check(const DeploymentWish& wish, RuntimeKind runtime);
 
@@ -82,6 +98,9 @@ class Deployments {
 // The sentence of a reason, with amounts and names.
 [[nodiscard]] std::string explain_sentence(const Deployment& d, const Explanation& e,
                                            const std::string& cluster_name, Timestamp now);
+// The engine's answer, unless so many run that the search would hold up those who write.
+[[nodiscard]] std::vector<DeploymentId> blockers_of(const ClusterEngine& engine,
+                                                    const DeploymentId& id);
 // Of one that does not wait: what it is doing, and what is still awaited.
 [[nodiscard]] std::string progress_sentence(const Deployment& d, Timestamp now);
 

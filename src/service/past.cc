@@ -22,7 +22,7 @@ std::unexpected<Error> no_record() {
 }
 
 std::size_t weight_of(const ClusterEngine& engine) {
-  return 1 + engine.waiting() + engine.active().size();
+  return 1 + engine.waiting() + engine.active_count();
 }
 
 std::optional<std::int32_t> number_in(const Event& event, std::string_view key) {

@@ -30,6 +30,25 @@ Task<Result<ClusterStatus>> TimeTravel::status(Caller caller, ClusterId id, When
   co_return out;
 }
 
+Result<std::string> TimeTravel::name_of(const OrganizationId& organization,
+                                        const DeploymentId& id) {
+  auto row = reads_.deployment(id);
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (*row) return (*row)->name;
+  return past_.name_of(organization, id);
+}
+
+Result<WaitExplanation::Named> TimeTravel::named(const OrganizationId& organization,
+                                                 const std::vector<DeploymentId>& ids) {
+  WaitExplanation::Named out;
+  for (const auto& id : ids) {
+    auto name = name_of(organization, id);
+    if (!name) return std::unexpected(std::move(name.error()));
+    out.emplace_back(id, std::move(*name));
+  }
+  return out;
+}
+
 Result<QueueItem> TimeTravel::item(const Cluster& cluster, const QueueEntry& entry, Timestamp at) {
   QueueItem out;
   out.entry = entry;
@@ -90,13 +109,25 @@ Task<Result<WaitExplanation>> TimeTravel::explain(Caller caller, DeploymentId id
   WaitExplanation out;
   out.index = then->moment->index();
   out.at = then->at;
-  out.detail = then->moment->look([&](const ClusterEngine& engine) { return engine.explain(id); });
+  std::vector<DeploymentId> blockers;
+  then->moment->look([&](const ClusterEngine& engine) {
+    out.detail = engine.explain(id);
+    blockers = blockers_of(engine, id);
+  });
   if (out.detail) {
     was->state = State::queued;
     was->priority = out.detail->priority;
+    auto block = named(now.organization, blockers);
+    if (!block) co_return std::unexpected(std::move(block.error()));
+    out.blockers = std::move(*block);
+    auto displaced = named(now.organization, out.detail->displaced);
+    if (!displaced) co_return std::unexpected(std::move(displaced.error()));
+    out.displaced = std::move(*displaced);
     auto in = reads_.cluster(now.cluster);
     if (!in) co_return std::unexpected(std::move(in.error()));
-    out.sentence = explain_sentence(*was, *out.detail, *in ? (*in)->name : "?", then->at);
+    out.sentence = out.detail->reason == Reason::waiting_for_dependency
+                       ? "It waited for deployments that it depends on."
+                       : explain_sentence(*was, *out.detail, *in ? (*in)->name : "?", then->at);
   } else {
     out.sentence = progress_sentence(*was, then->at);
   }

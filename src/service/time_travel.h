@@ -26,6 +26,9 @@ class TimeTravel {
  private:
   Result<std::shared_ptr<const Cluster>> cluster(const Caller& caller, const ClusterId& id,
                                                  Operation operation);
+  Result<std::string> name_of(const OrganizationId& organization, const DeploymentId& id);
+  Result<WaitExplanation::Named> named(const OrganizationId& organization,
+                                       const std::vector<DeploymentId>& ids);
   Result<QueueItem> item(const Cluster& cluster, const QueueEntry& entry, Timestamp at);
 
   ReadSide& reads_;

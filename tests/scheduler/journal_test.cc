@@ -53,11 +53,13 @@ class AnyValues {
     for (auto n = below(4); n > 0; --n) out.gpus.push_back({small(), small()});
     return out;
   }
-  Queued queued() { return {id(), priority(), random_(), resources(), coin(), number(), number()}; }
+  Queued queued() {
+    return {id(), priority(), random_(), resources(), coin(), number(), number(), coin()};
+  }
   ActiveEntry active() {
     return {id(),      resources(), placement(), priority(),
             random_(), number(),    number(),    coin() ? id() : DeploymentId{},
-            coin()};
+            coin(),    number()};
   }
   std::vector<Node> nodes() {
     std::vector<Node> out(below(4));

@@ -66,7 +66,9 @@ bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resou
                               .order = 0,
                               .started = now,
                               .max_run = end - now,
-                              .leaving_for = {}};
+                              .leaving_for = {},
+                              .leaving = false,
+                              .since = now};
   const ShapeTable& high = state.waiting.band(Priority::high).shapes;
   for (const ShapeTable::Row row : high.rows()) {
     if (!high.feasible(row) || high.waiting(row).empty()) continue;

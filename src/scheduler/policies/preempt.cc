@@ -11,6 +11,11 @@ struct NodeView {
   std::vector<const ActiveEntry*> leaving;       // by themselves: what they hold counts as free
 };
 
+// What had waited up to the age bound keeps its place, or it would be put off without end.
+bool is_protected(const Rules& rules, const ActiveEntry& entry) {
+  return rules.age_bound && entry.started - entry.since >= *rules.age_bound;
+}
+
 std::vector<NodeView> views(const ClusterEngine::Impl& state) {
   std::vector<NodeView> by_node(state.nodes.size());
   for (const ActiveEntry& entry : state.active.entries()) {
@@ -18,7 +23,7 @@ std::vector<NodeView> views(const ClusterEngine::Impl& state) {
     if (state.nodes.frozen(node)) continue;
     if (entry.leaving) {
       by_node[node].leaving.push_back(&entry);
-    } else if (entry.priority == Priority::low) {
+    } else if (entry.priority == Priority::low && !is_protected(state.rules, entry)) {
       by_node[node].displaceable.push_back(&entry);
     }
   }
