@@ -65,6 +65,12 @@ bool is_request_id(std::string_view text) {
   });
 }
 
+// With 'at' the answer is in the database, and so any process has it.
+bool answers_past(Operation operation) {
+  return operation == Operation::cluster_status || operation == Operation::cluster_queue ||
+         operation == Operation::deployment_explain;
+}
+
 }  // namespace
 
 Api::Api(Services services, ApiOptions options)
@@ -186,6 +192,7 @@ Task<net::Response> Api::forward_to_decider(Context& c, ClusterId cluster) {
 Task<std::optional<net::Response>> Api::ask_elsewhere(Context& c, const Route& route) {
   const auto by = answered_by(route.operation);
   if (options_.deciders == nullptr || by == AnsweredBy::any) co_return std::nullopt;
+  if (answers_past(route.operation) && c.query_text("at")) co_return std::nullopt;
   if (by == AnsweredBy::any_scheduler) {
     auto address = c.internal ? fail(Code::unavailable, "", "") : options_.deciders->any();
     if (!address) co_return std::nullopt;  // then here, as far as it goes

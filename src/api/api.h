@@ -13,6 +13,7 @@
 #include "service/deciders.h"
 #include "service/deployments.h"
 #include "service/organizations.h"
+#include "service/time_travel.h"
 #include "service/watch.h"
 
 namespace berth::api {
@@ -35,6 +36,7 @@ struct Services {
   Organizations& organizations;
   Clusters& clusters;
   Deployments& deployments;
+  TimeTravel& time_travel;
   Runner& runner;
   WatchHub& hub;
   const Clock& clock;

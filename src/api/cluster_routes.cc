@@ -6,6 +6,7 @@
 #include "api/api.h"
 #include "api/page.h"
 #include "api/schemas.h"
+#include "base/base64.h"
 
 namespace berth::api {
 namespace {
@@ -61,7 +62,7 @@ Result<std::optional<QueuePlace>> queue_place(const Context& c) {
 
 using ClusterAnswer = Task<Result<Reply<ClusterView>>>;
 
-void add_reading(std::vector<Route>& table, Clusters& clusters) {
+void add_lists(std::vector<Route>& table, Clusters& clusters) {
   auto params = kPageParams;
   params.push_back({"organization_id", "Only of this organization."});
   table.push_back(typed<NoBody, Page<ClusterView>>(
@@ -90,14 +91,24 @@ void add_reading(std::vector<Route>& table, Clusters& clusters) {
                                    if (!found) co_return std::unexpected(std::move(found.error()));
                                    co_return cluster_reply(**found, 200);
                                  }));
+}
 
+void add_state(std::vector<Route>& table, Clusters& clusters, TimeTravel& past) {
   table.push_back(typed<NoBody, ClusterStatusView>(
-      {"GET", "/api/v1/clusters/{cluster_id}/status", Operation::cluster_status, "getClusterStatus",
-       "Clusters", "Capacity, reservations, queue lengths and runtime health"},
-      [&clusters](Context& c) -> Task<Result<Reply<ClusterStatusView>>> {
+      {"GET",
+       "/api/v1/clusters/{cluster_id}/status",
+       Operation::cluster_status,
+       "getClusterStatus",
+       "Clusters",
+       "Capacity, reservations, queue lengths and runtime health",
+       {kAtParam}},
+      [&clusters, &past](Context& c) -> Task<Result<Reply<ClusterStatusView>>> {
         auto id = c.id<ClusterId>("cluster_id", "cluster");
         if (!id) co_return std::unexpected(std::move(id.error()));
-        auto status = co_await clusters.status(c.who(), *id);
+        auto when = c.query_when();
+        if (!when) co_return std::unexpected(std::move(when.error()));
+        auto status = *when ? co_await past.status(c.who(), *id, **when)
+                            : co_await clusters.status(c.who(), *id);
         if (!status) co_return std::unexpected(std::move(status.error()));
         co_return reply(view(*status));
       }));
@@ -105,24 +116,86 @@ void add_reading(std::vector<Route>& table, Clusters& clusters) {
   const std::vector<QueryParam> queue_params{
       {"limit", "Entries on a page.",
        R"({"type":"integer","minimum":1,"maximum":1000,"default":50})"},
-      {"cursor", "'next' of the page before."}};
-  table.push_back(typed<NoBody, Page<QueueItemView>>(
+      {"cursor", "'next' of the page before."},
+      kAtParam};
+  table.push_back(typed<NoBody, QueueView>(
       {"GET", "/api/v1/clusters/{cluster_id}/queue", Operation::cluster_queue, "getClusterQueue",
        "Clusters", "Who waits, in the order of consideration, and why", queue_params},
-      [&clusters](Context& c) -> Task<Result<Reply<Page<QueueItemView>>>> {
+      [&clusters, &past](Context& c) -> Task<Result<Reply<QueueView>>> {
         auto id = c.id<ClusterId>("cluster_id", "cluster");
         if (!id) co_return std::unexpected(std::move(id.error()));
         auto limit = c.limit(1000);
         if (!limit) co_return std::unexpected(std::move(limit.error()));
         auto after = queue_place(c);
         if (!after) co_return std::unexpected(std::move(after.error()));
-        auto rows = co_await clusters.queue(c.who(), *id, *after, *limit + 1);
+        auto when = c.query_when();
+        if (!when) co_return std::unexpected(std::move(when.error()));
+        auto rows = *when ? co_await past.queue(c.who(), *id, **when, *after, *limit + 1)
+                          : co_await clusters.queue(c.who(), *id, *after, *limit + 1);
         if (!rows) co_return std::unexpected(std::move(rows.error()));
-        co_return reply(page_of<QueueItemView>(*rows, *limit, [](const QueueItem& item) {
+        auto page = page_of<QueueItemView>(rows->items, *limit, [](const QueueItem& item) {
           const QueuePlace place = place_of(item.entry);
           return fmt::format("queue {} {}", place.band, place.order);
-        }));
+        });
+        co_return reply(
+            QueueView{std::move(page.items), std::move(page.next), rows->index, rows->at});
       }));
+}
+
+std::string line_of(const JournalEntry& entry) {
+  return fmt::format(R"({{"index":{},"at":"{}","checkpoint":{},"entry":"{}"}})", entry.index,
+                     to_rfc3339(entry.at), entry.checkpoint, to_base64(entry.payload)) +
+         "\n";
+}
+
+// Up to the end that the record has when it comes there. What breaks off must not look complete.
+Task<void> send_record(TimeTravel& past, Caller caller, ClusterId id, std::int64_t from,
+                       std::int64_t left, net::BodySink& sink) {
+  constexpr std::int64_t kEntries = 64;
+  while (left > 0) {
+    const auto entries =
+        past.record(caller, id, from, static_cast<std::size_t>(std::min(left, kEntries)));
+    if (!entries) throw std::runtime_error(entries.error().message);
+    for (const auto& entry : *entries) {
+      if (auto sent = co_await sink.write(line_of(entry)); !sent) co_return;
+    }
+    if (entries->empty()) co_return;
+    from = entries->back().index + 1;
+    left -= static_cast<std::int64_t>(entries->size());
+  }
+}
+
+void add_record(std::vector<Route>& table, TimeTravel& past) {
+  Route route{
+      "GET",
+      "/api/v1/clusters/{cluster_id}/record",
+      Operation::cluster_record,
+      "getClusterRecord",
+      "Clusters",
+      "Everything its engine was given and decided, an entry a line",
+      {{"from", "Index of the first entry.", R"({"type":"integer","minimum":1,"default":1})"},
+       {"limit", "How many at most.", R"({"type":"integer","minimum":1})"}}};
+  route.response_type = "application/jsonl";
+  table.push_back(raw(std::move(route), [&past](Context& c) -> Task<net::Response> {
+    const auto refused = [&](const Error& error) {
+      return problem(error, c.request.path(), c.request_id);
+    };
+    auto id = c.id<ClusterId>("cluster_id", "cluster");
+    if (!id) co_return refused(id.error());
+    auto from = c.query_int("from", 1, INT64_MAX);
+    if (!from) co_return refused(from.error());
+    auto limit = c.query_int("limit", 1, INT64_MAX);
+    if (!limit) co_return refused(limit.error());
+    if (auto allowed = past.record(c.who(), *id, 1, 0); !allowed)
+      co_return refused(allowed.error());
+    net::Response out;
+    out.headers.push_back({"Content-Type", "application/jsonl"});
+    out.stream = [&past, caller = c.who(), id = *id, from = from->value_or(1),
+                  limit = limit->value_or(INT64_MAX)](net::BodySink& sink) {
+      return send_record(past, caller, id, from, limit, sink);
+    };
+    co_return out;
+  }));
 }
 
 void add_changing(std::vector<Route>& table, Clusters& clusters) {
@@ -209,7 +282,9 @@ void add_changing(std::vector<Route>& table, Clusters& clusters) {
 
 void add_cluster_routes(std::vector<Route>& table, const Services& s) {
   add_changing(table, s.clusters);
-  add_reading(table, s.clusters);
+  add_lists(table, s.clusters);
+  add_state(table, s.clusters, s.time_travel);
+  add_record(table, s.time_travel);
 }
 
 }  // namespace berth::api

@@ -52,6 +52,7 @@ struct Schema<NodeBody> {
       field("name", &NodeBody::name, rule::name("Unique in the cluster.", "\"node-1\"")),
       field("resources", &NodeBody::resources, rule::must("What it has.")),
       field("gpu_model", &NodeBody::gpu_model, rule::text("Model of its GPUs.", 63, "\"A100\"")),
+      field("labels", &NodeBody::labels, rule::labels("What deployments can ask for.")),
   };
 };
 
@@ -199,7 +200,10 @@ struct Schema<ClusterStatusView> {
       field("nodes", &ClusterStatusView::nodes, rule::must("Node by node.")),
       field("queue", &ClusterStatusView::queue, rule::must("How many wait.")),
       field("active", &ClusterStatusView::active, rule::must("Deployments that hold resources.")),
-      field("runtime", &ClusterStatusView::runtime, rule::must("The runtime's health.")),
+      field("runtime", &ClusterStatusView::runtime,
+            rule::doc("The runtime's health; only of now.")),
+      field("index", &ClusterStatusView::index, rule::doc("Where in the cluster's record.", "812")),
+      field("at", &ClusterStatusView::at, rule::doc("The time in the past that was asked about.")),
   };
 };
 
@@ -213,8 +217,11 @@ struct Schema<ForecastView> {
             rule::must("from_runtime_limits, from_recent_rate or unknown.", "\"unknown\"")),
       field("earliest", &ForecastView::earliest, rule::doc("Hardly before.")),
       field("latest", &ForecastView::latest,
-            rule::doc("By then, if what runs uses its declared run time up and nothing more urgent "
-                      "comes.")),
+            rule::doc("Hardly later. Of all ranges told so far at least four in five came true.")),
+      field("guaranteed", &ForecastView::guaranteed,
+            rule::must("'latest' holds whatever else is submitted, if the declared run times do.")),
+      field("never_later", &ForecastView::never_later,
+            rule::doc("The bound that is guaranteed so, also where an earlier one is likely.")),
   };
 };
 
@@ -238,6 +245,20 @@ struct Schema<QueueItemView> {
       field("queued_at", &QueueItemView::queued_at, rule::must("Since when.")),
       field("retry_at", &QueueItemView::retry_at,
             rule::doc("When the pause after a failure ends.")),
+  };
+};
+
+template <>
+struct Schema<QueueView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "Queue";
+  static constexpr std::string_view doc = "A page of the queue.";
+  static constexpr auto fields = std::tuple{
+      field("items", &QueueView::items, rule::must("The entries, in order.")),
+      field("next", &QueueView::next,
+            rule::doc("The cursor of the next page; absent on the last.")),
+      field("index", &QueueView::index, rule::doc("Where in the cluster's record.", "812")),
+      field("at", &QueueView::at, rule::doc("The time in the past that was asked about.")),
   };
 };
 

@@ -41,6 +41,22 @@ Result<std::optional<std::int64_t>> Context::query_int(std::string_view name, st
   return std::optional(value);
 }
 
+Result<std::optional<When>> Context::query_when() const {
+  const auto text = query_text("at");
+  if (!text) return std::optional<When>{};
+  constexpr std::string_view kIndex = "index:";
+  if (text->starts_with(kIndex)) {
+    std::int64_t index = 0;
+    const auto* last = text->data() + text->size();
+    const auto [end, ec] = std::from_chars(text->data() + kIndex.size(), last, index);
+    if (ec == std::errc{} && end == last) return std::optional(When(index));
+  } else if (const auto time = from_rfc3339(*text)) {
+    return std::optional(When(*time));
+  }
+  return fail_field("at", "invalid_format",
+                    "A time such as 2026-01-02T03:04:05Z, or index:N for an entry of the record.");
+}
+
 Result<bool> Context::query_flag(std::string_view name) const {
   const auto text = query_text(name);
   if (!text || *text == "false" || *text == "0") return false;

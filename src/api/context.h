@@ -9,6 +9,7 @@
 #include "net/http.h"
 #include "service/access.h"
 #include "service/idempotency.h"
+#include "service/past.h"
 
 namespace berth::api {
 
@@ -47,6 +48,8 @@ struct Context {
   [[nodiscard]] Result<std::optional<std::int64_t>> query_int(std::string_view name,
                                                               std::int64_t min,
                                                               std::int64_t max) const;
+  // 'at': a time, or index:N.
+  [[nodiscard]] Result<std::optional<When>> query_when() const;
   [[nodiscard]] Result<bool> query_flag(std::string_view name) const;
   [[nodiscard]] Result<std::size_t> limit(std::size_t most = 200, std::size_t initial = 50) const;
   template <class IdType>

@@ -17,10 +17,17 @@ Resources taken(const Resources& capacity, const Resources& free) {
   return minus(capacity, free).value_or(Resources{});
 }
 
-ForecastView forecast_of(const std::optional<Timestamp>& latest) {
+ForecastView forecast_of(const std::optional<StartForecast>& forecast) {
   ForecastView out;
-  if (latest) out.method = "from_runtime_limits";
-  out.latest = latest;
+  if (!forecast) return out;
+  const auto time_of = [](EngineTime t) { return Timestamp{t * 1000}; };
+  out.method = std::string(to_text(forecast->method));
+  if (forecast->latest) {
+    out.earliest = time_of(forecast->earliest);
+    out.latest = time_of(*forecast->latest);
+  }
+  out.guaranteed = forecast->guaranteed;
+  if (forecast->never_later) out.never_later = time_of(*forecast->never_later);
   return out;
 }
 
@@ -47,7 +54,8 @@ ResourcesBody to_body(const Resources& r) {
 }
 std::vector<Node> from_body(const std::vector<NodeBody>& nodes) {
   std::vector<Node> out;
-  for (const auto& n : nodes) out.push_back({n.name, from_body(n.resources), n.gpu_model});
+  for (const auto& n : nodes)
+    out.push_back({n.name, from_body(n.resources), n.gpu_model, n.labels});
   return out;
 }
 
@@ -92,7 +100,7 @@ ClusterView view(const Cluster& c) {
   Resources total;
   for (const auto& n : c.nodes) {
     total += n.capacity;
-    out.nodes.push_back({n.name, to_body(n.capacity), n.gpu_model});
+    out.nodes.push_back({n.name, to_body(n.capacity), n.gpu_model, n.labels});
   }
   out.resources = to_body(total);
   out.created_at = c.created_at;
@@ -111,7 +119,10 @@ ClusterStatusView view(const ClusterStatus& s) {
   for (const auto& n : s.engine.nodes) out.nodes.push_back(view(n));
   out.queue = {s.engine.high_waiting, s.engine.low_waiting, s.engine.parked};
   out.active = s.engine.active;
-  out.runtime = {s.health.reachable, s.health.message, s.health.enforcement};
+  if (s.health)
+    out.runtime = RuntimeHealth{s.health->reachable, s.health->message, s.health->enforcement};
+  out.index = s.index;
+  out.at = s.at;
   return out;
 }
 
@@ -126,7 +137,7 @@ QueueItemView view(const QueueItem& i) {
   out.needs_action = needs_action(i.entry.reason);
   out.queued_at = i.queued_at;
   out.retry_at = i.retry_at;
-  out.forecast = forecast_of(i.latest_start);
+  out.forecast = forecast_of(i.forecast);
   return out;
 }
 
@@ -159,6 +170,8 @@ DeploymentView view(const Deployment& d) {
         SimulateBody{seconds_of(d.spec.simulation->duration), d.spec.simulation->exit_code};
   }
   out.labels = d.spec.labels;
+  if (!d.spec.constraint.gpu_model.empty()) out.gpu_model = d.spec.constraint.gpu_model;
+  out.node_labels = d.spec.constraint.labels;
   for (const auto& one : d.spec.depends_on) out.depends_on.push_back({one.on.str(), one.until});
   out.attempt = d.attempt;
   if (d.grant) {
@@ -191,11 +204,13 @@ ExplanationView view(const WaitExplanation& w) {
   out.deployment_id = w.deployment->id;
   out.state = w.deployment->state;
   out.message = w.sentence;
+  out.index = w.index;
+  out.at = w.at;
   if (!w.detail) return out;
   const Explanation& e = *w.detail;
   out.reason = e.reason;
   out.needs_action = needs_action(e.reason) || w.in_vain;
-  out.forecast = forecast_of(w.latest_start);
+  out.forecast = forecast_of(w.forecast);
   out.all_reasons = e.all;
   if (e.position > 0) {  // in back-off it stands in no line
     out.position = e.position;
@@ -248,6 +263,7 @@ DeploymentWish wish_of(CreateDeploymentRequest r) {
                    r.simulate->exit_code};
   }
   s.labels = std::move(r.labels);
+  s.constraint = {r.gpu_model.value_or(""), std::move(r.node_labels)};
   for (auto& one : r.depends_on) wish.after.push_back({std::move(one.deployment), one.until});
   return wish;
 }

@@ -204,14 +204,22 @@ void add_crud(std::vector<Route>& table, Deployments& deployments, ReadSide& rea
       }));
 }
 
-void add_insight(std::vector<Route>& table, Deployments& deployments) {
+void add_insight(std::vector<Route>& table, Deployments& deployments, TimeTravel& past) {
   table.push_back(typed<NoBody, ExplanationView>(
-      {"GET", "/api/v1/deployments/{deployment_id}/explain", Operation::deployment_explain,
-       "explainDeployment", "Deployments", "Why it waits"},
-      [&deployments](Context& c) -> Task<Result<Reply<ExplanationView>>> {
+      {"GET",
+       "/api/v1/deployments/{deployment_id}/explain",
+       Operation::deployment_explain,
+       "explainDeployment",
+       "Deployments",
+       "Why it waits",
+       {kAtParam}},
+      [&deployments, &past](Context& c) -> Task<Result<Reply<ExplanationView>>> {
         auto id = c.id<DeploymentId>("deployment_id", "deployment");
         if (!id) co_return std::unexpected(std::move(id.error()));
-        auto why = co_await deployments.explain(c.who(), *id);
+        auto when = c.query_when();
+        if (!when) co_return std::unexpected(std::move(when.error()));
+        auto why = *when ? co_await past.explain(c.who(), *id, **when)
+                         : co_await deployments.explain(c.who(), *id);
         if (!why) co_return std::unexpected(std::move(why.error()));
         co_return reply(view(*why));
       }));
@@ -314,7 +322,7 @@ void add_logs(std::vector<Route>& table, Accounts& accounts, Deployments& deploy
 
 void add_deployment_routes(std::vector<Route>& table, const Services& s) {
   add_crud(table, s.deployments, s.reads);
-  add_insight(table, s.deployments);
+  add_insight(table, s.deployments, s.time_travel);
   add_logs(table, s.accounts, s.deployments);
 }
 

@@ -122,15 +122,15 @@ struct Schema<CreateDeploymentRequest> {
       field("access", &CreateDeploymentRequest::access,
             rule::doc("Who may use its endpoint.", "\"organization\"")),
       field("simulate", &CreateDeploymentRequest::simulate, rule::doc("For simulated clusters.")),
-      field("labels", &CreateDeploymentRequest::labels,
-            {.doc = "Your own notes.",
-             .max_len = 100,
-             .check = rule::is_label,
-             .key_check = is_name,
-             .expected = "a value of up to 255 characters",
-             .key_expected = "a name of up to 63 letters, digits, '-', '_' or '.'"}),
+      field("labels", &CreateDeploymentRequest::labels, rule::labels("Your own notes.")),
       field("depends_on", &CreateDeploymentRequest::depends_on,
             {.doc = "It waits for these, which were submitted before.", .max_len = 100}),
+      field("gpu_model", &CreateDeploymentRequest::gpu_model,
+            rule::gpu_model(
+                "Only on nodes with GPUs of this model, or one of several: equal, or contained "
+                "as whole words, in either case.")),
+      field("node_labels", &CreateDeploymentRequest::node_labels,
+            rule::labels("Only on nodes that have each of these labels.")),
   };
 };
 
@@ -194,6 +194,9 @@ struct Schema<DeploymentView> {
       field("simulate", &DeploymentView::simulate, rule::doc("For simulated clusters.")),
       field("labels", &DeploymentView::labels, rule::must("Your own notes.")),
       field("depends_on", &DeploymentView::depends_on, rule::must("What it waits or waited for.")),
+      field("gpu_model", &DeploymentView::gpu_model, rule::doc("Only on nodes with such GPUs.")),
+      field("node_labels", &DeploymentView::node_labels,
+            rule::must("Only on nodes that have these labels.")),
       field("attempt", &DeploymentView::attempt,
             rule::must("Number of the latest attempt; 0 before the first.")),
       field("place", &DeploymentView::place, rule::doc("Where it runs, while it holds resources.")),
@@ -286,6 +289,8 @@ struct Schema<ExplanationView> {
       field("displaced", &ExplanationView::displaced,
             rule::must("Those that lose their place to it and have not ended yet.")),
       field("forecast", &ExplanationView::forecast, rule::must("When it will start.")),
+      field("index", &ExplanationView::index, rule::doc("Where in the cluster's record.", "812")),
+      field("at", &ExplanationView::at, rule::doc("The time in the past that was asked about.")),
   };
 };
 

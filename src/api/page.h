@@ -14,6 +14,12 @@ inline const std::vector<QueryParam> kPageParams{
     {"limit", "Entries on a page.", R"({"type":"integer","minimum":1,"maximum":200,"default":50})"},
     {"cursor", "'next' of the page before."}};
 
+inline const QueryParam kAtParam{
+    "at",
+    "A time in the past, or index:N for an entry of the cluster's record: what the answer was "
+    "then.",
+    R"({"type":"string","examples":["2026-01-02T03:04:05Z","index:812"]})"};
+
 template <class View, class Row, class CursorOf>
 Page<View> page_of(const std::vector<Row>& rows, std::size_t limit, CursorOf cursor) {
   Page<View> page;

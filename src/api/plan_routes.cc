@@ -26,9 +26,11 @@ Result<PlanCommand> command_of(const PlanCommandBody& body, std::size_t index) {
   switch (body.kind) {
     case PlanKind::submit:
       if (!body.resources) return missing(index, "resources");
-      return PlanSubmit{made_up_id(index), body.priority.value_or(Priority::low),
+      return PlanSubmit{made_up_id(index),
+                        body.priority.value_or(Priority::low),
                         from_body(*body.resources),
-                        body.max_run_time ? body.max_run_time->micros / 1000 : 0};
+                        body.max_run_time ? body.max_run_time->micros / 1000 : 0,
+                        {body.gpu_model.value_or(""), body.node_labels}};
     case PlanKind::stop:
       if (!body.deployment_id) return missing(index, "deployment_id");
       return PlanStop{*body.deployment_id};

@@ -37,11 +37,23 @@ constexpr Rules text(std::string_view doc, std::size_t max_len, std::string_view
   return {.doc = doc, .example = example, .max_len = max_len};
 }
 
+constexpr Rules gpu_model(std::string_view doc) {
+  return {.doc = doc, .example = "\"A100|H100\"", .min_len = 1, .max_len = 255};
+}
+
 // A variable's name as POSIX has it.
 bool is_env_name(std::string_view text);
 bool is_path(std::string_view text);
 bool is_label(std::string_view text);
 bool has_no_nul(std::string_view text);
+constexpr Rules labels(std::string_view doc) {
+  return {.doc = doc,
+          .max_len = 100,
+          .check = is_label,
+          .key_check = is_name,
+          .expected = "a value of up to 255 characters",
+          .key_expected = "a name of up to 63 letters, digits, '-', '_' or '.'"};
+}
 }  // namespace rule
 
 }  // namespace berth::json

@@ -143,6 +143,7 @@ struct NodeBody {
   std::string name;
   ResourcesBody resources;
   std::string gpu_model;
+  std::map<std::string, std::string> labels;
 };
 struct RuntimeBody {
   RuntimeKind kind = RuntimeKind::process;
@@ -214,12 +215,16 @@ struct ClusterStatusView {
   std::vector<NodeStatusView> nodes;
   QueueLengths queue;
   std::uint64_t active = 0;
-  RuntimeHealth runtime;
+  std::optional<RuntimeHealth> runtime;
+  std::optional<std::int64_t> index;
+  std::optional<Timestamp> at;
 };
 struct ForecastView {
   std::string method = "unknown";
   std::optional<Timestamp> earliest;
   std::optional<Timestamp> latest;
+  bool guaranteed = false;
+  std::optional<Timestamp> never_later;
 };
 struct QueueItemView {
   std::uint64_t position = 0;
@@ -233,6 +238,12 @@ struct QueueItemView {
   Timestamp queued_at;
   std::optional<Timestamp> retry_at;
 };
+struct QueueView {
+  std::vector<QueueItemView> items;
+  std::optional<std::string> next;
+  std::optional<std::int64_t> index;
+  std::optional<Timestamp> at;
+};
 
 // --- what-if questions --------------------------------------------------------------------------
 
@@ -242,6 +253,8 @@ struct PlanCommandBody {
   std::optional<DeploymentId> deployment_id;
   std::optional<Priority> priority;
   std::optional<ResourcesBody> resources;
+  std::optional<std::string> gpu_model;
+  std::map<std::string, std::string> node_labels;
   std::optional<Seconds> max_run_time;
   std::optional<std::vector<NodeBody>> nodes;
   std::optional<std::string> node;
@@ -339,6 +352,8 @@ struct CreateDeploymentRequest {
   std::optional<SimulateBody> simulate;
   std::map<std::string, std::string> labels;
   std::vector<DependencyBody> depends_on;
+  std::optional<std::string> gpu_model;
+  std::map<std::string, std::string> node_labels;
 };
 struct UpdateDeploymentRequest {
   Priority priority = Priority::low;
@@ -372,6 +387,8 @@ struct DeploymentView {
   std::optional<SimulateBody> simulate;
   std::map<std::string, std::string> labels;
   std::vector<DependencyBody> depends_on;
+  std::optional<std::string> gpu_model;
+  std::map<std::string, std::string> node_labels;
   std::int32_t attempt = 0;
   std::optional<PlaceView> place;
   std::optional<std::string> endpoint;
@@ -423,6 +440,8 @@ struct ExplanationView {
   std::vector<NamedDeployment> blockers;
   std::vector<NamedDeployment> displaced;
   ForecastView forecast;
+  std::optional<std::int64_t> index;
+  std::optional<Timestamp> at;
 };
 
 // --- pages, problems, state of the server -------------------------------------------------------

@@ -14,6 +14,7 @@
 #include "app/findings.h"
 #include "cli/exit_code.h"
 #include "cli/output.h"
+#include "scheduler/journal.h"
 #include "service/restore.h"
 #include "store/sqlite/sqlite_store.h"
 
@@ -84,12 +85,38 @@ void check_settings(const ServeConfig& config, Findings& out) {
   }
 }
 
+// Decides everything once more that a cluster's record has. Another version may decide otherwise,
+// so a difference is no damage.
+Result<std::size_t> check_journal(ReadView& view, const Cluster& cluster, Findings& out) {
+  constexpr std::size_t kPage = 256;
+  journal::Replay replay(journal::Mode::compare);
+  for (;;) {
+    const auto entries = view.journal(cluster.id, replay.index() + 1, kPage);
+    if (!entries) return std::unexpected(entries.error());
+    for (const auto& entry : *entries) {
+      const auto done = replay.take(entry.index, entry.payload);
+      if (done) continue;
+      const auto what = fmt::format("cluster {}: {}", cluster.name, done.error().message);
+      if (done.error().reason == "diverged") {
+        out.warn("record", what + " Either another version has decided it, or the record differs.");
+      } else {
+        out.broken("record", what);
+      }
+      return replay.counts().entries;
+    }
+    if (entries->size() < kPage) return replay.counts().entries;
+  }
+}
+
 // Loads every cluster into an engine of its own and lets it check itself.
 Result<void> check_engines(ReadView& view, Findings& out) {
   auto clusters = view.all_clusters();
   if (!clusters) return std::unexpected(std::move(clusters.error()));
-  std::size_t active_count = 0, waiting_count = 0;
+  std::size_t active_count = 0, waiting_count = 0, entry_count = 0;
   for (const auto& cluster : *clusters) {
+    const auto replayed = check_journal(view, cluster, out);
+    if (!replayed) return std::unexpected(replayed.error());
+    entry_count += *replayed;
     ClusterEngine engine = empty_engine(cluster);
     auto active = view.active(cluster.id);
     if (!active) return std::unexpected(std::move(active.error()));
@@ -120,6 +147,7 @@ Result<void> check_engines(ReadView& view, Findings& out) {
   }
   out.fine("clusters", fmt::format("{} clusters, {} deployments active, {} waiting",
                                    clusters->size(), active_count, waiting_count));
+  out.fine("record", fmt::format("{} entries of decisions replayed", entry_count));
   return {};
 }
 

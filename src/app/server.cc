@@ -129,8 +129,10 @@ struct Server::Parts {
         organizations(reads, committer, random, config.free_failures),
         clusters(reads, committer, scheduling, runner, clock, random, cluster_rules(config)),
         deployments(reads, committer, scheduling, runner, clock, random),
-        api(api::Services{reads, committer, accounts, organizations, clusters, deployments, runner,
-                          hub, clock, random},
+        past(reads, clock),
+        time_travel(reads, past),
+        api(api::Services{reads, committer, accounts, organizations, clusters, deployments,
+                          time_travel, runner, hub, clock, random},
             api_options(config, reads, together.get())),
         http(server_options(config), api) {
     runner.connect(committer, scheduling, [this](const Deployment& d) { reads.changed(d); });
@@ -159,6 +161,8 @@ struct Server::Parts {
   Organizations organizations;
   Clusters clusters;
   Deployments deployments;
+  Past past;
+  TimeTravel time_travel;
   api::Api api;
   net::HttpServer http;
   std::string setup_token;
@@ -254,6 +258,7 @@ void Server::stop() {
   p.runner_io.stop();
   if (p.runner_thread.joinable()) p.runner_thread.join();
   p.passwords.stop();
+  p.past.stop();
   p.committer.stop();
   p.http.stop();  // last: the threads above answered into its loops
 }

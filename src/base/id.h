@@ -37,6 +37,12 @@ class Id {
   }
   [[nodiscard]] std::string str() const { return id_text(prefix, bytes_); }
   [[nodiscard]] const IdBytes& bytes() const { return bytes_; }
+  // When it was made, to the millisecond.
+  [[nodiscard]] Timestamp made_at() const {
+    std::int64_t millis = 0;
+    for (std::size_t i = 0; i < 6; ++i) millis = millis << 8 | bytes_[i];
+    return {millis * 1000};
+  }
   [[nodiscard]] bool is_nil() const { return bytes_ == IdBytes{}; }
   friend constexpr auto operator<=>(const Id&, const Id&) = default;
 

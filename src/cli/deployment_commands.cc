@@ -26,7 +26,8 @@ using SteadyClock = std::chrono::steady_clock;
 struct DeployArgs {
   std::string name, cluster, file, kind, priority, cpu, memory, gpu, image, ready_path, access,
       max_run_time, duration;
-  std::vector<std::string> env, labels, after, command;
+  std::vector<std::string> env, labels, after, node_labels, command;
+  std::string gpu_model;
   int port = 0, max_attempts = 0;
   bool wait = false;
   std::string timeout = "10m";
@@ -98,7 +99,7 @@ js::object body_of(Client& client, const DeployArgs& a) {
   };
   put("name", a.name), put("kind", a.kind), put("priority", a.priority), put("image", a.image),
       put("access", a.access);
-  put("max_run_time", a.max_run_time);
+  put("max_run_time", a.max_run_time), put("gpu_model", a.gpu_model);
   if (!a.command.empty()) body["command"] = js::array(a.command.begin(), a.command.end());
   for (const auto& pair : a.env) {
     auto [name, value] = split_pair(pair, "--env");
@@ -110,6 +111,10 @@ js::object body_of(Client& client, const DeployArgs& a) {
     if (colon != std::string::npos) dependency["until"] = one.substr(colon + 1);
     if (!body.contains("depends_on")) body["depends_on"] = js::array();
     body["depends_on"].as_array().push_back(std::move(dependency));
+  }
+  for (const auto& pair : a.node_labels) {
+    auto [name, value] = split_pair(pair, "--node-label");
+    object_at(body, "node_labels")[name] = value;
   }
   for (const auto& pair : a.labels) {
     auto [name, value] = split_pair(pair, "--label");
@@ -439,6 +444,9 @@ void add_deploy(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--ready", a->ready_path, "HTTP path that answers 2xx when it is ready");
   c->add_option("--env,-e", a->env, "NAME=VALUE; repeatable");
   c->add_option("--label", a->labels, "NAME=VALUE; repeatable");
+  c->add_option("--gpu-model", a->gpu_model, "Only on nodes with such GPUs: A100, or A100|H100");
+  c->add_option("--node-label", a->node_labels,
+                "NAME=VALUE: only on nodes that have it; repeatable");
   c->add_option("--after", a->after,
                 "It waits for NAME, or NAME:running, or NAME:succeeded; repeatable");
   c->add_option("--access", a->access, "Who may use its endpoint: organization or public");

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/replay_audit.h"
+#include "cli/replay_decisions.h"
 #include "cli/trace.h"
 
 namespace berth::cli {
@@ -355,10 +356,12 @@ int replay(const Global& global, Args a) {
 
 void add_replay_command(CLI::App& app, Global& global, Selected& selected) {
   auto a = std::make_shared<Args>();
+  auto decisions = std::make_shared<DecisionsArgs>();
   auto* c = app.add_subcommand(
       "replay",
-      "Submit a real trace to a simulated cluster, faster than real time, and audit the outcome");
-  c->add_option("trace", a->trace, "CSV file: openb pods or a Philly slice")->required();
+      "Submit a real trace to a simulated cluster and audit the outcome; or decide once more what "
+      "was decided");
+  c->add_option("trace", a->trace, "CSV file: openb pods or a Philly slice");
   c->add_option("--nodes", a->nodes, "CSV file with the nodes; for openb the one beside the trace");
   c->add_option("--gpus", a->gpus,
                 "Only as many nodes as have so many GPUs; without a node list, machines of eight");
@@ -367,10 +370,27 @@ void add_replay_command(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--cluster", a->cluster, "Name of the cluster that is made for it");
   c->add_option("--org", a->org, "Organization");
   c->add_flag("--keep", a->keep, "Leave the cluster there");
+  auto* again = c->add_option("--decisions", decisions->cluster,
+                              "Replay what was decided for this cluster, and compare")
+                    ->expected(0, 1);
+  c->add_option("--file", decisions->file, "With --decisions: a record that was saved")
+      ->needs(again);
+  c->add_option("--save", decisions->save, "With --decisions: keep the record in this file")
+      ->needs(again);
   c->footer(
-      "Example: berth replay openb_pods.csv --gpus 64 --speed 200000\nIt ends with 8 when an "
-      "invariant did not hold.");
-  c->callback([&selected, &global, a] { selected = [&global, a] { return replay(global, *a); }; });
+      "Examples: berth replay openb_pods.csv --gpus 64 --speed 200000\n"
+      "          berth replay --decisions lab --save lab.record\n"
+      "          berth replay --decisions --file lab.record\n"
+      "It ends with 8 when an invariant did not hold, or when a decision differs.");
+  c->callback([&selected, &global, a, decisions, again] {
+    const bool decide = again->count() > 0;
+    selected = [&global, a, decisions, decide] {
+      if (decide) return replay_decisions(global, *decisions);
+      if (a->trace.empty())
+        throw Failure{kUsage, "Say a trace, or --decisions with a cluster.", "", {}};
+      return replay(global, *a);
+    };
+  });
 }
 
 }  // namespace berth::cli

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/time.h"
+#include "core/constraint.h"
 #include "core/ids.h"
 #include "core/names.h"
 #include "core/resources.h"
@@ -156,6 +157,7 @@ struct DeploymentSpec {
   std::optional<Simulation> simulation;
   std::map<std::string, std::string> labels;
   std::vector<Dependency> depends_on;
+  Constraint constraint;  // on which nodes
   friend bool operator==(const DeploymentSpec&, const DeploymentSpec&) = default;
 };
 

@@ -76,6 +76,7 @@ struct WaitingRow {
   Timestamp queued_at;
   std::chrono::milliseconds max_run{0};  // declared, with the grace to end; 0: not declared
   std::int32_t unmet = 0;
+  Constraint constraint;
   [[nodiscard]] bool is_parked() const { return retry_at.has_value() || unmet > 0; }
 };
 

@@ -51,32 +51,40 @@ struct Queued {
   Constraint constraint = {};
   std::uint32_t replicas = 1;  // each asks for `demand`; all start together or none
   std::uint32_t tenant = 0;    // whose it is: a number that quotas name, counted from 0
+  friend bool operator==(const Queued&, const Queued&) = default;
 };
 struct Unparked {
   DeploymentId id;
+  friend bool operator==(const Unparked&, const Unparked&) = default;
 };
 struct Withdrawn {
   DeploymentId id;
+  friend bool operator==(const Withdrawn&, const Withdrawn&) = default;
 };  // cancelled while it waited
 struct Reprioritized {
   DeploymentId id;
   Priority priority = Priority::low;
+  friend bool operator==(const Reprioritized&, const Reprioritized&) = default;
 };
 struct Released {
   DeploymentId id;
+  friend bool operator==(const Released&, const Released&) = default;
 };  // the runtime confirmed that its attempt is gone
 // The new node list. Nodes are matched by name; a node that holds reservations must stay and must
 // still be large enough (checked by can_resize before).
 struct Resized {
   std::vector<Node> nodes;
+  friend bool operator==(const Resized&, const Resized&) = default;
 };
 struct PauseChanged {
   bool paused = false;
+  friend bool operator==(const PauseChanged&, const PauseChanged&) = default;
 };
 // Its attempt was told to end, by somebody else than the engine: it frees its place soon, so that
 // nobody is displaced for the sake of that place.
 struct Leaving {
   DeploymentId id;
+  friend bool operator==(const Leaving&, const Leaving&) = default;
 };
 
 // A resource that a quota does not speak of: as much as there is.
@@ -119,6 +127,7 @@ struct Rules {
 };
 struct RulesChanged {
   Rules rules;
+  friend bool operator==(const RulesChanged&, const RulesChanged&) = default;
 };
 
 using EngineEvent = std::variant<Queued, Unparked, Withdrawn, Reprioritized, Released, Resized,
@@ -181,6 +190,7 @@ struct ActiveEntry {
   Constraint constraint = {};
   std::vector<Placement> more = {};  // of the other replicas
   std::uint32_t tenant = 0;
+  friend bool operator==(const ActiveEntry&, const ActiveEntry&) = default;
 };
 
 // Calls act(place) for each replica of a Start or an ActiveEntry.
@@ -339,6 +349,7 @@ class ClusterEngine {
   struct Impl;  // known only to the files that implement this class
 
  private:
+  friend class StateAccess;  // engine_state.cc
   std::unique_ptr<Impl> impl_;
 };
 

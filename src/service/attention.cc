@@ -54,6 +54,9 @@ void Attention::repeat() {
   for (const auto& cluster : again) {
     if (authority_.holds(cluster)) look_at(cluster);
   }
+  for (const auto& cluster : scheduling_.behind()) {
+    if (authority_.holds(cluster)) look_at(cluster, true);
+  }
 }
 
 }  // namespace berth

@@ -19,7 +19,8 @@ class Attention {
   void hear(std::span<const Event> events);
   // `only_deployments`: the cluster itself is as it was.
   void look_at(const ClusterId& cluster, bool only_deployments = false);
-  // Looks again where it failed. Now and then, from one thread.
+  // Looks again where it failed, and where an engine is ahead of its journal. Now and then, from
+  // one thread.
   void repeat();
 
  private:

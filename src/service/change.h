@@ -27,6 +27,14 @@ struct Told {
   bool only_deployments = false;     // where to look, without an event
 };
 
+// What an engine was given and what it decided, for the journal of its cluster: the inside of an
+// entry (scheduler/journal.h). All of one transaction becomes one entry.
+struct JournalPiece {
+  ClusterId cluster;
+  std::string bytes;
+  bool checkpoint = false;
+};
+
 // Whether other processes write to the same database.
 enum class Sharing { sole, shared };
 
@@ -107,6 +115,7 @@ class Change {
 
   std::vector<Event> events;
   std::vector<Told> told;
+  std::vector<JournalPiece> journal;  // written before the commit
   std::vector<std::function<void()>> effects;
 
  private:

@@ -8,6 +8,7 @@
 #include "service/accounts.h"
 #include "service/forecast.h"
 #include "service/json_text.h"
+#include "service/live_engine.h"
 #include "service/restore.h"
 
 namespace berth {
@@ -326,10 +327,13 @@ Task<Result<EngineStatus>> Clusters::measure(ClusterId id) {
 Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
   auto cluster = get(caller, id, Operation::cluster_status);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  auto engine = co_await measure(id);
+  auto engine = co_await ask_engine<EngineStatus>(
+      reads_, committer_, scheduling_, id,
+      [](ReadView&, const ClusterEngine& live) -> Result<EngineStatus> { return live.status(); });
   if (!engine) co_return std::unexpected(std::move(engine.error()));
   auto health = co_await runner_.health(id);
-  co_return ClusterStatus{**cluster, std::move(*engine), std::move(health)};
+  co_return ClusterStatus{**cluster, std::move(engine->value), std::move(health), engine->index,
+                          std::nullopt};
 }
 
 QueuePlace place_of(const QueueEntry& entry) {
@@ -358,36 +362,36 @@ std::size_t first_behind(const ClusterEngine& engine, const QueuePlace& place) {
 
 }  // namespace
 
-Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id,
-                                                     std::optional<QueuePlace> after,
-                                                     std::size_t limit) {
+std::vector<QueueEntry> queue_behind(const ClusterEngine& engine,
+                                     const std::optional<QueuePlace>& after, std::size_t limit) {
+  return engine.queue(after ? first_behind(engine, *after) : 1, limit);
+}
+
+Task<Result<QueuePage>> Clusters::queue(Caller caller, ClusterId id,
+                                        std::optional<QueuePlace> after, std::size_t limit) {
   auto cluster = get(caller, id, Operation::cluster_queue);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  struct Page {
-    std::vector<QueueEntry> entries;
-    std::map<DeploymentId, Timestamp> starts;
+  struct Entries {
+    std::vector<QueueEntry> list;
+    std::map<DeploymentId, StartForecast> starts;
   };
-  using Entries = Result<Page>;
-  std::move_only_function<Entries()> look = [this, id, after, limit]() -> Entries {
-    auto view = reads_.view();
-    if (!view) return std::unexpected(std::move(view.error()));
-    auto engine = scheduling_.engine(**view, id);
-    if (!engine) return std::unexpected(std::move(engine.error()));
-    auto starts = latest_starts(**view, **engine, id);
-    if (!starts) return std::unexpected(std::move(starts.error()));
-    return Page{(*engine)->queue(after ? first_behind(**engine, *after) : 1, limit),
-                std::move(*starts)};
+  std::function<Result<Entries>(ReadView&, const ClusterEngine&)> look =
+      [this, id, after, limit](ReadView&, const ClusterEngine& engine) -> Result<Entries> {
+    return Entries{queue_behind(engine, after, limit),
+                   scheduling_.outlook(id).ask(engine, engine_time(engine, clock_.now()))};
   };
-  auto entries = co_await committer_.inspect<Entries>(std::move(look));
-  if (!entries) co_return std::unexpected(std::move(entries.error()));
-  std::vector<QueueItem> out;
-  for (auto& entry : entries->entries) {
+  auto seen = co_await ask_engine<Entries>(reads_, committer_, scheduling_, id, std::move(look));
+  if (!seen) co_return std::unexpected(std::move(seen.error()));
+  QueuePage out;
+  out.index = seen->index;
+  for (auto& entry : seen->value.list) {
     auto row = reads_.deployment(entry.id);
     if (!row) co_return std::unexpected(std::move(row.error()));
     if (!*row) continue;  // deleted since
-    const auto start = entries->starts.find(entry.id);
-    out.push_back({entry, (*row)->name, (*row)->created_at, (*row)->retry_at,
-                   start == entries->starts.end() ? std::nullopt : std::optional(start->second)});
+    const auto start = seen->value.starts.find(entry.id);
+    out.items.push_back(
+        {entry, (*row)->name, (*row)->created_at, (*row)->retry_at,
+         start == seen->value.starts.end() ? std::nullopt : std::optional(start->second)});
   }
   co_return out;
 }

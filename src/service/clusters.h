@@ -32,7 +32,9 @@ struct ClusterPatch {
 struct ClusterStatus {
   Cluster cluster;
   EngineStatus engine;
-  Health health;
+  std::optional<Health> health;       // of now; empty in answers about the past
+  std::optional<std::int64_t> index;  // in the cluster's journal
+  std::optional<Timestamp> at;        // the time in the past that was asked about
 };
 
 struct QueueItem {
@@ -40,7 +42,7 @@ struct QueueItem {
   std::string name;
   Timestamp queued_at;
   std::optional<Timestamp> retry_at;
-  std::optional<Timestamp> latest_start;  // from declared run times
+  std::optional<StartForecast> forecast;
 };
 
 // Where an entry stands in the queue, whatever comes and goes around it: the band (high, low, then
@@ -51,6 +53,16 @@ struct QueuePlace {
   friend auto operator<=>(const QueuePlace&, const QueuePlace&) = default;
 };
 [[nodiscard]] QueuePlace place_of(const QueueEntry& entry);
+// The entries behind a place, or from the first on.
+[[nodiscard]] std::vector<QueueEntry> queue_behind(const ClusterEngine& engine,
+                                                   const std::optional<QueuePlace>& after,
+                                                   std::size_t limit);
+
+struct QueuePage {
+  std::vector<QueueItem> items;
+  std::optional<std::int64_t> index;  // in the cluster's journal
+  std::optional<Timestamp> at;        // the time in the past that was asked about
+};
 
 struct ClusterRules {
   std::vector<RuntimeKind> runtimes;  // those that this server offers
@@ -77,8 +89,8 @@ class Clusters {
   Task<Result<ClusterStatus>> status(Caller caller, ClusterId id);
   // The engine's figures without asking who wants them: for metrics.
   Task<Result<EngineStatus>> measure(ClusterId id);
-  Task<Result<std::vector<QueueItem>>> queue(Caller caller, ClusterId id,
-                                             std::optional<QueuePlace> after, std::size_t limit);
+  Task<Result<QueuePage>> queue(Caller caller, ClusterId id, std::optional<QueuePlace> after,
+                                std::size_t limit);
   // What the commands would do, on a copy of the engine.
   Task<Result<Plan>> plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands);
   // The same in time, where who has declared a longest run time ends just then.

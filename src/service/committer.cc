@@ -106,6 +106,7 @@ void Committer::run_unit(Item& item, Change& change, std::vector<ClusterId>& tou
   const auto events = change.events.size();
   const auto told = change.told.size();
   const auto effects = change.effects.size();
+  const auto journal = change.journal.size();
   item.outcome = change.tx.mark();
   if (!item.outcome) return;
   item.outcome = item.unit(change);
@@ -125,6 +126,7 @@ void Committer::run_unit(Item& item, Change& change, std::vector<ClusterId>& tou
   change.events.resize(events);
   change.told.resize(told);
   change.effects.resize(effects);
+  change.journal.resize(journal);
   change.release_holds();
   follower_.forget(decided);
 }
@@ -150,7 +152,9 @@ void Committer::commit_batch(std::vector<Item>& batch) {
     }
   }
   for (auto& item : batch) run_unit(item, change, touched);
-  const auto committed = (*transaction)->commit();
+  auto written = follower_.before_commit(change);
+  const auto committed =
+      written ? (*transaction)->commit() : std::unexpected(std::move(written.error()));
   transaction->reset();
   if (committed) {
     for (std::size_t i = 0; i < change.events.size(); ++i) {

@@ -23,6 +23,11 @@ class Follower {
   virtual ~Follower() = default;
   // Decides about what one unit told, writing through `change`. An error undoes the whole unit.
   virtual Result<void> follow(Change& change, std::span<const Told> told) = 0;
+  // Everything of the transaction is decided: what else belongs into it. An error undoes all of it.
+  virtual Result<void> before_commit(Change& change) {
+    static_cast<void>(change);
+    return {};
+  }
   // What was decided for these clusters did not become durable: rebuild from the record.
   virtual void forget(const std::vector<ClusterId>& clusters) = 0;
   // What was decided for these clusters is durable, in a commit whose last event has this number.

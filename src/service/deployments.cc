@@ -5,6 +5,7 @@
 #include "service/accounts.h"
 #include "service/forecast.h"
 #include "service/json_text.h"
+#include "service/live_engine.h"
 #include "service/restore.h"
 
 namespace berth {
@@ -14,7 +15,29 @@ void need(Error& error, bool ok, std::string pointer, const char* word, std::str
   if (!ok) error.fields.push_back({std::move(pointer), word, std::move(message)});
 }
 
+std::string words_of(const Constraint& constraint) {
+  std::string out;
+  if (!constraint.gpu_model.empty()) out = "gpu_model " + constraint.gpu_model;
+  for (const auto& [name, value] : constraint.labels)
+    out += fmt::format("{}{}={}", out.empty() ? "" : ", ", name, value);
+  return out;
+}
+
+// Of a constraint that no node satisfies.
+std::unexpected<Error> no_such_node(const Constraint& unsatisfied, const std::string& cluster) {
+  Error error{Code::invalid_argument, "exceeds_cluster",
+              fmt::format("No node of cluster {} satisfies {}.", cluster, words_of(unsatisfied))};
+  if (!unsatisfied.gpu_model.empty())
+    error.fields.push_back({"/gpu_model", "exceeds_cluster", "No node has such a GPU."});
+  for (const auto& [name, value] : unsatisfied.labels) {
+    error.fields.push_back({"/node_labels/" + name, "exceeds_cluster",
+                            fmt::format("No node has {}={}.", name, value)});
+  }
+  return std::unexpected(std::move(error));
+}
+
 std::unexpected<Error> too_large(const TooLarge& t, const std::string& cluster) {
+  if (!t.unsatisfied.empty()) return no_such_node(t.unsatisfied, cluster);
   Error error{
       Code::invalid_argument, "exceeds_cluster",
       fmt::format(
@@ -40,6 +63,11 @@ std::string missing_text(const Explanation& e) {
                      resources_text(e.free_there, e.demand));
 }
 
+std::string among_text(const Explanation& e) {
+  if (e.constraint.empty()) return "";
+  return fmt::format(" ({} of the nodes have {}.)", e.allowed_nodes, words_of(e.constraint));
+}
+
 std::string ahead_text(const Explanation& e) {
   if (e.ahead_high == 0 && e.ahead_low == 0) return "It is next.";
   if (e.ahead_low == 0) return fmt::format("Ahead of it: {} high.", e.ahead_high);
@@ -52,6 +80,10 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
                              Timestamp now) {
   switch (e.reason) {
     case Reason::exceeds_cluster:
+      if (e.too_large && !e.too_large->unsatisfied.empty()) {
+        return fmt::format("No node of cluster {} satisfies {} any more.", cluster,
+                           words_of(e.too_large->unsatisfied));
+      }
       return fmt::format(
           "Cluster {} has become too small: no node could ever hold {}. The largest that would fit "
           "is {} (node {}). Grow the cluster, or stop this one and submit a smaller one.",
@@ -62,14 +94,14 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
       return fmt::format("Cluster {} is paused: nothing starts until somebody resumes it.",
                          cluster);
     case Reason::waiting_for_capacity:
-      return fmt::format("It needs {}: {}. {}", resources_text(e.demand), missing_text(e),
-                         ahead_text(e));
+      return fmt::format("It needs {}: {}. {}{}", resources_text(e.demand), missing_text(e),
+                         ahead_text(e), among_text(e));
     case Reason::fragmented:
       return fmt::format(
           "It needs {}. The cluster has {} free in total, but no single node: the largest hole is "
-          "{}; {}. {}",
+          "{}; {}. {}{}",
           resources_text(e.demand), resources_text(e.free_total, e.demand),
-          resources_text(e.largest_hole, e.demand), missing_text(e), ahead_text(e));
+          resources_text(e.largest_hole, e.demand), missing_text(e), ahead_text(e), among_text(e));
     case Reason::preempting:
       return fmt::format(
           "{} less urgent {} for it: it starts when {} gone. See 'displaced' for which.",
@@ -92,9 +124,6 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
   }
 }
 
-namespace {
-
-// Of one that does not wait: what it is doing, and what is still awaited.
 std::string progress_sentence(const Deployment& d, Timestamp now) {
   if (d.state != State::starting || !d.admitted_at || !d.message.empty()) {
     return fmt::format("It does not wait: it is {}.{}{}", to_text(d.state),
@@ -110,8 +139,6 @@ std::string progress_sentence(const Deployment& d, Timestamp now) {
   return fmt::format("It got its place {} ago and is not ready: {}. After {} it counts as failed.",
                      humane(since), awaited, humane(d.spec.readiness.timeout));
 }
-
-}  // namespace
 
 Deployments::Deployments(ReadSide& reads, Committer& committer, Scheduling& scheduling,
                          Runner& runner, const Clock& clock, Random& random)
@@ -250,7 +277,7 @@ Task<Result<Once<Deployment>>> Deployments::submit(
   }
   if (auto fine = check(wish, (*cluster)->runtime.kind); !fine)
     co_return std::unexpected(std::move(fine.error()));
-  if (const auto never = never_fits(**cluster, wish.spec.resources))
+  if (const auto never = never_fits(**cluster, wish.spec.resources, wish.spec.constraint))
     co_return too_large(*never, (*cluster)->name);
 
   const ClusterId lane = wish.cluster;
@@ -476,15 +503,10 @@ Result<WaitExplanation::Named> Deployments::named(const std::vector<DeploymentId
   return out;
 }
 
-namespace {
-
-// The search costs as much as many run; it must not hold up those who write.
 std::vector<DeploymentId> blockers_of(const ClusterEngine& engine, const DeploymentId& id) {
   constexpr std::size_t kActive = 5'000;
   return engine.active_count() <= kActive ? engine.blockers(id) : std::vector<DeploymentId>{};
 }
-
-}  // namespace
 
 Result<void> Deployments::explain_dependencies(WaitExplanation& out) {
   auto view = reads_.view();
@@ -517,32 +539,31 @@ Result<void> Deployments::explain_dependencies(WaitExplanation& out) {
 Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId id) {
   auto d = get(caller, id, Operation::deployment_explain);
   if (!d) co_return std::unexpected(std::move(d.error()));
-  WaitExplanation out{*d, std::nullopt, "", std::nullopt};
+  WaitExplanation out;
+  out.deployment = *d;
   if (out.deployment->state == State::queued) {
+    const ClusterId cluster = out.deployment->cluster;
     struct Found {
       std::optional<Explanation> detail;
-      std::optional<Timestamp> latest;
+      std::optional<StartForecast> forecast;
       std::vector<DeploymentId> blockers;
     };
-    using Answer = Result<Found>;
-    std::move_only_function<Answer()> look = [this, id,
-                                              cluster = out.deployment->cluster]() -> Answer {
-      auto view = reads_.view();
-      if (!view) return std::unexpected(std::move(view.error()));
-      auto engine = scheduling_.engine(**view, cluster);
-      if (!engine) return std::unexpected(std::move(engine.error()));
-      auto starts = latest_starts(**view, **engine, cluster);
-      if (!starts) return std::unexpected(std::move(starts.error()));
-      const auto start = starts->find(id);
-      return Found{(*engine)->explain(id),
-                   start == starts->end() ? std::nullopt : std::optional(start->second),
-                   blockers_of(**engine, id)};
+    std::function<Result<Found>(ReadView&, const ClusterEngine&)> look =
+        [this, id, cluster](ReadView&, const ClusterEngine& engine) -> Result<Found> {
+      const auto now = engine_time(engine, clock_.now());
+      const auto starts = scheduling_.outlook(cluster).ask(engine, now, id);
+      const auto start = starts.find(id);
+      return Found{engine.explain(id),
+                   start == starts.end() ? std::nullopt : std::optional(start->second),
+                   blockers_of(engine, id)};
     };
-    auto detail = co_await committer_.inspect<Answer>(std::move(look));
-    if (!detail) co_return std::unexpected(std::move(detail.error()));
-    out.detail = std::move(detail->detail);
-    out.latest_start = detail->latest;
-    auto blockers = named(detail->blockers);
+    auto seen =
+        co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, std::move(look));
+    if (!seen) co_return std::unexpected(std::move(seen.error()));
+    out.detail = std::move(seen->value.detail);
+    out.forecast = seen->value.forecast;
+    out.index = seen->index;
+    auto blockers = named(seen->value.blockers);
     if (!blockers) co_return std::unexpected(std::move(blockers.error()));
     out.blockers = std::move(*blockers);
     if (out.detail && out.detail->reason == Reason::waiting_for_dependency) {

@@ -34,7 +34,9 @@ struct WaitExplanation {
   std::shared_ptr<const Deployment> deployment;
   std::optional<Explanation> detail;  // of the engine, while it waits
   std::string sentence;
-  std::optional<Timestamp> latest_start = {};  // from declared run times
+  std::optional<StartForecast> forecast = {};
+  std::optional<std::int64_t> index = {};  // in the cluster's journal
+  std::optional<Timestamp> at = {};        // the time in the past that was asked about
   using Named = std::vector<std::pair<DeploymentId, std::string>>;
   Named blockers = {};   // the end of these would make room for it
   Named displaced = {};  // these lose their place to it
@@ -96,5 +98,10 @@ class Deployments {
 // The sentence of a reason, with amounts and names.
 [[nodiscard]] std::string explain_sentence(const Deployment& d, const Explanation& e,
                                            const std::string& cluster_name, Timestamp now);
+// The engine's answer, unless so many run that the search would hold up those who write.
+[[nodiscard]] std::vector<DeploymentId> blockers_of(const ClusterEngine& engine,
+                                                    const DeploymentId& id);
+// Of one that does not wait: what it is doing, and what is still awaited.
+[[nodiscard]] std::string progress_sentence(const Deployment& d, Timestamp now);
 
 }  // namespace berth

@@ -5,38 +5,45 @@
 namespace berth {
 namespace {
 
-// Beyond these the question costs the writer's thread more than the answer is worth.
-constexpr std::size_t kWaiting = 5'000;
+// Beyond this the question costs the writer's thread more than the answer is worth.
 constexpr std::size_t kActive = 2'000;
-
-struct End {
-  Timestamp at;
-  DeploymentId id;
-  friend auto operator<=>(const End&, const End&) = default;
-};
 
 }  // namespace
 
-Result<std::map<DeploymentId, Timestamp>> latest_starts(ReadView& view, const ClusterEngine& engine,
-                                                        const ClusterId& cluster) {
-  std::map<DeploymentId, Timestamp> out;
-  const auto status = engine.status();
-  const std::size_t waiting = status.high_waiting + status.low_waiting + status.parked;
-  if (waiting == 0 || waiting > kWaiting || status.active > kActive || status.paused) return out;
-  auto active = view.active(cluster);
-  if (!active) return std::unexpected(std::move(active.error()));
-  std::vector<End> ends;
-  for (const auto& d : *active) {
-    const auto& limit = d.spec.max_run_time;
-    if (limit && d.admitted_at)
-      ends.push_back({d.admitted_at->plus(*limit + d.spec.stop_grace), d.id});
+void Outlook::before(const ClusterEngine& engine, std::span<const EngineEvent> events,
+                     EngineTime now) {
+  for (const EngineEvent& event : events) {
+    if (const auto* queued = std::get_if<Queued>(&event)) {
+      // One that comes back began to wait anew while it was active, or is in back-off.
+      if (!queued->parked && !engine.is_active(queued->id)) recent_.queued(*queued, now);
+    } else if (const auto* released = std::get_if<Released>(&event)) {
+      if (const auto entry = engine.active_as(released->id)) recent_.released(*entry, now);
+    } else if (const auto* withdrawn = std::get_if<Withdrawn>(&event)) {
+      promises_.dropped(withdrawn->id);
+    } else if (const auto* moved = std::get_if<Reprioritized>(&event)) {
+      promises_.dropped(moved->id);
+    }
   }
-  if (ends.empty()) return out;
-  std::sort(ends.begin(), ends.end());
-  ClusterEngine future = engine.clone();
-  for (const auto& end : ends) {
-    // What starts then is taken to stay: its own end is further away than this question reaches.
-    for (const auto& start : future.apply(Released{end.id})) out.emplace(start.id, end.at);
+}
+
+void Outlook::after(const Decisions& decided, EngineTime now) {
+  promises_.advance(now);
+  for (const Start& start : decided.starts) promises_.started(start.id, now);
+}
+
+std::map<DeploymentId, StartForecast> Outlook::ask(const ClusterEngine& engine, EngineTime now,
+                                                   std::optional<DeploymentId> only) {
+  std::map<DeploymentId, StartForecast> out;
+  if (engine.waiting() == 0 || engine.active_count() > kActive) return out;
+  ForecastScope scope;
+  scope.only = only;
+  for (StartForecast& one : forecast(engine, recent_, promises_, now, scope)) {
+    if (one.method == ForecastMethod::unknown && !one.never_later) continue;
+    if (one.raw && one.latest) {
+      promises_.promised(one.id, one.method, one.priority, now, *one.raw,
+                         {one.earliest - now, *one.latest - now});
+    }
+    out.emplace(one.id, std::move(one));
   }
   return out;
 }

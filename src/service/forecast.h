@@ -1,18 +1,30 @@
-// When those that wait will start at the latest, as far as declared run times tell: the engine
-// itself is asked what would start if each running deployment used its time up and nothing new
-// came. An estimate: an early end may let a smaller one overtake, and something more urgent may
-// come.
+// When those that wait will start, as far as declared run times and the recent past tell: see
+// scheduler/forecast.h. What the past tells of one cluster is learnt from the decisions of this
+// process and forgotten with it.
 #pragma once
 #include <map>
+#include <optional>
+#include <span>
 
-#include "scheduler/engine.h"
-#include "store/store.h"
+#include "scheduler/forecast.h"
 
 namespace berth {
 
-// Those of whom nothing can be said are not in the answer.
-[[nodiscard]] Result<std::map<DeploymentId, Timestamp>> latest_starts(ReadView& view,
-                                                                      const ClusterEngine& engine,
-                                                                      const ClusterId& cluster);
+class Outlook {
+ public:
+  // Before the engine decides about the events, and what it then decided.
+  void before(const ClusterEngine& engine, std::span<const EngineEvent> events, EngineTime now);
+  void after(const Decisions& decided, EngineTime now);
+
+  // Of the first of each queue, or of one wherever it stands; what is told is held against what
+  // comes. Those of whom nothing can be said are not in the answer.
+  [[nodiscard]] std::map<DeploymentId, StartForecast> ask(const ClusterEngine& engine,
+                                                          EngineTime now,
+                                                          std::optional<DeploymentId> only = {});
+
+ private:
+  RecentRate recent_;
+  Promises promises_;
+};
 
 }  // namespace berth

@@ -2,6 +2,7 @@
 // that the history keeps verbatim.
 #pragma once
 #include <concepts>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,8 @@ class JsonText {
 };
 
 [[nodiscard]] std::string json_quote(std::string_view text);
+// A text or a number that stands directly in an object that JsonText wrote.
+[[nodiscard]] std::optional<std::string> json_member(std::string_view object, std::string_view key);
 [[nodiscard]] std::string gpus_json(const std::vector<GpuShare>& gpus);
 [[nodiscard]] std::string resources_json(const Resources& r);
 

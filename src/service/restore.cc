@@ -18,12 +18,14 @@ Queued queued_entry(const Deployment& d) {
           d.is_parked(),
           millis(d.queued_at),
           longest_run(d.spec).count(),
-          d.unmet > 0};
+          d.unmet > 0,
+          d.spec.constraint};
 }
 
 Queued queued_entry(const WaitingRow& row) {
   return {row.id,          row.priority,          row.order,           row.demand,
-          row.is_parked(), millis(row.queued_at), row.max_run.count(), row.unmet > 0};
+          row.is_parked(), millis(row.queued_at), row.max_run.count(), row.unmet > 0,
+          row.constraint};
 }
 
 Rules rules_of(const Cluster& cluster) {
@@ -61,20 +63,25 @@ std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment
                          longest_run(d.spec).count(),
                          d.displaced_for.value_or(DeploymentId{}),
                          leaving,
-                         std::max<EngineTime>(0, started - millis(d.queued_at))};
+                         std::max<EngineTime>(0, started - millis(d.queued_at)),
+                         d.spec.constraint,
+                         {},
+                         0};
     }
   }
   return std::nullopt;
 }
 
-std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand) {
+std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand,
+                                   const Constraint& constraint) {
   const auto holds = [&](const Node& node) {
     const auto& has = node.capacity;
-    return demand.cpu_milli <= has.cpu_milli && demand.memory_bytes <= has.memory_bytes &&
+    return allows(constraint, node) && demand.cpu_milli <= has.cpu_milli &&
+           demand.memory_bytes <= has.memory_bytes &&
            demand.gpu_milli <= node.devices() * kGpuDevice;
   };
   if (std::ranges::any_of(cluster.nodes, holds)) return std::nullopt;
-  return empty_engine(cluster).never_fits(demand);
+  return empty_engine(cluster).never_fits(demand, constraint, 1);
 }
 
 std::vector<DeploymentId> used_beyond(const Cluster& cluster, const std::vector<Deployment>& active,

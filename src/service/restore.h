@@ -21,7 +21,8 @@ namespace berth {
 [[nodiscard]] EngineTime engine_time(const ClusterEngine& engine, Timestamp now);
 
 // Rule 6 without an engine: empty when some node could hold the demand while nothing else runs.
-[[nodiscard]] std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand);
+[[nodiscard]] std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand,
+                                                 const Constraint& constraint = {});
 // Deployments that run on what the new node list would not have any more.
 [[nodiscard]] std::vector<DeploymentId> used_beyond(const Cluster& cluster,
                                                     const std::vector<Deployment>& active,

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/ensure.h"
+#include "scheduler/journal.h"
 #include "service/json_text.h"
 #include "service/restore.h"
 
@@ -13,6 +14,19 @@ namespace berth {
 namespace {
 
 const Actor kScheduler{"scheduler", "scheduler", ""};
+
+// A whole state goes into the journal after so many events, and not before there were twice as many
+// as deployments in it: to go back to any moment costs no more than a few times the state.
+constexpr std::size_t kCheckpointEvents = 10'000;
+constexpr std::size_t kCheckpointFactor = 2;
+// What was taken in without a lock is written down at the latest then.
+constexpr std::size_t kUnwritten = 1'000;
+constexpr auto kUnwrittenFor = std::chrono::milliseconds(500);
+
+std::size_t checkpoint_after(const ClusterEngine& engine) {
+  return std::max(kCheckpointEvents,
+                  kCheckpointFactor * (engine.waiting() + engine.active_count()));
+}
 
 std::optional<DeploymentId> deployment_of(const EngineEvent& event) {
   return std::visit(
@@ -111,15 +125,19 @@ Result<bool> Scheduling::take_in(Change& change, Known& known, const ClusterId& 
   // Under other rules one that has no room may displace another, or be let in elsewhere.
   const Rules rules = known.engine.rules();
   if (rules.preempt || rules.backfill || rules.age_bound) return false;
+  const Journaling& journal = known.journal;
+  if (journal.taken_steps >= kUnwritten) return false;
+  if (journal.taken_steps > 0 && (change.now < journal.taken_since ||
+                                  change.now.since(journal.taken_since) >= kUnwrittenFor)) {
+    return false;
+  }
   auto touched = change.tx.touched(cluster, known.seen, std::numeric_limits<std::int64_t>::max());
   if (!touched) return std::unexpected(std::move(touched.error()));
   for (const auto& one : *touched) {
     const bool comes = one.row && one.row->state == State::queued && !one.row->is_parked() &&
                        !known.engine.is_waiting(one.id) && !known.engine.is_active(one.id);
     if (!comes || known.engine.fits_now(one.row->spec.resources)) return false;
-    const auto decided =
-        known.engine.decide(queued_entry(*one.row), engine_time(known.engine, change.now));
-    ensure(decided == Decisions{}, "what has no room does not start, and lets nothing else start");
+    advance_unlocked(change, known, cluster, queued_entry(*one.row));
     known.seen = one.seq;
   }
   change.after([this, cluster, seen = known.seen] { note_seen(cluster, seen); });
@@ -157,14 +175,15 @@ Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
   }
   // Deleted meanwhile, or nothing left to do.
   const auto found = known_.find(cluster);
-  if (found == known_.end() || found->second.settled) return {};
+  if (found == known_.end()) return {};
+  catch_up_journal(change, found->second, cluster);
+  if (found->second.settled) return {};
   return settle(change, found->second, cluster);
 }
 
 Result<void> Scheduling::settle(Change& change, Known& known, const ClusterId& cluster) {
   known.settled = true;
-  const auto decisions = known.engine.settle(engine_time(known.engine, change.now));
-  return carry_out(change, known.engine, cluster, decisions);
+  return carry_out(change, known.engine, cluster, advance(change, known, cluster, {}));
 }
 
 Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId& id,
@@ -232,8 +251,7 @@ Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known
 Result<void> Scheduling::decide(Change& change, Known& known, const ClusterId& cluster,
                                 const std::vector<EngineEvent>& events, const Rows* rows) {
   if (events.empty()) return {};
-  const auto decisions = known.engine.decide(events, engine_time(known.engine, change.now));
-  return carry_out(change, known.engine, cluster, decisions, rows);
+  return carry_out(change, known.engine, cluster, advance(change, known, cluster, events), rows);
 }
 
 Result<void> Scheduling::carry_out(Change& change, const ClusterEngine& engine,
@@ -322,11 +340,114 @@ Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const N
   return {};
 }
 
+// --- the journal
+// ---------------------------------------------------------------------------------
+
+Decisions Scheduling::advance(Change& change, Known& known, const ClusterId& cluster,
+                              std::span<const EngineEvent> events) {
+  catch_up_journal(change, known, cluster);
+  const EngineTime now = engine_time(known.engine, change.now);
+  Outlook& seen = outlook(cluster);
+  seen.before(known.engine, events, now);
+  Decisions out = events.empty() ? known.engine.settle(now) : known.engine.decide(events, now);
+  seen.after(out, now);
+  JournalPiece piece{cluster, {}, false};
+  journal::put_step(piece.bytes, now, events, out);
+  Journaling& journal = known.journal;
+  journal.events += std::max<std::size_t>(events.size(), 1);
+  if (journal.events >= journal.next_checkpoint) {
+    journal.next_checkpoint = checkpoint_after(known.engine);
+    if (journal.events >= journal.next_checkpoint) {
+      journal::put_checkpoint(piece.bytes, known.engine, false);
+      piece.checkpoint = true;
+      journal.events = 0;
+    }
+  }
+  change.journal.push_back(std::move(piece));
+  return out;
+}
+
+// Who does not hold the cluster writes nothing: the step goes with the next decision.
+void Scheduling::advance_unlocked(Change& change, Known& known, const ClusterId& cluster,
+                                  const EngineEvent& event) {
+  ensure(known.journal.begun, "an engine that has settled has begun its journal");
+  const EngineTime now = engine_time(known.engine, change.now);
+  outlook(cluster).before(known.engine, std::span(&event, 1), now);
+  const Decisions out = known.engine.decide(event, now);
+  ensure(out == Decisions{}, "what has no room does not start, and lets nothing else start");
+  Journaling& journal = known.journal;
+  if (journal.taken_steps++ == 0) journal.taken_since = change.now;
+  journal::put_step(journal.taken, now, std::span(&event, 1), out);
+  const std::lock_guard lock(mutex_);
+  behind_.insert(cluster);
+}
+
+// Before anything new: the state that the engine was loaded with, or what it took in since.
+void Scheduling::catch_up_journal(Change& change, Known& known, const ClusterId& cluster) {
+  Journaling& journal = known.journal;
+  if (!journal.begun) {
+    JournalPiece piece{cluster, {}, true};
+    journal::put_checkpoint(piece.bytes, known.engine, true);
+    change.journal.push_back(std::move(piece));
+    journal.begun = true;
+    journal.next_checkpoint = checkpoint_after(known.engine);
+  }
+  if (journal.taken_steps == 0) return;
+  change.journal.push_back({cluster, std::move(journal.taken), false});
+  journal.taken.clear();
+  journal.events += std::exchange(journal.taken_steps, 0);
+  const std::lock_guard lock(mutex_);
+  behind_.erase(cluster);
+}
+
+Result<void> Scheduling::before_commit(Change& change) {
+  struct Entry {
+    std::string inside;
+    bool checkpoint = false;
+  };
+  std::map<ClusterId, Entry> entries;
+  for (JournalPiece& piece : change.journal) {
+    Entry& entry = entries[piece.cluster];
+    entry.inside += piece.bytes;
+    entry.checkpoint = entry.checkpoint || piece.checkpoint;
+  }
+  for (const auto& [cluster, entry] : entries) {
+    const auto mark = change.tx.append_journal(cluster, change.now, entry.checkpoint,
+                                               journal::seal(entry.inside));
+    if (!mark) return std::unexpected(mark.error());
+    if (!*mark) continue;  // deleted in this same transaction
+    change.after([this, id = cluster, index = (*mark)->index] {
+      if (const auto found = known_.find(id); found != known_.end())
+        found->second.journal.index = index;
+    });
+  }
+  return {};
+}
+
+Outlook& Scheduling::outlook(const ClusterId& cluster) {
+  auto& out = outlooks_[cluster];
+  if (!out) out = std::make_unique<Outlook>();
+  return *out;
+}
+
+std::optional<std::int64_t> Scheduling::recorded(const ClusterId& cluster) const {
+  const auto found = known_.find(cluster);
+  if (found == known_.end()) return std::nullopt;
+  const Journaling& journal = found->second.journal;
+  return journal.begun && journal.taken_steps == 0 ? journal.index : std::nullopt;
+}
+
+std::vector<ClusterId> Scheduling::behind() const {
+  const std::lock_guard lock(mutex_);
+  return {behind_.begin(), behind_.end()};
+}
+
 void Scheduling::forget(const std::vector<ClusterId>& clusters) {
   for (const auto& id : clusters) {
     known_.erase(id);
     const std::lock_guard lock(mutex_);
     seen_.erase(id);
+    behind_.erase(id);
   }
 }
 

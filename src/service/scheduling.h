@@ -9,12 +9,14 @@
 #include <functional>
 #include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include "runtime/runtime.h"
 #include "scheduler/engine.h"
 #include "service/authority.h"
 #include "service/committer.h"
+#include "service/forecast.h"
 
 namespace berth {
 
@@ -41,17 +43,39 @@ class Scheduling final : public Follower {
   Result<void> follow(Change& change, std::span<const Told> told) override;
   void forget(const std::vector<ClusterId>& clusters) override;
   void settled(const std::vector<ClusterId>& clusters, std::int64_t last) override;
+  // Writes what the journal has to say about the transaction.
+  Result<void> before_commit(Change& change) override;
 
   // The engine of a cluster, loaded from the record if need be. Answers are durable state when
   // asked through Committer::inspect. Error unavailable "not_held" when another process decides.
   Result<ClusterEngine*> engine(ReadView& view, const ClusterId& cluster);
   void drop(const ClusterId& cluster) { forget({cluster}); }
 
+  // What the past of a cluster tells about its future. On the committer's thread.
+  [[nodiscard]] Outlook& outlook(const ClusterId& cluster);
+
+  // Where in its journal what the engine of a cluster is now stands; empty when that is not written
+  // down yet. On the committer's thread.
+  [[nodiscard]] std::optional<std::int64_t> recorded(const ClusterId& cluster) const;
+  // Clusters whose engine is ahead of its journal. From any thread.
+  [[nodiscard]] std::vector<ClusterId> behind() const;
+
   // Up to which event of the history the engine of a cluster has seen all that concerns it; 0 when
   // it is not loaded. From any thread.
   [[nodiscard]] std::int64_t seen(const ClusterId& cluster) const;
 
  private:
+  // What the journal has of an engine. See also docs/scheduling.md.
+  struct Journaling {
+    bool begun =
+        false;  // the state that it was loaded with is written, in this transaction or before
+    std::optional<std::int64_t> index;  // the last durable entry that is about it
+    std::string taken;                  // steps without a lock, which go with the next entry
+    std::size_t taken_steps = 0;
+    Timestamp taken_since;
+    std::size_t events = 0;  // since the last checkpoint
+    std::size_t next_checkpoint = 0;
+  };
   // Read in this transaction, and held since.
   using Rows = std::map<DeploymentId, std::optional<Deployment>>;
   struct Known {
@@ -61,6 +85,7 @@ class Scheduling final : public Follower {
     std::int64_t term = 0;  // of our authority; an engine of an earlier one is worth nothing
     bool current = false;   // has seen, in this transaction and held, all that there is
     bool settled = false;   // has decided about all that it was loaded with
+    Journaling journal = {};
   };
   Result<Known*> load(ReadView& view, const ClusterId& id);
   Result<void> follow_alone(Change& change, const ClusterId& cluster, std::span<const Told> told);
@@ -79,6 +104,12 @@ class Scheduling final : public Follower {
   Result<void> displace(Change& change, const ClusterId& cluster, const Evict& evict);
   Result<void> admit(Change& change, const ClusterId& cluster, const Node& node, const Start& start,
                      const Rows* rows);
+  // Every change of an engine goes through one of these two, and into its journal.
+  Decisions advance(Change& change, Known& known, const ClusterId& cluster,
+                    std::span<const EngineEvent> events);
+  void advance_unlocked(Change& change, Known& known, const ClusterId& cluster,
+                        const EngineEvent& event);
+  void catch_up_journal(Change& change, Known& known, const ClusterId& cluster);
   void set_current(Change& change, Known& known, const ClusterId& cluster);
   void note_seen(const ClusterId& cluster, std::int64_t seq);
 
@@ -86,8 +117,11 @@ class Scheduling final : public Follower {
   Authority& authority_;
   Changed changed_;
   std::unordered_map<ClusterId, Known> known_;
+  // Outlives the engine, which may be loaded anew at any time.
+  std::unordered_map<ClusterId, std::unique_ptr<Outlook>> outlooks_;
   mutable std::mutex mutex_;
   std::unordered_map<ClusterId, std::int64_t> seen_;  // guarded by mutex_
+  std::set<ClusterId> behind_;                        // guarded by mutex_
 };
 
 }  // namespace berth

@@ -78,6 +78,21 @@ struct Touched {
   std::optional<Deployment> row;  // empty: deleted
 };
 
+// Where a cluster's decision journal is: indices go from 1 on without gaps, times never go back.
+struct JournalMark {
+  std::int64_t index = 0;
+  Timestamp at;
+  friend bool operator==(const JournalMark&, const JournalMark&) = default;
+};
+// What one transaction did with a cluster's engine.
+struct JournalEntry {
+  std::int64_t index = 0;
+  Timestamp at;
+  bool checkpoint = false;  // the whole state is in it: one can begin to read here
+  std::string payload;      // bytes, whose meaning scheduler/journal.h knows
+  friend bool operator==(const JournalEntry&, const JournalEntry&) = default;
+};
+
 struct LedgerFinding {
   std::string invariant;  // "conservation", "one_reservation_per_active_attempt", ...
   std::string detail;
@@ -139,6 +154,17 @@ class ReadView {
                                                std::int64_t until) = 0;
   virtual Result<std::int64_t> first_event() = 0;  // the oldest kept seq, 1 for an empty history
   virtual Result<std::int64_t> last_event() = 0;   // 0 for an empty history
+
+  // A cluster's decision journal from an index on, oldest first.
+  virtual Result<std::vector<JournalEntry>> journal(const ClusterId& cluster, std::int64_t from,
+                                                    std::size_t limit) = 0;
+  // Its last entry; the last one at or before a time; empty when there is none.
+  virtual Result<std::optional<JournalMark>> journal_end(const ClusterId& cluster) = 0;
+  virtual Result<std::optional<JournalMark>> journal_at(const ClusterId& cluster,
+                                                        Timestamp time) = 0;
+  // The newest entry with a checkpoint at or before an index.
+  virtual Result<std::optional<std::int64_t>> journal_checkpoint(const ClusterId& cluster,
+                                                                 std::int64_t until) = 0;
 
   virtual Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
                                                           const std::string& key) = 0;
@@ -249,6 +275,12 @@ class Transaction : public ReadView {
                              std::int64_t epoch) = 0;
   // Moves the relay's mark, if it still is `from`.
   virtual Result<bool> advance_relay(std::int64_t from, std::int64_t to) = 0;
+
+  // Adds the next entry of a cluster's decision journal and answers where it stands; nothing when
+  // there is no such cluster. Its time is not before the last one's. Who adds holds the cluster.
+  virtual Result<std::optional<JournalMark>> append_journal(const ClusterId& cluster, Timestamp at,
+                                                            bool checkpoint,
+                                                            std::string_view payload) = 0;
 
   // To the history. Its seq is ignored: commit() numbers it.
   virtual void append(Event event) = 0;

@@ -242,6 +242,7 @@ std::map<std::string, Row> rows() {
       {"getCluster", {200, [=](const Target& t) { return P{cluster(t), ""}; }}},
       {"getClusterStatus", {200, [=](const Target& t) { return P{cluster(t) + "/status", ""}; }}},
       {"getClusterQueue", {200, [=](const Target& t) { return P{cluster(t) + "/queue", ""}; }}},
+      {"getClusterRecord", {200, [=](const Target& t) { return P{cluster(t) + "/record", ""}; }}},
       {"planCluster",
        {200,
         [=](const Target& t) {

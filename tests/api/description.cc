@@ -79,7 +79,7 @@ std::string Description::judge(const std::string& method, std::string_view path,
   const auto type = answer.header("Content-Type");
   const auto* media = content->as_object().if_contains(type.substr(0, type.find(';')));
   if (media == nullptr) return fmt::format("content type {} is not declared", type);
-  if (method == "HEAD" || type.find("json") == std::string::npos) return "";
+  if (method == "HEAD" || !is_json_type(type)) return "";
   return check(answer.json, media->at("schema").as_object(), "");
 }
 

@@ -167,7 +167,7 @@ Answer TestServer::call(const Ask& ask) {
   answer.status = got->status;
   answer.headers = std::move(got->headers);
   answer.body = std::move(got->body);
-  if (ask.method != "HEAD" && answer.header("Content-Type").find("json") != std::string::npos) {
+  if (ask.method != "HEAD" && is_json_type(answer.header("Content-Type"))) {
     boost::system::error_code ec;
     js::parse_options options;
     options.max_depth = 64;

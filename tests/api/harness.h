@@ -40,6 +40,11 @@ struct Answer {
 };
 std::ostream& operator<<(std::ostream& out, const Answer& answer);
 
+// One JSON value; lines of them (jsonl) are not one.
+[[nodiscard]] inline bool is_json_type(std::string_view type) {
+  return type.contains("json") && !type.contains("jsonl");
+}
+
 struct Ask {
   std::string method = "GET";
   std::string path;

@@ -14,6 +14,7 @@
 namespace berth::sim {
 
 using NodeKey = std::pair<ClusterId, std::string>;
+using JournalKey = std::pair<ClusterId, std::int64_t>;
 
 struct LedgerNode {
   Node node;
@@ -45,6 +46,7 @@ struct Rows {
   Table<std::string, Scheduler> schedulers;
   Table<std::pair<std::string, std::string>, StoredReply> replies;
   Table<int, std::int64_t> relayed;
+  Table<JournalKey, JournalEntry> journal;
 };
 template <class K, class V>
 using Kept = std::map<K, V>;

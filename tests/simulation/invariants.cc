@@ -63,6 +63,7 @@ void Invariants::committed(const Session& session, const Tables& now, std::int64
   check_rows(session);
   check_ledger(now);
   check_leases(session);
+  check_journal(session, now, first_event);
 }
 
 void Invariants::take_event(const Session& session, const Tables& now, const Event& event) {
@@ -200,6 +201,39 @@ void Invariants::check_leases(const Session& session) {
     auto& epoch = epochs_[cluster];
     if (lease->epoch < epoch) breaks("epochs never shrink", cluster.str());
     epoch = lease->epoch;
+  }
+}
+
+// Each entry follows the one before, by whoever decides; replayed it comes out the same; and what
+// started in the commit is what it says.
+void Invariants::check_journal(const Session& session, const Tables& now,
+                               std::int64_t first_event) {
+  std::map<ClusterId, std::size_t> starts;
+  for (auto i = static_cast<std::size_t>(first_event) - 1; i < now.events.size(); ++i) {
+    const Event& event = now.events[i];
+    if (event.kind == "deployment.starting" && event.cluster) ++starts[*event.cluster];
+  }
+  for (const auto& [key, entry] : session.changes.journal) {
+    const auto& [cluster, index] = key;
+    if (!entry) continue;  // deleted with its cluster
+    const auto lease = now.leases.find(cluster);
+    if (lease == now.leases.end() || lease->second.holder != session.who)
+      breaks("only who decides writes the journal", session.who + " writes " + cluster.str());
+    auto& replay = replays_.try_emplace(cluster, journal::Mode::compare).first->second;
+    if (index != replay.index() + 1)
+      breaks("the journal has no gaps", fmt::format("{} after {}", index, replay.index()));
+    const std::size_t before = replay.counts().starts;
+    if (const auto done = replay.take(index, entry->payload); !done)
+      return breaks("the journal explains every decision", done.error().message);
+    const std::size_t said = replay.counts().starts - before;
+    if (said != starts[cluster]) {
+      breaks("the journal has every start",
+             fmt::format("entry {} has {} starts, {} events say so", index, said, starts[cluster]));
+    }
+    starts.erase(cluster);
+  }
+  for (const auto& [cluster, count] : starts) {
+    if (count > 0) breaks("the journal has every start", cluster.str() + " has no entry");
   }
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <set>
 
+#include "scheduler/journal.h"
 #include "simulation/database.h"
 #include "simulation/machines.h"
 
@@ -37,6 +38,7 @@ class Invariants final : public CommitObserver {
 
   [[nodiscard]] const std::string& broken() const { return broken_; }  // the first, or nothing
   [[nodiscard]] std::uint64_t transitions() const { return transitions_; }
+  [[nodiscard]] const std::map<ClusterId, journal::Replay>& replays() const { return replays_; }
   [[nodiscard]] const std::map<std::string, std::uint64_t>& kinds() const { return kinds_; }
   [[nodiscard]] const std::map<DeploymentId, Story>& told() const { return told_; }
   void breaks(const std::string& invariant, const std::string& detail);
@@ -49,6 +51,7 @@ class Invariants final : public CommitObserver {
   void check_rows(const Session& session);
   void check_ledger(const Tables& now);
   void check_leases(const Session& session);
+  void check_journal(const Session& session, const Tables& now, std::int64_t first_event);
 
   Simulator& simulator_;
   const Database& database_;
@@ -60,6 +63,7 @@ class Invariants final : public CommitObserver {
   std::map<DeploymentId, Story> told_;
   std::map<AttemptKey, Grant> granted_;
   std::map<ClusterId, std::int64_t> epochs_;
+  std::map<ClusterId, journal::Replay> replays_;
 };
 
 }  // namespace berth::sim

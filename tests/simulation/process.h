@@ -55,6 +55,7 @@ class HastyFollower final : public Follower {
   void settled(const std::vector<ClusterId>& clusters, std::int64_t last) override {
     inner_.settled(clusters, last);
   }
+  Result<void> before_commit(Change& change) override { return inner_.before_commit(change); }
 
  private:
   Follower& inner_;

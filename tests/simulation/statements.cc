@@ -135,7 +135,7 @@ Result<void> Statements::for_each_waiting(const ClusterId& cluster,
   each_deployment([&](const Deployment& d) {
     if (d.cluster == cluster && d.state == State::queued)
       rows.push_back({d.id, d.priority, d.order, d.spec.resources, d.retry_at, d.queued_at,
-                      longest_run(d.spec), d.unmet});
+                      longest_run(d.spec), d.unmet, d.spec.constraint});
   });
   std::ranges::sort(rows, {}, &WaitingRow::order);
   for (const auto& row : rows) use(row);
@@ -147,6 +147,29 @@ Result<std::vector<Deployment>> Statements::active(const ClusterId& cluster) {
   std::vector<Deployment> out;
   each_deployment([&](const Deployment& d) {
     if (d.cluster == cluster && holds_resources(d.state)) out.push_back(d);
+  });
+  return out;
+}
+
+std::optional<JournalMark> Statements::end_of_journal(const ClusterId& cluster) const {
+  std::optional<JournalMark> out;
+  each(&K::journal, &W::journal, [&](const JournalKey& key, const JournalEntry& row) {
+    if (key.first == cluster) out = JournalMark{row.index, row.at};
+  });
+  return out;
+}
+
+Result<std::optional<JournalMark>> Statements::journal_end(const ClusterId& cluster) {
+  if (auto begun = begin("read the journal's end"); !begun) return pass(begun.error());
+  return end_of_journal(cluster);
+}
+
+Result<std::vector<JournalEntry>> Statements::journal(const ClusterId& cluster, std::int64_t from,
+                                                      std::size_t limit) {
+  if (auto begun = begin("read journal"); !begun) return pass(begun.error());
+  std::vector<JournalEntry> out;
+  each(&K::journal, &W::journal, [&](const JournalKey& key, const JournalEntry& row) {
+    if (key.first == cluster && row.index >= from && out.size() < limit) out.push_back(row);
   });
   return out;
 }

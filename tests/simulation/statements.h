@@ -35,6 +35,9 @@ class Statements final : public Transaction {
                                        std::int64_t until) override;
   Result<std::int64_t> first_event() override;
   Result<std::int64_t> last_event() override;
+  Result<std::vector<JournalEntry>> journal(const ClusterId& cluster, std::int64_t from,
+                                            std::size_t limit) override;
+  Result<std::optional<JournalMark>> journal_end(const ClusterId& cluster) override;
   Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
                                                   const std::string& key) override;
   Result<std::vector<SchedulerRow>> living_schedulers() override;
@@ -66,6 +69,9 @@ class Statements final : public Transaction {
   Result<bool> fence(const ClusterId& cluster, const std::string& scheduler,
                      std::int64_t epoch) override;
   Result<bool> advance_relay(std::int64_t from, std::int64_t to) override;
+  Result<std::optional<JournalMark>> append_journal(const ClusterId& cluster, Timestamp at,
+                                                    bool checkpoint,
+                                                    std::string_view payload) override;
   void append(Event event) override { appended_.push_back(std::move(event)); }
   Result<bool> claim_reply(const std::string& scope, const std::string& key,
                            const Digest& fingerprint, Timestamp now) override;
@@ -130,6 +136,12 @@ class Statements final : public Transaction {
     return not_served();
   }
   Result<std::string> installation_secret() override { return not_served(); }
+  Result<std::optional<JournalMark>> journal_at(const ClusterId&, Timestamp) override {
+    return not_served();
+  }
+  Result<std::optional<std::int64_t>> journal_checkpoint(const ClusterId&, std::int64_t) override {
+    return not_served();
+  }
   Result<std::vector<LedgerFinding>> audit_ledger() override { return not_served(); }
   Result<std::vector<std::string>> check_integrity() override { return not_served(); }
   Result<void> insert(const User&) override { return not_served(); }
@@ -215,6 +227,7 @@ class Statements final : public Transaction {
          [&](const DeploymentId&, const std::shared_ptr<const Deployment>& row) { use(*row); });
   }
   [[nodiscard]] bool lives(const std::optional<std::string>& holder) const;
+  [[nodiscard]] std::optional<JournalMark> end_of_journal(const ClusterId& cluster) const;
   [[nodiscard]] std::optional<DeploymentId> named(const OrganizationId& org,
                                                   const std::string& name) const;
 

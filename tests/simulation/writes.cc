@@ -107,6 +107,11 @@ Result<void> Statements::remove_cluster(const ClusterId& cluster) {
     if (key.first == cluster) nodes.push_back(key);
   });
   for (const auto& key : nodes) session_->changes.nodes[key] = std::nullopt;
+  std::vector<JournalKey> entries;
+  each(&K::journal, &W::journal, [&](const JournalKey& key, const JournalEntry&) {
+    if (key.first == cluster) entries.push_back(key);
+  });
+  for (const auto& key : entries) session_->changes.journal[key] = std::nullopt;
   session_->changes.clusters[cluster] = std::nullopt;
   session_->changes.leases[cluster] = std::nullopt;
   return {};
@@ -344,6 +349,26 @@ Result<bool> Statements::advance_relay(std::int64_t from, std::int64_t to) {
   if (!matches()) return false;
   session_->changes.relayed[0] = to;
   return true;
+}
+
+// Nothing is locked before the row itself: who writes without holding the cluster is refused when
+// somebody else has taken the same index.
+Result<std::optional<JournalMark>> Statements::append_journal(const ClusterId& cluster,
+                                                              Timestamp at, bool checkpoint,
+                                                              std::string_view payload) {
+  using Answer = std::optional<JournalMark>;
+  if (auto begun = begin_write("append to the journal"); !begun) return pass(begun.error());
+  if (find(&K::clusters, &W::clusters, cluster) == nullptr) return Answer{};
+  const JournalMark last = end_of_journal(cluster).value_or(JournalMark{0, at});
+  const JournalMark next{last.index + 1, std::max(last.at, at)};
+  const JournalKey key{cluster, next.index};
+  if (auto locked = lock(row_key("j", cluster) + std::to_string(next.index)); !locked)
+    return pass(locked.error());
+  if (find(&K::journal, &W::journal, key) != nullptr)
+    return refuse({Code::internal, "storage_failed", "A journal's index is taken."});
+  session_->changes.journal[key] =
+      JournalEntry{next.index, next.at, checkpoint, std::string(payload)};
+  return Answer(next);
 }
 
 Result<bool> Statements::claim_reply(const std::string& scope, const std::string& key,

@@ -95,6 +95,8 @@ struct Filled : Source {
     must(tx->keep_alive("s1", "127.0.0.1:1", std::chrono::hours(1)));
     must(tx->take_lease(pool.id, "s1"));
     must(tx->advance_relay(0, 2));
+    must(tx->append_journal(pool.id, kThen, true, "\0\xFF"s));
+    must(tx->append_journal(pool.id, kThen, false, "next"));
     for (const auto* kind : {"one", "two", "three"})
       tx->append(Event{0, kThen, lab.id, pool.id, std::nullopt, kind, "a", "A", "r", "{}"});
     must(tx->commit());
@@ -139,6 +141,7 @@ TEST(Move, EverythingArrivesAndTheInstallationGoesOnFromThere) {
                                                        {"deployments", 2},
                                                        {"reservations", 1},
                                                        {"events", 3},
+                                                       {"journal", 2},
                                                        {"replies", 1},
                                                        {"schedulers", 1},
                                                        {"leases", 1},

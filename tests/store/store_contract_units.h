@@ -257,6 +257,61 @@ TYPED_TEST_P(StoreContract, AClusterIsRemovedWithAllThatIsOfIt) {
       [&](Transaction& tx) { EXPECT_EQ(must(tx.take_lease(this->pool.id, "s")), std::nullopt); });
 }
 
+TYPED_TEST_P(StoreContract, TheJournalHasNoGapsAndItsTimesNeverGoBack) {
+  using namespace std::string_literals;
+  Cluster other = this->pool;
+  other.id = ClusterId::make(kThen, this->random);
+  other.name = "other";
+  const auto unknown = ClusterId::make(kThen, this->random);
+  const auto at = [](std::int64_t seconds) { return kThen.plus(std::chrono::seconds(seconds)); };
+  const std::string bytes("\0\xFF any\n", 7), large(3'000'000, '\x80');
+  EXPECT_EQ(must(this->view()->journal_end(this->pool.id)), std::nullopt);
+  EXPECT_EQ(must(this->view()->journal_at(this->pool.id, at(99))), std::nullopt);
+  this->commit([&](Transaction& tx) {
+    must(tx.insert(other));
+    EXPECT_EQ(must(tx.append_journal(this->pool.id, at(1), true, bytes)), (JournalMark{1, at(1)}));
+    EXPECT_EQ(must(tx.append_journal(other.id, at(7), true, "o")), (JournalMark{1, at(7)}));
+    EXPECT_EQ(must(tx.append_journal(this->pool.id, at(3), false, "b")), (JournalMark{2, at(3)}));
+    EXPECT_EQ(must(tx.append_journal(unknown, at(1), false, "x")), std::nullopt);
+  });
+  this->abandon(
+      [&](Transaction& tx) { must(tx.append_journal(this->pool.id, at(4), true, "never")); });
+  this->commit([&](Transaction& tx) {
+    must(tx.mark());
+    must(tx.append_journal(this->pool.id, at(4), true, "undone"));
+    must(tx.undo());
+    must(tx.mark());
+    EXPECT_EQ(must(tx.append_journal(this->pool.id, at(2), true, large)), (JournalMark{3, at(3)}))
+        << "the clock went back, the journal does not";
+    must(tx.keep());
+    EXPECT_EQ(must(tx.append_journal(this->pool.id, at(5), false, "")), (JournalMark{4, at(5)}));
+  });
+  this->world.reopen();
+  const auto view = this->view();
+  const std::vector<JournalEntry> whole{{1, at(1), true, bytes},
+                                        {2, at(3), false, "b"},
+                                        {3, at(3), true, large},
+                                        {4, at(5), false, ""}};
+  EXPECT_EQ(must(view->journal(this->pool.id, 1, 99)), whole);
+  EXPECT_EQ(must(view->journal(this->pool.id, 2, 1)), std::vector{whole[1]});
+  EXPECT_EQ(must(view->journal(this->pool.id, 5, 9)), std::vector<JournalEntry>{});
+  EXPECT_EQ(must(view->journal(other.id, 0, 9)),
+            (std::vector<JournalEntry>{{1, at(7), true, "o"}}));
+  EXPECT_EQ(must(view->journal_end(this->pool.id)), (JournalMark{4, at(5)}));
+  EXPECT_EQ(must(view->journal_at(this->pool.id, at(0))), std::nullopt);
+  EXPECT_EQ(must(view->journal_at(this->pool.id, at(1))), (JournalMark{1, at(1)}));
+  EXPECT_EQ(must(view->journal_at(this->pool.id, at(2))), (JournalMark{1, at(1)}));
+  EXPECT_EQ(must(view->journal_at(this->pool.id, at(3))), (JournalMark{3, at(3)}));
+  EXPECT_EQ(must(view->journal_at(this->pool.id, at(4))), (JournalMark{3, at(3)}));
+  EXPECT_EQ(must(view->journal_at(this->pool.id, at(6))), (JournalMark{4, at(5)}));
+  EXPECT_EQ(must(view->journal_checkpoint(this->pool.id, 4)), 3);
+  EXPECT_EQ(must(view->journal_checkpoint(this->pool.id, 2)), 1);
+  EXPECT_EQ(must(view->journal_checkpoint(this->pool.id, 0)), std::nullopt);
+  this->commit([&](Transaction& tx) { must(tx.remove_cluster(this->pool.id)); });
+  EXPECT_EQ(must(this->view()->journal(this->pool.id, 1, 99)), std::vector<JournalEntry>{});
+  EXPECT_EQ(must(this->view()->journal_end(other.id)), (JournalMark{1, at(7)}));
+}
+
 TYPED_TEST_P(StoreContract, AnIntactDatabaseIsFoundIntact) {
   this->started("holder", "n1", {{0, 500}});
   EXPECT_EQ(must(this->view()->check_integrity()), std::vector<std::string>{});

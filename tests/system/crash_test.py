@@ -108,6 +108,8 @@ class CrashTest(SystemTest):
         found = self.check(root, clusters, acknowledged)
         for identifier in rng.sample(sorted(found), min(200, len(found))):
             self.check_history(root, identifier)
+        replays = [self.replay(root, cluster) for cluster in clusters]
+        self.assertEqual(sum(r["starts"] for r in replays), sum(d["attempt"] for d in found.values()), "the record has every start")
         self.assertEqual(server.terminate(), 0)
         out, _ = self.berth("doctor", "--data-dir", str(server.data))
         self.assertNotIn("BROKEN", out)

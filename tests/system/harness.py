@@ -165,7 +165,7 @@ class Client:
             raise OSError(str(error)) from error
         self.headers = reply.headers
         kind = reply.headers.get("Content-Type", "")
-        return reply.status, json.loads(raw) if raw and "json" in kind else raw
+        return reply.status, json.loads(raw) if raw and "json" in kind and "jsonl" not in kind else raw
 
     def must(self, method, path, body=None, headers=None):
         status, answer = self.call(method, path, body, headers)
@@ -218,6 +218,15 @@ class SystemTest(unittest.TestCase):
         if code is not None and done.returncode != code:
             raise AssertionError(f"berth {' '.join(words)}: exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}")
         return done.stdout, done.stderr
+
+    def replay(self, client, cluster):
+        """Every decision of the cluster comes out as it was recorded."""
+        record = self.folder / f"{cluster}.record"
+        record.write_bytes(client.must("GET", f"/api/v1/clusters/{cluster}/record"))
+        out, _ = self.berth("replay", "--decisions", "--file", str(record), "-o", "json")
+        report = json.loads(out)
+        self.assertTrue(report["identical"])
+        return report
 
     def empty(self, client, seconds=60):
         """Stops everything, and waits until nothing holds a place: what runs outlives its server, not its test."""

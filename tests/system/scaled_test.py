@@ -48,6 +48,8 @@ class Faults(ScaledTest):
         """Nothing runs any more, and everything is as it was promised."""
         self.empty(client)
         world = self.sound(self.installed)
+        for cluster in self.clusters:
+            self.replay(client, cluster)
         for crowd in crowds:
             self.promises(crowd, world["deployments"])
         eventually(lambda: not self.installed.broken(), 20, "a doctor that finds nothing broken")

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "base/base64.h"
 #include "base/hash.h"
 #include "base/id.h"
 #include "base/time.h"
@@ -8,6 +9,32 @@
 
 namespace berth {
 namespace {
+
+TEST(Base64, IsTheOneOfTheStandard) {
+  // RFC 4648, section 10.
+  EXPECT_EQ(to_base64(""), "");
+  EXPECT_EQ(to_base64("f"), "Zg==");
+  EXPECT_EQ(to_base64("fo"), "Zm8=");
+  EXPECT_EQ(to_base64("foo"), "Zm9v");
+  EXPECT_EQ(to_base64("foobar"), "Zm9vYmFy");
+  EXPECT_EQ(to_base64("\xFB\xFF"), "+/8=");
+  EXPECT_EQ(from_base64("Zm9vYmFy"), "foobar");
+  EXPECT_EQ(from_base64(""), "");
+  for (const auto* text :
+       {"Z", "Zg", "Zg=", "Zg===", "Z===", "====", "Zg==Zg==", "Zm9\n", "Zh==", "Zm9=", "Zm-_"}) {
+    EXPECT_EQ(from_base64(text), std::nullopt) << text;
+  }
+}
+
+RC_GTEST_PROP(Base64, ComesBack, (std::string bytes)) {
+  RC_ASSERT(from_base64(to_base64(bytes)) == bytes);
+}
+
+TEST(Ids, SayWhenTheyWereMade) {
+  SeededRandom random(1);
+  EXPECT_EQ(DeploymentId::make(Timestamp{1'767'323'045'678'901}, random).made_at(),
+            Timestamp{1'767'323'045'678'000});
+}
 
 TEST(Time, PrintsAndReadsRfc3339) {
   const Timestamp t{1'767'323'045'678'901};

@@ -36,6 +36,7 @@ TEST(Permissions, AreTheOnesWrittenHere) {
                                           {cluster_status, Role::viewer},
                                           {cluster_queue, Role::viewer},
                                           {cluster_plan, Role::viewer},
+                                          {cluster_record, Role::viewer},
                                           {deployment_create, Role::developer},
                                           {deployment_list, Role::viewer},
                                           {deployment_read, Role::viewer},

@@ -32,6 +32,7 @@ Node read_node(Query& row) {
   node.capacity.cpu_milli = row.integer();
   node.capacity.memory_bytes = row.integer();
   node.capacity.gpu_milli = row.integer() * kGpuDevice;
+  node.labels = decode_labels(row.text_view());
   return node;
 }
 
@@ -47,7 +48,7 @@ Error changed_meanwhile() {
 
 Result<void> Session::load_nodes(Cluster& cluster) {
   auto q = db_->query(
-      "SELECT name, gpu_model, cpu, memory, gpus FROM nodes WHERE cluster_id = ?1 ORDER BY "
+      "SELECT name, gpu_model, cpu, memory, gpus, labels FROM nodes WHERE cluster_id = ?1 ORDER BY "
       "ordinal");
   auto nodes = all<Node>(q.with(cluster.id), read_node);
   if (!nodes) return std::unexpected(std::move(nodes.error()));
@@ -120,7 +121,8 @@ Result<std::vector<Cluster>> Session::all_clusters() {
   }
   // In the order of the clusters, so that each node finds its own by going on from the last.
   auto q = db_->query(
-      "SELECT name, gpu_model, cpu, memory, gpus, cluster_id FROM nodes ORDER BY cluster_id, "
+      "SELECT name, gpu_model, cpu, memory, gpus, labels, cluster_id FROM nodes ORDER BY "
+      "cluster_id, "
       "ordinal");
   auto cluster = out.begin();
   for (;;) {
@@ -168,16 +170,18 @@ Result<void> Session::resize(const ClusterId& cluster, const std::vector<Node>& 
   if (!forget) return forget;
   std::int64_t ordinal = 0;
   for (const auto& node : nodes) {
-    auto put = done(
-        db_->query("INSERT INTO nodes (cluster_id, name, ordinal, gpu_model, cpu, memory, "
-                   "gpus, free_cpu, free_memory) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?6) "
-                   "ON CONFLICT (cluster_id, name) DO UPDATE SET ordinal = ?3, gpu_model = ?4, "
-                   "free_cpu = nodes.free_cpu + ?5 - nodes.cpu, "
-                   "free_memory = nodes.free_memory + ?6 - nodes.memory, "
-                   "cpu = ?5, memory = ?6, gpus = ?7")
-            .with(cluster, node.name, ordinal++, node.gpu_model, node.capacity.cpu_milli,
-                  node.capacity.memory_bytes, node.devices())
-            .run());
+    auto put =
+        done(db_->query("INSERT INTO nodes (cluster_id, name, ordinal, gpu_model, cpu, memory, "
+                        "gpus, labels, free_cpu, free_memory) "
+                        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?5, ?6) "
+                        "ON CONFLICT (cluster_id, name) DO UPDATE SET ordinal = ?3, gpu_model = "
+                        "?4, labels = ?8, "
+                        "free_cpu = nodes.free_cpu + ?5 - nodes.cpu, "
+                        "free_memory = nodes.free_memory + ?6 - nodes.memory, "
+                        "cpu = ?5, memory = ?6, gpus = ?7")
+                 .with(cluster, node.name, ordinal++, node.gpu_model, node.capacity.cpu_milli,
+                       node.capacity.memory_bytes, node.devices(), encode_labels(node.labels))
+                 .run());
     if (!put) return put;
     put =
         done(db_->query("DELETE FROM gpus WHERE cluster_id = ?1 AND node = ?2 AND device >= ?3 AND "

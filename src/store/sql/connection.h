@@ -18,6 +18,11 @@
 
 namespace berth::sql {
 
+// Bytes that are no text.
+struct Bytes {
+  std::string_view value;
+};
+
 // The kinds of values that cross the border. A null has a kind too: PostgreSQL wants to know it.
 enum class Kind { integer, real, flag, text, bytes };
 
@@ -153,6 +158,7 @@ class Query {
   void bind_bytes(const std::array<std::uint8_t, size>& value) {
     statement_->bind_bytes(parameter_++, {reinterpret_cast<const char*>(value.data()), size});
   }
+  void bind_bytes(const Bytes& value) { statement_->bind_bytes(parameter_++, value.value); }
   template <class Tag>
   void bind_bytes(const Id<Tag>& value) {
     bind_bytes(value.bytes());

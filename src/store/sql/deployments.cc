@@ -159,7 +159,7 @@ Result<std::vector<Deployment>> Session::deployments(const DeploymentFilter& f) 
 Result<void> Session::for_each_waiting(const ClusterId& cluster,
                                        const std::function<void(const WaitingRow&)>& use) {
   auto q = db_->query(
-      "SELECT id, priority, ord, cpu, memory, gpu, retry_at, queued_at, max_run, unmet FROM "
+      "SELECT id, priority, ord, cpu, memory, gpu, retry_at, queued_at, max_run, unmet, needs FROM "
       "deployments "
       "WHERE cluster_id = ?1 AND state = 'queued' ORDER BY ord");
   q.with(cluster).streamed();
@@ -178,6 +178,7 @@ Result<void> Session::for_each_waiting(const ClusterId& cluster,
     row.queued_at = q.time();
     row.max_run = std::chrono::milliseconds(q.integer());
     row.unmet = static_cast<std::int32_t>(q.integer());
+    row.constraint = decode_needs(q.text_view());
     use(row);
   }
 }
@@ -207,12 +208,13 @@ Result<void> Session::insert(const Deployment& d) {
       db_->query(
              "INSERT INTO deployments (id, org_id, cluster_id, name, priority, state, ord, cpu, "
              "memory, gpu, spec, created_by, created_at, updated_at, version, queued_at, max_run, "
-             "unmet) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
-             "?16, ?17, ?18)")
+             "unmet, needs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
+             "?15, "
+             "?16, ?17, ?18, ?19)")
           .with(d.id, d.organization, d.cluster, d.name, to_text(d.priority), to_text(d.state),
                 d.order, r.cpu_milli, r.memory_bytes, r.gpu_milli, encode_spec(d.spec),
                 d.created_by, d.created_at, d.updated_at, d.version, d.queued_at,
-                longest_run(d.spec).count(), d.unmet)
+                longest_run(d.spec).count(), d.unmet, encode_needs(d.spec.constraint))
           .run());
 }
 

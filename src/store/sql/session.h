@@ -120,6 +120,17 @@ class Session final : public Transaction {
   Result<void> prune(Timestamp replies_before, Timestamp sessions_before,
                      Timestamp events_before) override;
 
+  // journal.cc
+  Result<std::vector<JournalEntry>> journal(const ClusterId& cluster, std::int64_t from,
+                                            std::size_t limit) override;
+  Result<std::optional<JournalMark>> journal_end(const ClusterId& cluster) override;
+  Result<std::optional<JournalMark>> journal_at(const ClusterId& cluster, Timestamp time) override;
+  Result<std::optional<std::int64_t>> journal_checkpoint(const ClusterId& cluster,
+                                                         std::int64_t until) override;
+  Result<std::optional<JournalMark>> append_journal(const ClusterId& cluster, Timestamp at,
+                                                    bool checkpoint,
+                                                    std::string_view payload) override;
+
   // leases.cc
   Result<std::vector<SchedulerRow>> living_schedulers() override;
   Result<std::vector<LeaseRow>> leases() override;

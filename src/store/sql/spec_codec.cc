@@ -59,6 +59,8 @@ std::string encode_spec(const DeploymentSpec& spec) {
     for (const auto& one : spec.depends_on) on[one.on.str()] = to_text(one.until);
     out["after"] = std::move(on);
   }
+  put_unless_default(out, "gpu_model", spec.constraint.gpu_model, std::string());
+  put_map(out, "node_labels", spec.constraint.labels);
   if (spec.port) out["port"] = std::int64_t{*spec.port};
   put_unless_default(out, "ready_path", spec.readiness.path, plain.readiness.path);
   put_unless_default(out, "ready_timeout_s", spec.readiness.timeout.count(),
@@ -97,6 +99,7 @@ DeploymentSpec decode_spec(std::string_view text, const Resources& resources) {
     if (const auto id = DeploymentId::parse(on))
       spec.depends_on.push_back({*id, from_text<Milestone>(until).value_or(Milestone::succeeded)});
   }
+  spec.constraint = {get_text(in, "gpu_model"), get_map(in, "node_labels")};
   if (const auto port = get_int(in, "port", 0)) spec.port = static_cast<std::uint16_t>(port);
   spec.readiness.path = get_text(in, "ready_path");
   spec.readiness.timeout =
@@ -120,6 +123,40 @@ std::string encode_gpus(const std::vector<GpuShare>& gpus) {
     out += fmt::format("{}{}:{}", out.empty() ? "" : ",", share.device, share.milli);
   }
   return out;
+}
+
+namespace {
+
+js::object object_in(std::string_view text) {
+  if (text.empty()) return {};
+  boost::system::error_code ec;
+  const js::value root = js::parse(js::string_view(text.data(), text.size()), ec);
+  return ec || !root.is_object() ? js::object() : root.as_object();
+}
+
+}  // namespace
+
+std::string encode_needs(const Constraint& constraint) {
+  if (constraint.empty()) return "";
+  js::object out;
+  put_unless_default(out, "gpu_model", constraint.gpu_model, std::string());
+  put_map(out, "labels", constraint.labels);
+  return js::serialize(out);
+}
+Constraint decode_needs(std::string_view text) {
+  if (text.empty()) return {};
+  const js::object in = object_in(text);
+  return {get_text(in, "gpu_model"), get_map(in, "labels")};
+}
+
+std::string encode_labels(const std::map<std::string, std::string>& labels) {
+  if (labels.empty()) return "";
+  js::object out;
+  put_map(out, "labels", labels);
+  return js::serialize(out);
+}
+std::map<std::string, std::string> decode_labels(std::string_view text) {
+  return get_map(object_in(text), "labels");
 }
 
 std::string encode_mix(const std::vector<DemandShare>& mix) {

@@ -19,6 +19,12 @@ namespace berth::sql {
 [[nodiscard]] std::string encode_gpus(const std::vector<GpuShare>& gpus);
 [[nodiscard]] std::vector<GpuShare> decode_gpus(std::string_view text);
 
+// What a node must be beside large enough: compact JSON, empty for nothing; and its labels.
+[[nodiscard]] std::string encode_needs(const Constraint& constraint);
+[[nodiscard]] Constraint decode_needs(std::string_view text);
+[[nodiscard]] std::string encode_labels(const std::map<std::string, std::string>& labels);
+[[nodiscard]] std::map<std::string, std::string> decode_labels(std::string_view text);
+
 // "2000/1073741824/1000/17, ...": thousandths of cores, bytes, thousandths of devices, weight.
 [[nodiscard]] std::string encode_mix(const std::vector<DemandShare>& mix);
 [[nodiscard]] std::vector<DemandShare> decode_mix(std::string_view text);

@@ -1,0 +1,147 @@
+#include "service/time_travel.h"
+
+#include <fmt/format.h>
+
+#include "base/time.h"
+
+namespace berth {
+
+Result<std::shared_ptr<const Cluster>> TimeTravel::cluster(const Caller& caller,
+                                                           const ClusterId& id,
+                                                           Operation operation) {
+  auto found = reads_.cluster(id);
+  if (!found) return found;
+  if (!*found) return not_found("cluster");
+  auto role = authorize(reads_, caller, (*found)->organization, operation, "cluster");
+  if (!role) return std::unexpected(std::move(role.error()));
+  return found;
+}
+
+Task<Result<ClusterStatus>> TimeTravel::status(Caller caller, ClusterId id, When when) {
+  auto found = cluster(caller, id, Operation::cluster_status);
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  auto then = co_await past_.at(id, when);
+  if (!then) co_return std::unexpected(std::move(then.error()));
+  ClusterStatus out;
+  out.cluster = **found;
+  out.engine = then->moment->look([](const ClusterEngine& engine) { return engine.status(); });
+  out.index = then->moment->index();
+  out.at = then->at;
+  co_return out;
+}
+
+Result<std::string> TimeTravel::name_of(const OrganizationId& organization,
+                                        const DeploymentId& id) {
+  auto row = reads_.deployment(id);
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (*row) return (*row)->name;
+  return past_.name_of(organization, id);
+}
+
+Result<WaitExplanation::Named> TimeTravel::named(const OrganizationId& organization,
+                                                 const std::vector<DeploymentId>& ids) {
+  WaitExplanation::Named out;
+  for (const auto& id : ids) {
+    auto name = name_of(organization, id);
+    if (!name) return std::unexpected(std::move(name.error()));
+    out.emplace_back(id, std::move(*name));
+  }
+  return out;
+}
+
+Result<QueueItem> TimeTravel::item(const Cluster& cluster, const QueueEntry& entry, Timestamp at) {
+  QueueItem out;
+  out.entry = entry;
+  out.queued_at = entry.id.made_at();
+  auto row = reads_.deployment(entry.id);
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (!*row) {
+    auto name = past_.name_of(cluster.organization, entry.id);
+    if (!name) return std::unexpected(std::move(name.error()));
+    out.name = std::move(*name);
+    return out;
+  }
+  out.name = (*row)->name;
+  out.queued_at = (*row)->created_at;
+  if (entry.position != 0) return out;
+  auto then = past_.as_of(**row, at);  // in back-off: until when it was
+  if (!then) return std::unexpected(std::move(then.error()));
+  out.retry_at = then->retry_at;
+  return out;
+}
+
+Task<Result<QueuePage>> TimeTravel::queue(Caller caller, ClusterId id, When when,
+                                          std::optional<QueuePlace> after, std::size_t limit) {
+  auto found = cluster(caller, id, Operation::cluster_queue);
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  auto then = co_await past_.at(id, when);
+  if (!then) co_return std::unexpected(std::move(then.error()));
+  const auto entries = then->moment->look(
+      [&](const ClusterEngine& engine) { return queue_behind(engine, after, limit); });
+  QueuePage out;
+  out.index = then->moment->index();
+  out.at = then->at;
+  for (const auto& entry : entries) {
+    auto one = item(**found, entry, then->at);
+    if (!one) co_return std::unexpected(std::move(one.error()));
+    out.items.push_back(std::move(*one));
+  }
+  co_return out;
+}
+
+Task<Result<WaitExplanation>> TimeTravel::explain(Caller caller, DeploymentId id, When when) {
+  auto row = reads_.deployment(id);
+  if (!row) co_return std::unexpected(std::move(row.error()));
+  if (!*row) co_return not_found("deployment");
+  const Deployment now = **row;
+  auto role =
+      authorize(reads_, caller, now.organization, Operation::deployment_explain, "deployment");
+  if (!role) co_return std::unexpected(std::move(role.error()));
+  auto then = co_await past_.at(now.cluster, when);
+  if (!then) co_return std::unexpected(std::move(then.error()));
+  if (then->at < now.created_at) {
+    co_return fail_field(
+        "at", "before_submission",
+        fmt::format("It was submitted at {}; ask about a time since.", to_rfc3339(now.created_at)));
+  }
+  auto was = past_.as_of(now, then->at);
+  if (!was) co_return std::unexpected(std::move(was.error()));
+  WaitExplanation out;
+  out.index = then->moment->index();
+  out.at = then->at;
+  std::vector<DeploymentId> blockers;
+  then->moment->look([&](const ClusterEngine& engine) {
+    out.detail = engine.explain(id);
+    blockers = blockers_of(engine, id);
+  });
+  if (out.detail) {
+    was->state = State::queued;
+    was->priority = out.detail->priority;
+    auto block = named(now.organization, blockers);
+    if (!block) co_return std::unexpected(std::move(block.error()));
+    out.blockers = std::move(*block);
+    auto displaced = named(now.organization, out.detail->displaced);
+    if (!displaced) co_return std::unexpected(std::move(displaced.error()));
+    out.displaced = std::move(*displaced);
+    auto in = reads_.cluster(now.cluster);
+    if (!in) co_return std::unexpected(std::move(in.error()));
+    out.sentence = out.detail->reason == Reason::waiting_for_dependency
+                       ? "It waited for deployments that it depends on."
+                       : explain_sentence(*was, *out.detail, *in ? (*in)->name : "?", then->at);
+  } else {
+    out.sentence = progress_sentence(*was, then->at);
+  }
+  out.deployment = std::make_shared<const Deployment>(std::move(*was));
+  co_return out;
+}
+
+Result<std::vector<JournalEntry>> TimeTravel::record(const Caller& caller, const ClusterId& id,
+                                                     std::int64_t from, std::size_t limit) {
+  auto found = cluster(caller, id, Operation::cluster_record);
+  if (!found) return std::unexpected(std::move(found.error()));
+  auto view = reads_.view();
+  if (!view) return std::unexpected(std::move(view.error()));
+  return (*view)->journal(id, from, limit);
+}
+
+}  // namespace berth

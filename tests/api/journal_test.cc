@@ -1,0 +1,294 @@
+// The record of decisions from outside: time travel answers what was answered, and a replay decides
+// what was decided.
+#include <fmt/format.h>
+
+#include <random>
+
+#include "base/base64.h"
+#include "harness.h"
+#include "scheduler/journal.h"
+
+namespace berth::test {
+namespace {
+
+js::object cores(int cpu) { return {{"cpu", cpu}, {"memory", 0}, {"gpu", 0}}; }
+
+struct Record {
+  std::vector<std::pair<std::int64_t, std::string>> entries;  // index, bytes
+  std::vector<std::string> times;
+};
+
+Record record_of(Site& site, const std::string& query = "") {
+  const auto answer =
+      site.server.get("/api/v1/clusters/" + site.cluster + "/record" + query, site.owner.token);
+  EXPECT_EQ(answer.status, 200) << answer;
+  EXPECT_EQ(answer.header("Content-Type"), "application/jsonl");
+  Record out;
+  std::istringstream lines(answer.body);
+  for (std::string line; std::getline(lines, line);) {
+    const auto value = js::parse(line).as_object();
+    const auto bytes = from_base64(std::string(value.at("entry").as_string()));
+    EXPECT_TRUE(bytes);
+    out.entries.emplace_back(value.at("index").as_int64(), bytes.value_or(""));
+    out.times.emplace_back(value.at("at").as_string());
+  }
+  return out;
+}
+
+journal::Replay replayed(const Record& record) {
+  journal::Replay replay(journal::Mode::compare);
+  for (const auto& [index, bytes] : record.entries) {
+    const auto done = replay.take(index, bytes);
+    EXPECT_TRUE(done) << done.error().message;
+    if (!done) break;
+  }
+  return replay;
+}
+
+// What is of now, or of the moment of asking, is not compared.
+js::value comparable(js::value answer) {
+  auto& object = answer.as_object();
+  for (const auto* key : {"at", "runtime", "forecast", "next"}) object.erase(key);
+  const auto* reason = object.if_contains("reason");
+  const bool by_clock = reason == nullptr || *reason == "BackoffAfterFailure";
+  if (object.contains("message") && by_clock) object.erase("message");
+  if (auto* items = object.if_contains("items")) {
+    for (auto& item : items->as_array()) item.as_object().erase("forecast");
+  }
+  return answer;
+}
+
+struct Told {
+  std::string path;
+  std::int64_t index;
+  js::value answer;
+};
+
+class Witness {
+ public:
+  explicit Witness(Site& site) : site_(site) {}
+  void look(const std::string& path) {
+    const auto answer = site_.server.get(path, site_.owner.token);
+    ASSERT_EQ(answer.status, 200) << answer;
+    if (path.ends_with("/explain") && answer.text("/state") != "queued") return;
+    ++asked_;
+    if (answer.has("/index"))
+      told_.push_back({path, answer.number("/index"), comparable(answer.json)});
+  }
+  void look_around() {
+    const auto cluster = "/api/v1/clusters/" + site_.cluster;
+    look(cluster + "/status");
+    look(cluster + "/queue?limit=1000");
+    const auto queue = site_.server.get(cluster + "/queue?limit=3", site_.owner.token);
+    for (const auto& item : queue.at("/items").as_array()) {
+      const std::string id(item.as_object().at("deployment_id").as_string());
+      look("/api/v1/deployments/" + id + "/explain");
+    }
+  }
+  void compare() {
+    EXPECT_GT(told_.size() * 10, asked_ * 9) << "answers say where in the record they are";
+    for (const auto& one : told_) {
+      const auto path =
+          fmt::format("{}{}at=index:{}", one.path, one.path.contains('?') ? "&" : "?", one.index);
+      const auto then = site_.server.get(path, site_.owner.token);
+      ASSERT_EQ(then.status, 200) << path << "\n" << then;
+      EXPECT_EQ(comparable(then.json), one.answer) << path;
+    }
+  }
+  [[nodiscard]] std::size_t told() const { return told_.size(); }
+
+ private:
+  Site& site_;
+  std::vector<Told> told_;
+  std::size_t asked_ = 0;
+};
+
+class RandomUser {
+ public:
+  RandomUser(Site& site, std::uint64_t seed) : site_(site), random_(seed) {}
+  void act() {
+    const auto cluster = "/api/v1/clusters/" + site_.cluster;
+    const auto& token = site_.owner.token;
+    const auto dice = below(20);
+    if (dice == 0) {
+      site_.server.post(cluster + (below(2) == 0 ? "/pause" : "/resume"), token);
+    } else if (dice == 1) {
+      site_.server.patch(cluster, {{"resources", cores(6 + static_cast<int>(below(6)))}}, token);
+    } else if (dice < 6 && !names_.empty()) {
+      site_.server.post("/api/v1/deployments/" + site_.id(any()) + "/stop", token);
+    } else if (dice < 9 && !names_.empty()) {
+      site_.server.patch("/api/v1/deployments/" + site_.id(any()),
+                         {{"priority", below(2) == 0 ? "high" : "low"}}, token);
+    } else {
+      const auto name = fmt::format("d{}", names_.size());
+      js::object extra{{"kind", "job"}, {"priority", below(3) == 0 ? "high" : "low"}};
+      js::object simulate{{"duration", fmt::format("{}ms", 20 + below(200))}};
+      if (below(4) == 0) simulate["exit_code"] = 3;
+      extra["simulate"] = std::move(simulate);
+      extra["restart"] = js::object{{"max_attempts", 2}, {"backoff", "50ms"}};
+      const auto made = site_.submit(name, cores(1 + static_cast<int>(below(5))), extra);
+      ASSERT_EQ(made.status, 201) << made;
+      names_.push_back(name);
+    }
+  }
+
+ private:
+  std::uint64_t below(std::uint64_t n) { return random_() % n; }
+  const std::string& any() { return names_[below(names_.size())]; }
+  Site& site_;
+  std::mt19937_64 random_;
+  std::vector<std::string> names_;
+};
+
+TEST(TimeTravel, AnswersWhatWasAnswered) {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    Site site(cores(8));
+    Witness witness(site);
+    RandomUser user(site, seed);
+    for (int i = 0; i < 60; ++i) {
+      user.act();
+      if (i % 2 == 0) witness.look_around();
+    }
+    witness.compare();
+    EXPECT_GT(witness.told(), 60U);
+    const auto replay = replayed(record_of(site));
+    EXPECT_GT(replay.counts().starts, 5U);
+    replay.engine()->check();
+  }
+}
+
+TEST(TimeTravel, GoesToTimesAndPagesThroughTheQueue) {
+  Site site(cores(2));
+  auto& s = site.server;
+  const auto path = "/api/v1/clusters/" + site.cluster;
+  const auto& token = site.owner.token;
+  site.submit("runs", cores(2), {{"priority", "high"}});
+  site.submit("a", cores(1), {{"priority", "high"}});
+  site.submit("b", cores(2));
+  site.submit("c", cores(1));
+  const auto before = s.get(path + "/queue", token);
+  ASSERT_EQ(before.items("name"), "a b c");
+  const auto then = to_rfc3339(SystemClock().now());
+  for (const auto* name : {"a", "b", "c"}) {
+    s.post("/api/v1/deployments/" + site.id(name) + "/stop", token);
+  }
+  s.remove("/api/v1/deployments/" + site.id("b"), token);
+  EXPECT_EQ(site.queue(), "");
+
+  const auto past = s.get(path + "/queue?at=" + then, token);
+  EXPECT_EQ(past.items("name"), "a b c") << "a deleted one keeps its name";
+  EXPECT_EQ(past.items("reason"), before.items("reason"));
+  EXPECT_EQ(past.items("queued_at").substr(0, 20), before.items("queued_at").substr(0, 20));
+  EXPECT_EQ(past.text("/at"), then);
+  EXPECT_EQ(past.number("/index"), before.number("/index"));
+  const auto first = s.get(path + "/queue?limit=2&at=" + then, token);
+  EXPECT_EQ(first.items("name"), "a b");
+  const auto second =
+      s.get(path + "/queue?limit=2&at=" + then + "&cursor=" + first.text("/next"), token);
+  EXPECT_EQ(second.items("name"), "c");
+  EXPECT_FALSE(second.has("/next"));
+
+  const auto status = s.get(path + "/status?at=" + then, token);
+  EXPECT_EQ(status.number("/queue/high"), 1);
+  EXPECT_EQ(status.number("/queue/low"), 2);
+  EXPECT_EQ(status.number("/active"), 1);
+  EXPECT_FALSE(status.has("/runtime")) << "its health is not recorded";
+
+  const auto why = s.get("/api/v1/deployments/" + site.id("c") + "/explain?at=" + then, token);
+  EXPECT_EQ(why.text("/state"), "queued");
+  EXPECT_EQ(why.text("/reason"), "WaitingForCapacity");
+  EXPECT_EQ(why.number("/ahead_high"), 1);
+  EXPECT_EQ(why.number("/ahead_low"), 1);
+  const auto ran = s.get("/api/v1/deployments/" + site.id("runs") + "/explain?at=" + then, token);
+  EXPECT_TRUE(ran.text("/state") == "starting" || ran.text("/state") == "running") << ran;
+  EXPECT_FALSE(ran.has("/reason"));
+}
+
+TEST(TimeTravel, SaysWhenThereIsNoAnswer) {
+  Site site(cores(2));
+  auto& s = site.server;
+  const auto path = "/api/v1/clusters/" + site.cluster + "/status?at=";
+  const auto& token = site.owner.token;
+  const auto refused = [&](const std::string& at) {
+    const auto answer = s.get(path + at, token);
+    EXPECT_EQ(answer.status, 400) << answer;
+    EXPECT_EQ(answer.fields(), "at") << answer;
+    return answer.text("/errors/0/code");
+  };
+  EXPECT_EQ(refused("2020-01-02T03:04:05Z"), "before_record");
+  EXPECT_EQ(refused("index:1"), "before_record");
+  site.submit("a", cores(1));
+  EXPECT_EQ(refused("2020-01-02T03:04:05Z"), "before_record");
+  EXPECT_EQ(refused("2999-01-02T03:04:05Z"), "in_the_future");
+  EXPECT_EQ(refused("index:0"), "out_of_range");
+  EXPECT_EQ(refused("index:1000000"), "out_of_range");
+  EXPECT_EQ(refused("index:"), "invalid_format");
+  EXPECT_EQ(refused("index:1x"), "invalid_format");
+  EXPECT_EQ(refused("yesterday"), "invalid_format");
+  const auto then = to_rfc3339(SystemClock().now());
+  site.submit("b", cores(1));
+  const auto early = s.get("/api/v1/deployments/" + site.id("b") + "/explain?at=" + then, token);
+  EXPECT_EQ(early.status, 400) << early;
+  EXPECT_EQ(early.text("/errors/0/code"), "before_submission");
+}
+
+TEST(TimeTravel, IsForMembersAsTheLiveAnswersAre) {
+  Site site(cores(2));
+  auto& s = site.server;
+  site.submit("a", cores(1));
+  const auto stranger = s.person(fresh("stranger"));
+  const auto viewer = s.person(fresh("viewer"));
+  s.join(site.organization, site.owner, viewer, "viewer");
+  for (const auto& path : {"/api/v1/clusters/" + site.cluster + "/status?at=index:1",
+                           "/api/v1/clusters/" + site.cluster + "/queue?at=index:1",
+                           "/api/v1/deployments/" + site.id("a") + "/explain?at=index:1",
+                           "/api/v1/clusters/" + site.cluster + "/record"}) {
+    EXPECT_EQ(s.get(path).status, 401) << path;
+    EXPECT_EQ(s.get(path, stranger.token).status, 404) << path;
+    const auto seen = s.get(path, viewer.token);
+    EXPECT_TRUE(seen.status == 200 || seen.text("/errors/0/code") == "before_submission") << seen;
+  }
+}
+
+TEST(Records, GoOnOverARestart) {
+  TestServer server;
+  Site site(cores(4), server);
+  for (int i = 0; i < 6; ++i) site.submit(fmt::format("d{}", i), cores(2));
+  const auto status = "/api/v1/clusters/" + site.cluster + "/status";
+  const auto before = server.get(status, site.owner.token);
+  const auto first = record_of(site);
+  server.restart();
+  site.submit("late", cores(2));
+  server.post("/api/v1/deployments/" + site.id("d0") + "/stop", site.owner.token);
+  site.until("d0", "stopped");
+  const auto whole = record_of(site);
+  ASSERT_GT(whole.entries.size(), first.entries.size());
+  EXPECT_TRUE(std::equal(first.entries.begin(), first.entries.end(), whole.entries.begin()))
+      << "what is recorded stays";
+  EXPECT_TRUE(std::ranges::is_sorted(whole.times));
+  const auto replay = replayed(whole);
+  EXPECT_GE(replay.counts().reloads, 1U);
+  EXPECT_EQ(replay.counts().starts, 3U);
+  EXPECT_EQ(replay.index(), static_cast<std::int64_t>(whole.entries.size()));
+  const auto then =
+      server.get(fmt::format("{}?at=index:{}", status, before.number("/index")), site.owner.token);
+  EXPECT_EQ(comparable(then.json), comparable(before.json));
+}
+
+TEST(Records, AreReadInParts) {
+  Site site(cores(1));
+  for (int i = 0; i < 5; ++i) site.submit(fmt::format("d{}", i), cores(1));
+  const auto whole = record_of(site);
+  ASSERT_GE(whole.entries.size(), 3U);
+  EXPECT_EQ(whole.entries.front().first, 1);
+  const auto part = record_of(site, "?from=2&limit=1");
+  ASSERT_EQ(part.entries.size(), 1U);
+  EXPECT_EQ(part.entries[0], whole.entries[1]);
+  EXPECT_TRUE(record_of(site, "?from=1000000").entries.empty());
+  const auto wrong =
+      site.server.get("/api/v1/clusters/" + site.cluster + "/record?from=0", site.owner.token);
+  EXPECT_EQ(wrong.status, 400);
+}
+
+}  // namespace
+}  // namespace berth::test
