@@ -36,6 +36,7 @@ struct Args {
   double over_declared = 1;
   std::vector<std::string> beside;
   bool quotas = false, no_borrowing = false, fair = false;
+  std::int64_t split = 0;
 };
 
 SimulatedTime milliseconds(double seconds) { return std::llround(seconds * 1000); }
@@ -67,11 +68,21 @@ std::vector<std::string> tenants_of(const std::vector<TraceJob>& jobs) {
   return {names.begin(), names.end()};
 }
 
-// What the trace declares beyond the demand.
-void add_wishes(const std::vector<TraceJob>& jobs, std::vector<SimulatedJob>& out) {
+// A job of more than so many GPUs as replicas that start together, each with an equal part.
+void split_job(SimulatedJob& job, std::int64_t gpus) {
+  const std::int64_t replicas = (job.demand.gpu_milli / kGpuDevice + gpus - 1) / gpus;
+  if (replicas <= 1 || job.demand.gpu_milli / kGpuDevice % replicas != 0) return;
+  job.demand = {job.demand.cpu_milli / replicas, job.demand.memory_bytes / replicas,
+                job.demand.gpu_milli / replicas};
+  job.replicas = static_cast<std::uint32_t>(replicas);
+}
+
+// What the trace declares beyond the demand, and how it is to be run.
+void add_wishes(const Args& a, const std::vector<TraceJob>& jobs, std::vector<SimulatedJob>& out) {
   const auto tenants = tenants_of(jobs);
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     out[i].constraint = jobs[i].constraint;
+    if (a.split > 0) split_job(out[i], a.split);
     const auto at = std::ranges::lower_bound(tenants, jobs[i].tenant);
     out[i].tenant = static_cast<std::uint32_t>(at - tenants.begin());
   }
@@ -87,8 +98,8 @@ std::vector<Quota> quotas_by_use(const Args& a, const std::vector<SimulatedJob>&
   std::map<std::uint32_t, double> use;
   double sum = 0;
   for (const SimulatedJob& job : jobs) {
-    const double held =
-        static_cast<double>(job.demand.*resource) * static_cast<double>(job.duration);
+    const double held = static_cast<double>(job.demand.*resource) * job.replicas *
+                        static_cast<double>(job.duration);
     use[job.tenant] += held;
     sum += held;
   }
@@ -293,7 +304,7 @@ int simulate_trace(const Global& global, const Args& a) {
   }
   if (a.protocol == "fgd") return run_fgd_protocol(global, a, *jobs, *nodes);
   auto input = simulated(a, *jobs);
-  add_wishes(*jobs, input);
+  add_wishes(a, *jobs, input);
   const auto tenants = tenants_of(*jobs);
   const SimulationOptions options{.forecast_every = a.forecast_every, .mix = mix_of(input)};
   js::array whole;
@@ -366,6 +377,11 @@ void add_simulate_command(CLI::App& app, Global& global, Selected& selected) {
               "proportion to what they ask for over time; they lend what they do not use");
   c->add_flag("--no-borrowing", a->no_borrowing, "With --quota-by-vc: nobody gets more than that");
   c->add_flag("--fair", a->fair, "The tenant that holds least of its quota goes first");
+  c->add_option(
+       "--split", a->split,
+       "A job of more than so many GPUs becomes equal replicas, on one node or several, that "
+       "start together")
+      ->check(CLI::PositiveNumber);
   c->add_option("--limit", a->limit, "Only the first so many jobs");
   c->add_option("--plot", a->plot,
                 "Write a picture (SVG) of use and of the queue over time, of the first policy");

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "scheduler/node_table.h"
+
 namespace berth::cli {
 namespace {
 
@@ -59,12 +61,13 @@ void count(const SimulatedJob& job, const SimulatedOutcome& outcome, Totals& tot
   const double wait = seconds(outcome.start - job.submit);
   const double run = seconds(job.duration);
   totals.by_priority[job.priority].push_back(wait);
-  totals.by_size[size_class(job.demand)].push_back(wait);
+  const Resources demand = repeated(job.demand, job.replicas);
+  totals.by_size[size_class(demand)].push_back(wait);
   totals.by_tenant[job.tenant].push_back(wait);
   const auto held = static_cast<double>(job.duration);
-  totals.cpu += held * static_cast<double>(job.demand.cpu_milli);
-  totals.memory += held * static_cast<double>(job.demand.memory_bytes);
-  totals.gpu += held * static_cast<double>(job.demand.gpu_milli);
+  totals.cpu += held * static_cast<double>(demand.cpu_milli);
+  totals.memory += held * static_cast<double>(demand.memory_bytes);
+  totals.gpu += held * static_cast<double>(demand.gpu_milli);
   totals.slowdown += std::max(1.0, (wait + run) / std::max(run, 10.0));
 }
 
@@ -146,7 +149,7 @@ SimulationReport report_on(std::string policy, std::span<const SimulatedJob> job
     if (outcome.end < 0) continue;
     ++out.finished;
     count(jobs[i], outcome, totals);
-    const Resources& demand = jobs[i].demand;
+    const Resources demand = repeated(jobs[i].demand, jobs[i].replicas);
     spread(out.curve.cpu, span, outcome.start, outcome.end,
            share(static_cast<double>(demand.cpu_milli), capacity.cpu_milli));
     spread(out.curve.gpu, span, outcome.start, outcome.end,

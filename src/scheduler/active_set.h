@@ -17,7 +17,7 @@ namespace berth {
 
 class ActiveSet {
   [[nodiscard]] auto hasher() const {
-    return [this](std::uint32_t slot) { return hash_of_id(entries_[slot].id); };
+    return [this](std::uint32_t slot) { return hash_of_id(ids_[slot]); };
   }
 
  public:
@@ -42,6 +42,7 @@ class ActiveSet {
 
   void add(ActiveEntry entry) {  // its id must be new
     const std::uint64_t hash = hash_of_id(entry.id);
+    ids_.push_back(entry.id);
     entries_.push_back(std::move(entry));
     index_.insert(hash, static_cast<std::uint32_t>(entries_.size() - 1), hasher());
   }
@@ -53,14 +54,16 @@ class ActiveSet {
     const auto last = static_cast<std::uint32_t>(entries_.size() - 1);
     index_.erase(hash_of_id(id), slot, hasher());
     if (slot != last) {  // the last entry fills the gap
-      index_.erase(hash_of_id(entries_[last].id), last, hasher());
+      index_.erase(hash_of_id(ids_[last]), last, hasher());
     }
     ActiveEntry out = std::move(entries_[slot]);
     if (slot != last) {
       entries_[slot] = std::move(entries_[last]);
-      index_.insert(hash_of_id(entries_[slot].id), slot, hasher());
+      ids_[slot] = ids_[last];
+      index_.insert(hash_of_id(ids_[slot]), slot, hasher());
     }
     entries_.pop_back();
+    ids_.pop_back();
     return out;
   }
 
@@ -74,10 +77,11 @@ class ActiveSet {
 
  private:
   [[nodiscard]] std::uint32_t find(const DeploymentId& id) const {
-    return index_.find(hash_of_id(id), [&](std::uint32_t slot) { return entries_[slot].id == id; });
+    return index_.find(hash_of_id(id), [&](std::uint32_t slot) { return ids_[slot] == id; });
   }
 
   std::vector<ActiveEntry> entries_;  // dense, in no particular order
+  std::vector<DeploymentId> ids_;     // of the entries: a search need not look at these
   SlotIndex index_;
 };
 

@@ -34,6 +34,7 @@ void ClusterEngine::Impl::run(Decisions& out) {
   if (paused) return;
   settled = true;
   for (const Priority p : {Priority::high, Priority::low}) waiting.shapes(p).forget_tried();
+  failed.clear();
   if (!start_overdue(out.starts) || !pass(Priority::high, out.starts)) {
     if (rules.preempt) preempt_for_overdue(out.evictions);
   } else if (low_is_blocked()) {
@@ -204,6 +205,15 @@ bool ClusterEngine::Impl::go_through_lanes(Priority priority, bool few_freed,
   return true;
 }
 
+// Counting how many replicas fit is a look at every node; who asks for no less than one that has
+// failed need not be counted.
+bool ClusterEngine::Impl::fails_like_another(const Shape& shape) const {
+  return std::ranges::any_of(failed, [&](const Shape& other) {
+    return other.replicas <= shape.replicas && fits_into(other.demand, shape.demand) &&
+           (other.constraint == ConstraintTable::kNone || other.constraint == shape.constraint);
+  });
+}
+
 bool ClusterEngine::Impl::try_head(Priority priority, const Head& head, bool few_freed,
                                    std::vector<Start>& starts) {
   if (any_overdue()) return false;
@@ -213,16 +223,20 @@ bool ClusterEngine::Impl::try_head(Priority priority, const Head& head, bool few
   const OrderedSequence& queue = shapes.waiting(head.row);
   const Shape shape = shapes.shape(head.row);
   const bool only_freed = few_freed && !shapes.is_fresh(head.row);
+  const bool known_to_fail = shape.replicas > 1 && fails_like_another(shape);
   std::optional<Places> places;
   if (only_freed && shape.replicas == 1) {
     auto place = nodes.find_among(freed_for(priority).list, shape.demand,
                                   constraints.allowed(shape.constraint));
     if (place) places = {*std::move(place), {}};
-  } else {
+  } else if (!known_to_fail) {
     places = find(shape);
   }
   if (!places) {
-    if (shape.replicas > 1) shapes.set_tried(head.row);
+    if (shape.replicas == 1) return true;
+    shapes.set_tried(head.row);
+    constexpr std::size_t kRemembered = 32;
+    if (!known_to_fail && failed.size() < kRemembered) failed.push_back(shape);
     return true;
   }
   start(queue.first().value, *std::move(places), starts);

@@ -71,6 +71,7 @@ struct ClusterEngine::Impl {
   // Of the pass that runs, for each lane a heap; kept for their memory.
   std::vector<std::vector<Head>> heads;
   std::vector<ShapeTable::Row> candidates;
+  std::vector<Shape> failed;  // with replicas, in this run; a few
 
   FreedNodes& freed_for(Priority p) { return freed[static_cast<std::size_t>(p)]; }
 
@@ -101,6 +102,7 @@ struct ClusterEngine::Impl {
   void push_head(std::uint32_t lane, const Head& head);
   void drop_head(std::uint32_t lane, const Head& head);
   [[nodiscard]] Head next_in(std::uint32_t lane, Priority priority, bool few_freed);
+  [[nodiscard]] bool fails_like_another(const Shape& shape) const;
   bool try_head(Priority priority, const Head& head, bool few_freed, std::vector<Start>& starts);
   bool go_through(Priority priority, bool few_freed, std::vector<Start>& starts);
   bool go_through_lanes(Priority priority, bool few_freed, std::vector<Start>& starts);

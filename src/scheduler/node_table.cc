@@ -369,39 +369,41 @@ void NodeTable::refresh(NodeIndex n) {
 void NodeTable::update_order() {
   for (const NodeIndex n : changed_) {
     is_changed_[n] = false;
+    // Where like replaced like, nothing has changed after all.
+    if (!describe(n)) continue;
     Entered& old = entered_[n];
-    NodeOrder::Entry entry = old.plain;
-    if (old.known) by_free_gpu_.erase(entry);
-    for (const std::int32_t share : old.shares) {
-      entry.first = share;
-      by_share_.erase(entry);
-    }
-    entry.first = old.reach;
-    if (old.reach > 0) by_reach_.erase(entry);
-    enter(n);
+    if (old.known) move_entry(old, [](NodeOrder& order, const auto& entry) { order.erase(entry); });
+    std::swap(old, described_);
+    move_entry(old, [](NodeOrder& order, const auto& entry) { order.insert(entry); });
   }
   changed_.clear();
 }
 
-void NodeTable::enter(NodeIndex n) {
-  Entered& now = entered_[n];
+// What the orders should hold about the node; whether that differs from what they do.
+bool NodeTable::describe(NodeIndex n) {
   const Resources open = room(n);
-  NodeOrder::Entry entry{free_gpu_[n], slack_[n], n, open.cpu_milli, open.memory_bytes};
-  now.plain = entry;
-  now.known = true;
-  by_free_gpu_.insert(entry);
   const auto free = devices(n);
+  Entered& now = described_;
+  now.plain = {free_gpu_[n], slack_[n], n, open.cpu_milli, open.memory_bytes};
+  now.known = true;
   now.shares.assign(free.begin(), free.end());
   std::ranges::sort(now.shares);
   now.shares.erase(std::ranges::unique(now.shares).begin(), now.shares.end());
   std::erase(now.shares, 0);
-  for (const std::int32_t share : now.shares) {
-    entry.first = share;
-    by_share_.insert(entry);
-  }
   now.reach = reach_[n] >= kGpuDevice ? reach_[n] : 0;
-  entry.first = now.reach;
-  if (now.reach > 0) by_reach_.insert(entry);
+  return now != entered_[n];
+}
+
+template <class Change>
+void NodeTable::move_entry(const Entered& entered, const Change& change) {
+  NodeOrder::Entry entry = entered.plain;
+  change(by_free_gpu_, entry);
+  for (const std::int32_t share : entered.shares) {
+    entry.first = share;
+    change(by_share_, entry);
+  }
+  entry.first = entered.reach;
+  if (entered.reach > 0) change(by_reach_, entry);
 }
 
 NodeTable::Best NodeTable::first_in_order(const Resources& demand, const NodeSet* only) const {

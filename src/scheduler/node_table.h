@@ -139,7 +139,7 @@ class NodeTable {
   void refresh(NodeIndex n);
   [[nodiscard]] bool ordered() const { return !mix_ && nodes_.size() > kFewNodes; }
   [[nodiscard]] Fragmenting fragmenting(NodeIndex n, const Resources& demand) const;
-  void enter(NodeIndex n);
+  [[nodiscard]] bool describe(NodeIndex n);
   [[nodiscard]] Best first_in_order(const Resources& demand, const NodeSet* only) const;
 
   // Constant until the node list changes.
@@ -181,7 +181,11 @@ class NodeTable {
     std::vector<std::int32_t> shares;
     std::int64_t reach = 0;
     bool known = false;
+    friend bool operator==(const Entered&, const Entered&) = default;
   };
+  template <class Change>
+  void move_entry(const Entered& entered, const Change& change);
+  Entered described_;               // the one that is being brought up to date
   std::vector<Entered> entered_;    // what the orders hold about node n
   std::vector<NodeIndex> changed_;  // since update_order()
   std::vector<bool> is_changed_;

@@ -228,6 +228,20 @@ TEST(Quota, ComesBackAfterARestart) {
   EXPECT_NE(other.state_hash(), engine.state_hash());
 }
 
+TEST(Quota, ANewQuotaTakesEffectAtOnce) {
+  ClusterEngine engine = engine_with({}, {machine("a", 8, 64)});
+  EXPECT_EQ(numbers(engine.apply(of(1, 1, Priority::low, res(4)))), (Numbers{1}));
+  EXPECT_TRUE(engine.apply(RulesChanged{quotas({cores(1, 4, 0)})}).empty());
+  EXPECT_TRUE(engine.apply(of(1, 2, Priority::low, res(1))).empty());
+  EXPECT_TRUE(engine.apply(of(1, 3, Priority::low, res(2))).empty());
+  engine.check();
+  EXPECT_EQ(numbers(engine.apply(RulesChanged{quotas({cores(1, 6, 0)})})), (Numbers{2}));
+  EXPECT_EQ(engine.explain(dep(3))->quota->used, res(5));
+  EXPECT_EQ(numbers(engine.apply(RulesChanged{{}})), (Numbers{3}));
+  EXPECT_TRUE(engine.status().tenants.empty());
+  engine.check();
+}
+
 // --- fair order ---------------------------------------------------------------------------------
 
 TEST(Fair, WhoHoldsLeastGoesFirst) {

@@ -25,9 +25,7 @@ class RandomHistory {
     for (std::uint32_t n = 0; n < shape.nodes; ++n) nodes_.push_back(random_node());
     for (std::uint32_t s = 0; s < shape.shapes; ++s) demands_.push_back(random_demand());
     rules_.fair = shape.fair;
-    for (std::uint32_t t = 0; t < shape.tenants; ++t) {
-      if (t % 5 != 4) rules_.quotas.push_back(random_quota(t));
-    }
+    if (shape.tenants > 0) rules_.quotas = random_quotas();
   }
 
   [[nodiscard]] const Rules& rules() const { return rules_; }
@@ -37,6 +35,7 @@ class RandomHistory {
   EngineEvent next(const ReferenceEngine& now, const ClusterEngine& engine) {
     const std::size_t waiting = now.high().size() + now.low().size();
     if (++events_ % 150 == 0) high_percent_ = below(2) == 0 ? below(5) : below(60);
+    if (shape_.tenants > 0 && below(250) == 0) return rules_changed();
     const std::uint64_t dice = below(100);
     if (dice < 2) return PauseChanged{below(4) == 0};
     if (dice < 5) return resized(engine);
@@ -80,6 +79,20 @@ class RandomHistory {
     out.gpu_model = models[below(models.size())];
     if (below(2) == 0) out.labels["zone"] = below(2) == 0 ? "east" : "west";
     if (below(4) == 0) out.labels["disk"] = "fast";
+    return out;
+  }
+
+  EngineEvent rules_changed() {
+    rules_.quotas = below(6) == 0 ? std::vector<Quota>{} : random_quotas();
+    rules_.fair = shape_.fair && below(4) > 0;
+    return RulesChanged{rules_};
+  }
+
+  std::vector<Quota> random_quotas() {
+    std::vector<Quota> out;
+    for (std::uint32_t t = 0; t < shape_.tenants; ++t) {
+      if (t % 5 != 4) out.push_back(random_quota(t));
+    }
     return out;
   }
 

@@ -302,8 +302,8 @@ class ReferenceEngine {
     }
   }
   void on(const PauseChanged& e) { paused_ = e.paused; }
-  void on(const Leaving&) {}  // these two mean nothing under the plain rules
-  void on(const RulesChanged&) {}
+  void on(const Leaving&) {}  // means nothing under the plain rules
+  void on(const RulesChanged& e) { rules_ = e.rules; }
   void on(const Released& e) {
     const auto found = active_.find(e.id);
     if (found == active_.end()) return;

@@ -93,6 +93,17 @@ class Simulate(unittest.TestCase):
         (one,) = self.simulations(*words, "--beside", other)
         self.assertEqual(sorted(one["waits_by_tenant"]), ["jobs/blue", "jobs/red", "other"])
 
+    def test_a_job_larger_than_a_node_is_split(self):
+        trace = self.folder / "jobs.csv"
+        trace.write_text("job_id,num_gpu,submit_time,duration,priority\n1,4,0,50000,1\n2,16,0,100000,1\n3,32,0,1000,1\n")
+        (one,) = self.simulations("--trace", trace, "--gpus", 16)
+        self.assertEqual((one["finished"], one["refused"]), (1, 2))
+        # Two replicas of eight need both machines: at 50. Four of them never fit.
+        (one,) = self.simulations("--trace", trace, "--gpus", 16, "--split", 8)
+        self.assertEqual((one["finished"], one["refused"]), (2, 1))
+        self.assertEqual(one["waits_by_size"]["gpu 9+"]["mean_s"], 50)
+        self.assertAlmostEqual(one["utilization"]["gpu"], (4 * 50 + 16 * 100) / (16 * 150))
+
     def test_a_picture(self):
         picture = self.folder / "use.svg"
         said = self.berth("--trace", TRACES / "openb_pods_slice.csv", "--nodes", TRACES / "openb_nodes_slice.csv", "--plot", picture).stdout
