@@ -17,6 +17,14 @@ Reply<ClusterView> cluster_reply(const Cluster& c, int status) {
   return out;
 }
 
+// Absent: it was not said. Inside absent: no bound.
+std::optional<std::optional<std::chrono::milliseconds>> bound_of(
+    const std::optional<Seconds>& given) {
+  if (!given) return std::nullopt;
+  const std::chrono::milliseconds bound(given->micros / 1000);
+  return bound.count() > 0 ? std::optional(bound) : std::nullopt;
+}
+
 Result<ClusterWish> wish_of(CreateClusterRequest body) {
   if (body.resources && body.nodes) {
     return fail_field("/nodes", "conflict",
@@ -27,6 +35,8 @@ Result<ClusterWish> wish_of(CreateClusterRequest body) {
   wish.name = body.name;
   wish.runtime = {body.runtime.kind, body.runtime.speed.value_or(1.0)};
   wish.policy = body.policy;
+  wish.placement = body.placement;
+  wish.age_bound = bound_of(body.age_bound).value_or(std::nullopt);
   if (body.resources) wish.totals = from_body(*body.resources);
   if (body.nodes) wish.nodes = from_body(*body.nodes);
   const bool nothing = !body.resources && !body.nodes;
@@ -143,7 +153,7 @@ void add_changing(std::vector<Route>& table, Clusters& clusters) {
 
   table.push_back(typed<UpdateClusterRequest, ClusterView>(
       {"PATCH", "/api/v1/clusters/{cluster_id}", Operation::cluster_update, "updateCluster",
-       "Clusters", "Rename a cluster or change its capacity"},
+       "Clusters", "Change a cluster's name, its capacity or how it schedules"},
       [&clusters](Context& c, UpdateClusterRequest body) -> ClusterAnswer {
         auto id = c.id<ClusterId>("cluster_id", "cluster");
         if (!id) co_return std::unexpected(std::move(id.error()));
@@ -158,6 +168,9 @@ void add_changing(std::vector<Route>& table, Clusters& clusters) {
         patch.if_version = *version;
         if (body.resources) patch.totals = from_body(*body.resources);
         if (body.nodes) patch.nodes = from_body(*body.nodes);
+        patch.policy = body.policy;
+        patch.placement = body.placement;
+        patch.age_bound = bound_of(body.age_bound);
         auto changed = co_await clusters.update(c.who(), *id, std::move(patch));
         if (!changed) co_return std::unexpected(std::move(changed.error()));
         co_return cluster_reply(*changed, 200);

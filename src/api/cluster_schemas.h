@@ -7,6 +7,28 @@ namespace berth::json {
 
 using namespace berth::api;
 
+namespace rule {
+constexpr Rules policy(std::string_view example) {
+  return doc(
+      "strict: the plain rules. backfill: a low one may start early where by the declared run "
+      "times it delays no waiting high one. preempt: a high one may displace low ones. "
+      "backfill+preempt: both.",
+      example);
+}
+constexpr Rules placement(std::string_view example) {
+  return doc(
+      "best_fit: the fullest node with room. fgd: the one on which the least GPU capacity becomes "
+      "unusable for what was asked for lately; say it again to look at what is asked for now.",
+      example);
+}
+constexpr Rules age_bound() {
+  return range(
+      "What has waited this long is not overtaken any more, by neither queue: seconds, or text "
+      "such as \"4h\"; 0: no bound.",
+      0, std::int64_t{366} * 24 * 3600 * 1'000'000, "\"4h\"");
+}
+}  // namespace rule
+
 template <>
 struct Schema<ResourcesBody> {
   static constexpr std::string_view name = "Resources";
@@ -63,8 +85,9 @@ struct Schema<CreateClusterRequest> {
             rule::doc("Totals of a cluster with one node.")),
       field("nodes", &CreateClusterRequest::nodes,
             {.doc = "Its machines.", .min_len = 1, .max_len = 10'000}),
-      field("policy", &CreateClusterRequest::policy,
-            rule::doc("How the queue is processed.", "\"strict\"")),
+      field("policy", &CreateClusterRequest::policy, rule::policy("\"strict\"")),
+      field("placement", &CreateClusterRequest::placement, rule::placement("\"best_fit\"")),
+      field("age_bound", &CreateClusterRequest::age_bound, rule::age_bound()),
   };
 };
 
@@ -78,6 +101,9 @@ struct Schema<UpdateClusterRequest> {
             rule::doc("New totals of a cluster with one node.")),
       field("nodes", &UpdateClusterRequest::nodes,
             {.doc = "The new node list, matched by name.", .min_len = 1, .max_len = 10'000}),
+      field("policy", &UpdateClusterRequest::policy, rule::policy("\"preempt\"")),
+      field("placement", &UpdateClusterRequest::placement, rule::placement("\"fgd\"")),
+      field("age_bound", &UpdateClusterRequest::age_bound, rule::age_bound()),
   };
 };
 
@@ -92,6 +118,10 @@ struct Schema<ClusterView> {
       field("name", &ClusterView::name, rule::must("Name.", "\"lab\"")),
       field("runtime", &ClusterView::runtime, rule::must("What runs its deployments.")),
       field("policy", &ClusterView::policy, rule::must("How the queue is processed.")),
+      field("placement", &ClusterView::placement,
+            rule::must("Which of the nodes with room a deployment gets.")),
+      field("age_bound", &ClusterView::age_bound,
+            rule::doc("Seconds of waiting after which a deployment is not overtaken any more.")),
       field("paused", &ClusterView::paused, rule::must("Nothing starts while it is paused.")),
       field("resources", &ClusterView::resources, rule::must("Sum over its nodes.")),
       field("nodes", &ClusterView::nodes, rule::must("Its machines.")),

@@ -86,6 +86,8 @@ ClusterView view(const Cluster& c) {
   out.runtime.kind = c.runtime.kind;
   if (c.runtime.kind == RuntimeKind::simulated) out.runtime.speed = c.runtime.speed;
   out.policy = c.policy;
+  out.placement = c.placement;
+  if (c.age_bound) out.age_bound = seconds_of(*c.age_bound);
   out.paused = c.paused;
   Resources total;
   for (const auto& n : c.nodes) {
@@ -157,6 +159,7 @@ DeploymentView view(const Deployment& d) {
         SimulateBody{seconds_of(d.spec.simulation->duration), d.spec.simulation->exit_code};
   }
   out.labels = d.spec.labels;
+  for (const auto& one : d.spec.depends_on) out.depends_on.push_back({one.on.str(), one.until});
   out.attempt = d.attempt;
   if (d.grant) {
     PlaceView place{d.grant->node, {}};
@@ -191,7 +194,7 @@ ExplanationView view(const WaitExplanation& w) {
   if (!w.detail) return out;
   const Explanation& e = *w.detail;
   out.reason = e.reason;
-  out.needs_action = needs_action(e.reason);
+  out.needs_action = needs_action(e.reason) || w.in_vain;
   out.forecast = forecast_of(w.latest_start);
   out.all_reasons = e.all;
   if (e.position > 0) {  // in back-off it stands in no line
@@ -208,6 +211,8 @@ ExplanationView view(const WaitExplanation& w) {
   if (e.would_fit) out.would_start_now = to_body(*e.would_fit);
   if (e.too_large)
     out.largest_possible = TooLargeView{to_body(e.too_large->largest), e.too_large->node};
+  for (const auto& [id, name] : w.blockers) out.blockers.push_back({id, name});
+  for (const auto& [id, name] : w.displaced) out.displaced.push_back({id, name});
   return out;
 }
 
@@ -243,6 +248,7 @@ DeploymentWish wish_of(CreateDeploymentRequest r) {
                    r.simulate->exit_code};
   }
   s.labels = std::move(r.labels);
+  for (auto& one : r.depends_on) wish.after.push_back({std::move(one.deployment), one.until});
   return wish;
 }
 

@@ -56,6 +56,24 @@ struct Schema<SimulateBody> {
 };
 
 template <>
+struct Schema<DependencyBody> {
+  static constexpr std::string_view name = "Dependency";
+  static constexpr std::string_view doc = "Another deployment, and how far it must have come.";
+  static constexpr auto fields = std::tuple{
+      field("deployment", &DependencyBody::deployment,
+            {.doc = "Id, or name of the newest one of that name, on the same cluster.",
+             .example = "\"prepare\"",
+             .min_len = 1,
+             .max_len = 63,
+             .required = true}),
+      field("until", &DependencyBody::until,
+            rule::doc("running or succeeded; when absent, a job has to succeed and a service to "
+                      "run.",
+                      "\"succeeded\"")),
+  };
+};
+
+template <>
 struct Schema<CreateDeploymentRequest> {
   static constexpr std::string_view name = "CreateDeploymentRequest";
   static constexpr std::string_view doc = "What to run, what it needs, and how urgent it is.";
@@ -111,6 +129,8 @@ struct Schema<CreateDeploymentRequest> {
              .key_check = is_name,
              .expected = "a value of up to 255 characters",
              .key_expected = "a name of up to 63 letters, digits, '-', '_' or '.'"}),
+      field("depends_on", &CreateDeploymentRequest::depends_on,
+            {.doc = "It waits for these, which were submitted before.", .max_len = 100}),
   };
 };
 
@@ -173,6 +193,7 @@ struct Schema<DeploymentView> {
       field("access", &DeploymentView::access, rule::must("Who may use its endpoint.")),
       field("simulate", &DeploymentView::simulate, rule::doc("For simulated clusters.")),
       field("labels", &DeploymentView::labels, rule::must("Your own notes.")),
+      field("depends_on", &DeploymentView::depends_on, rule::must("What it waits or waited for.")),
       field("attempt", &DeploymentView::attempt,
             rule::must("Number of the latest attempt; 0 before the first.")),
       field("place", &DeploymentView::place, rule::doc("Where it runs, while it holds resources.")),
@@ -223,6 +244,17 @@ struct Schema<TooLargeView> {
 };
 
 template <>
+struct Schema<NamedDeployment> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "NamedDeployment";
+  static constexpr std::string_view doc = "A deployment, by id and name.";
+  static constexpr auto fields = std::tuple{
+      field("deployment_id", &NamedDeployment::deployment_id, rule::must("Which one.")),
+      field("name", &NamedDeployment::name, rule::must("Its name.", "\"digits\"")),
+  };
+};
+
+template <>
 struct Schema<ExplanationView> {
   static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Explanation";
@@ -249,6 +281,10 @@ struct Schema<ExplanationView> {
             rule::doc("A smaller size that would start at once.")),
       field("largest_possible", &ExplanationView::largest_possible,
             rule::doc("When no node could ever hold it.")),
+      field("blockers", &ExplanationView::blockers,
+            rule::must("A smallest set of running deployments whose end would make room for it.")),
+      field("displaced", &ExplanationView::displaced,
+            rule::must("Those that lose their place to it and have not ended yet.")),
       field("forecast", &ExplanationView::forecast, rule::must("When it will start.")),
   };
 };

@@ -1,3 +1,6 @@
+#include <map>
+#include <set>
+
 #include "api/api.h"
 #include "api/convert.h"
 #include "api/schemas.h"
@@ -43,20 +46,133 @@ Result<PlanCommand> command_of(const PlanCommandBody& body, std::size_t index) {
   return missing(index, "kind");
 }
 
-PlanView view(const Plan& plan, const PlanRequest& asked) {
-  PlanView out;
-  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
-    const PlanStep& step = plan.steps[i];
-    PlanStepView one;
-    if (asked.commands[i].kind == PlanKind::submit) one.deployment_id = made_up_id(i);
-    if (!step.refused.empty()) one.refused = step.refused;
-    for (const PlanStart& start : step.starts) one.starts.push_back({start.id, start.node});
-    for (const Evict& evict : step.evictions) one.evictions.push_back({evict.id, evict.for_whom});
-    one.returns = step.returns;
-    out.steps.push_back(std::move(one));
+using Names = std::map<DeploymentId, std::string>;
+
+std::optional<std::string> name_in(const Names& names, const DeploymentId& id) {
+  const auto found = names.find(id);
+  return found == names.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::set<DeploymentId> ids_of(const std::vector<PlanStep>& steps) {
+  std::set<DeploymentId> out;
+  for (const PlanStep& step : steps) {
+    for (const PlanStart& start : step.starts) out.insert(start.id);
+    for (const Evict& evict : step.evictions) out.insert({evict.id, evict.for_whom});
   }
-  for (const PlanMove& move : plan.moves) out.moves.push_back({move.id, move.before, move.after});
   return out;
+}
+
+std::vector<PlanStepView> views(const std::vector<PlanStep>& steps, const Names& names,
+                                const std::vector<PlanCommandBody>& asked) {
+  std::vector<PlanStepView> out;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const PlanStep& step = steps[i];
+    PlanStepView one;
+    if (asked[i].kind == PlanKind::submit) one.deployment_id = made_up_id(i);
+    if (!step.refused.empty()) one.refused = step.refused;
+    for (const PlanStart& start : step.starts)
+      one.starts.push_back({start.id, name_in(names, start.id), start.node});
+    for (const Evict& evict : step.evictions) {
+      one.evictions.push_back(
+          {evict.id, name_in(names, evict.id), evict.for_whom, name_in(names, evict.for_whom)});
+    }
+    one.returns = step.returns;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+Timestamp time_of(EngineTime t) { return {t * 1000}; }
+std::optional<Timestamp> time_of(std::optional<EngineTime> t) {
+  return t ? std::optional(time_of(*t)) : std::nullopt;
+}
+
+ForesightView view(const Foresight& seen, const Names& names,
+                   const std::vector<PlanCommandBody>& asked) {
+  ForesightView out;
+  out.steps = views(seen.steps, names, asked);
+  out.cut = seen.cut;
+  for (const Happened& one : seen.happened) {
+    HappenedView row{time_of(one.at), one.what, one.id, name_in(names, one.id), {}, {}};
+    if (!one.node.empty()) row.node = one.node;
+    if (!one.for_whom.is_nil()) row.for_deployment_id = one.for_whom;
+    out.happened.push_back(std::move(row));
+  }
+  for (const StartShift& shift : seen.shifts) {
+    out.shifts.push_back(
+        {shift.id, name_in(names, shift.id), time_of(shift.before), time_of(shift.after)});
+  }
+  return out;
+}
+
+Result<std::vector<PlanCommand>> commands_of(const std::vector<PlanCommandBody>& bodies) {
+  std::vector<PlanCommand> out;
+  for (std::size_t i = 0; i < bodies.size(); ++i) {
+    auto command = command_of(bodies[i], i);
+    if (!command) return std::unexpected(std::move(command.error()));
+    out.push_back(*std::move(command));
+  }
+  return out;
+}
+
+// Each at its time; one without a time comes with the one before.
+Result<std::vector<TimedCommand>> timed(std::vector<PlanCommand> commands,
+                                        const std::vector<PlanCommandBody>& bodies) {
+  std::vector<TimedCommand> out;
+  EngineTime last = 0;
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    const EngineTime after = bodies[i].after ? bodies[i].after->micros / 1000 : last;
+    if (after < last) {
+      return fail_field("/commands/" + std::to_string(i) + "/after", "out_of_order",
+                        "Commands come in the order of their times.");
+    }
+    last = after;
+    out.push_back({after, std::move(commands[i])});
+  }
+  return out;
+}
+
+Task<Result<Reply<PlanView>>> answer_plan(Clusters& clusters, Context& c, PlanRequest body) {
+  auto id = c.id<ClusterId>("cluster_id", "cluster");
+  if (!id) co_return std::unexpected(std::move(id.error()));
+  auto commands = commands_of(body.commands);
+  if (!commands) co_return std::unexpected(std::move(commands.error()));
+  for (std::size_t i = 0; i < body.commands.size(); ++i) {
+    if (!body.commands[i].after) continue;
+    co_return fail_field("/commands/" + std::to_string(i) + "/after", "not_supported",
+                         "A plan is for one moment; times are for .../simulate.");
+  }
+  auto plan = co_await clusters.plan(c.who(), *id, *std::move(commands));
+  if (!plan) co_return std::unexpected(std::move(plan.error()));
+  auto ids = ids_of(plan->steps);
+  for (const PlanMove& move : plan->moves) ids.insert(move.id);
+  const auto names = clusters.names(ids);
+  if (!names) co_return std::unexpected(names.error());
+  PlanView out{views(plan->steps, *names, body.commands), {}};
+  for (const PlanMove& move : plan->moves)
+    out.moves.push_back({move.id, name_in(*names, move.id), move.before, move.after});
+  co_return reply(std::move(out));
+}
+
+Task<Result<Reply<ForesightView>>> answer_simulation(Clusters& clusters, Context& c,
+                                                     SimulateRequest body) {
+  constexpr auto kHorizon = std::chrono::hours(24);
+  auto id = c.id<ClusterId>("cluster_id", "cluster");
+  if (!id) co_return std::unexpected(std::move(id.error()));
+  auto commands = commands_of(body.commands);
+  if (!commands) co_return std::unexpected(std::move(commands.error()));
+  auto in_time = timed(*std::move(commands), body.commands);
+  if (!in_time) co_return std::unexpected(std::move(in_time.error()));
+  const std::chrono::milliseconds horizon =
+      body.horizon ? std::chrono::milliseconds(body.horizon->micros / 1000) : kHorizon;
+  auto seen = co_await clusters.simulate(c.who(), *id, *std::move(in_time), horizon);
+  if (!seen) co_return std::unexpected(std::move(seen.error()));
+  auto ids = ids_of(seen->steps);
+  for (const Happened& one : seen->happened) ids.insert(one.id);
+  for (const StartShift& shift : seen->shifts) ids.insert(shift.id);
+  const auto names = clusters.names(ids);
+  if (!names) co_return std::unexpected(names.error());
+  co_return reply(view(*seen, *names, body.commands));
 }
 
 }  // namespace
@@ -65,18 +181,14 @@ void add_plan_routes(std::vector<Route>& table, const Services& s) {
   table.push_back(typed<PlanRequest, PlanView>(
       {"POST", "/api/v1/clusters/{cluster_id}/plan", Operation::cluster_plan, "planCluster",
        "Clusters", "What would happen if: try commands on a copy of the cluster"},
-      [&clusters = s.clusters](Context& c, PlanRequest body) -> Task<Result<Reply<PlanView>>> {
-        auto id = c.id<ClusterId>("cluster_id", "cluster");
-        if (!id) co_return std::unexpected(std::move(id.error()));
-        std::vector<PlanCommand> commands;
-        for (std::size_t i = 0; i < body.commands.size(); ++i) {
-          auto command = command_of(body.commands[i], i);
-          if (!command) co_return std::unexpected(std::move(command.error()));
-          commands.push_back(*std::move(command));
-        }
-        auto answer = co_await clusters.plan(c.who(), *id, std::move(commands));
-        if (!answer) co_return std::unexpected(std::move(answer.error()));
-        co_return reply(view(*answer, body));
+      [&clusters = s.clusters](Context& c, PlanRequest body) {
+        return answer_plan(clusters, c, std::move(body));
+      }));
+  table.push_back(typed<SimulateRequest, ForesightView>(
+      {"POST", "/api/v1/clusters/{cluster_id}/simulate", Operation::cluster_plan, "simulateCluster",
+       "Clusters", "What would happen in time: who starts when, and whose start moves"},
+      [&clusters = s.clusters](Context& c, SimulateRequest body) {
+        return answer_simulation(clusters, c, std::move(body));
       }));
 }
 

@@ -7,6 +7,8 @@ namespace berth::json {
 
 using namespace berth::api;
 
+inline constexpr std::int64_t kLongestSimulation = std::int64_t{366} * 24 * 3600 * 1'000'000;
+
 template <>
 struct Schema<PlanCommandBody> {
   static constexpr std::string_view name = "PlanCommand";
@@ -25,6 +27,10 @@ struct Schema<PlanCommandBody> {
       field("nodes", &PlanCommandBody::nodes,
             {.doc = "The new node list.", .min_len = 1, .max_len = 10'000}),
       field("node", &PlanCommandBody::node, rule::name("The node that is lost.", "\"n1\"", false)),
+      field("after", &PlanCommandBody::after,
+            rule::range("When, counted from now, in a simulation: seconds, or text such as "
+                        "\"10m\". Absent: with the command before, or now.",
+                        0, kLongestSimulation, "\"10m\"")),
   };
 };
 
@@ -40,12 +46,32 @@ struct Schema<PlanRequest> {
 };
 
 template <>
+struct Schema<SimulateRequest> {
+  static constexpr std::string_view name = "SimulateRequest";
+  static constexpr std::string_view doc =
+      "Commands that are tried at their times on a copy; nothing is done. Who has declared how "
+      "long "
+      "it runs at most ends just then, all others run on.";
+  static constexpr auto fields = std::tuple{
+      field("commands", &SimulateRequest::commands,
+            {.doc = "In the order of their times. None: what would happen anyway.",
+             .max_len = 100,
+             .required = true}),
+      field("horizon", &SimulateRequest::horizon,
+            rule::range("How far to look: seconds, or text such as \"24h\", which it is when it is "
+                        "not said.",
+                        0, kLongestSimulation, "\"24h\"")),
+  };
+};
+
+template <>
 struct Schema<PlanStartView> {
   static constexpr Use use = Use::response;
   static constexpr std::string_view name = "PlanStart";
   static constexpr std::string_view doc = "A deployment that would start.";
   static constexpr auto fields = std::tuple{
       field("deployment_id", &PlanStartView::deployment_id, rule::must("Which one.")),
+      field("name", &PlanStartView::name, rule::doc("Its name; absent: only in the plan.")),
       field("node", &PlanStartView::node, rule::must("Where.", "\"n1\"")),
   };
 };
@@ -57,7 +83,10 @@ struct Schema<PlanEvictionView> {
   static constexpr std::string_view doc = "A deployment that would lose its place.";
   static constexpr auto fields = std::tuple{
       field("deployment_id", &PlanEvictionView::deployment_id, rule::must("Which one.")),
+      field("name", &PlanEvictionView::name, rule::doc("Its name.")),
       field("for_deployment_id", &PlanEvictionView::for_deployment_id, rule::must("For whom.")),
+      field("for_name", &PlanEvictionView::for_name,
+            rule::doc("Its name; absent: only in the plan.")),
   };
 };
 
@@ -84,6 +113,7 @@ struct Schema<PlanMoveView> {
   static constexpr std::string_view doc = "A place in the queue that would change.";
   static constexpr auto fields = std::tuple{
       field("deployment_id", &PlanMoveView::deployment_id, rule::must("Whose.")),
+      field("name", &PlanMoveView::name, rule::doc("Its name; absent: only in the plan.")),
       field("before", &PlanMoveView::before, rule::must("Position now; 0: it does not wait.")),
       field("after", &PlanMoveView::after, rule::must("Position then; 0: it does not wait.")),
   };
@@ -98,6 +128,54 @@ struct Schema<PlanView> {
       field("steps", &PlanView::steps, rule::must("One for each command.")),
       field("moves", &PlanView::moves,
             rule::must("Positions that differ at the end, of the first 1,000 of the queue.")),
+  };
+};
+
+template <>
+struct Schema<HappenedView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "Happened";
+  static constexpr std::string_view doc = "Something that would happen.";
+  static constexpr auto fields = std::tuple{
+      field("at", &HappenedView::at, rule::must("When.")),
+      field("what", &HappenedView::what,
+            rule::must("starts; ends: its declared run time is over; displaced; returns: to the "
+                       "queue, because its node is lost.",
+                       "\"starts\"")),
+      field("deployment_id", &HappenedView::deployment_id, rule::must("Which one.")),
+      field("name", &HappenedView::name, rule::doc("Its name; absent: only in the simulation.")),
+      field("node", &HappenedView::node, rule::doc("Where it starts.")),
+      field("for_deployment_id", &HappenedView::for_deployment_id,
+            rule::doc("For whom it is displaced.")),
+  };
+};
+
+template <>
+struct Schema<StartShiftView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "StartShift";
+  static constexpr std::string_view doc = "A start that the commands would move.";
+  static constexpr auto fields = std::tuple{
+      field("deployment_id", &StartShiftView::deployment_id, rule::must("Whose.")),
+      field("name", &StartShiftView::name, rule::doc("Its name; absent: only in the simulation.")),
+      field("before", &StartShiftView::before,
+            rule::doc("Without the commands; absent: not within the horizon.")),
+      field("after", &StartShiftView::after,
+            rule::doc("With them; absent: not within the horizon.")),
+  };
+};
+
+template <>
+struct Schema<ForesightView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "Foresight";
+  static constexpr std::string_view doc = "What would happen in time. Nothing has.";
+  static constexpr auto fields = std::tuple{
+      field("steps", &ForesightView::steps, rule::must("One for each command, at its moment.")),
+      field("happened", &ForesightView::happened, rule::must("All of it, in order.")),
+      field("shifts", &ForesightView::shifts, rule::must("Whose first start the commands move.")),
+      field("cut", &ForesightView::cut,
+            rule::must("More would happen than is told; take a nearer horizon.")),
   };
 };
 

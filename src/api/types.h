@@ -12,6 +12,7 @@
 #include "core/reason.h"
 #include "json/quantity.h"
 #include "json/rules.h"
+#include "scheduler/plan.h"
 
 namespace berth::api {
 
@@ -154,11 +155,16 @@ struct CreateClusterRequest {
   std::optional<ResourcesBody> resources;
   std::optional<std::vector<NodeBody>> nodes;
   Policy policy = Policy::strict;
+  PlacementRule placement = PlacementRule::best_fit;
+  std::optional<Seconds> age_bound;
 };
 struct UpdateClusterRequest {
   std::optional<std::string> name;
   std::optional<ResourcesBody> resources;
   std::optional<std::vector<NodeBody>> nodes;
+  std::optional<Policy> policy;
+  std::optional<PlacementRule> placement;
+  std::optional<Seconds> age_bound;
 };
 struct ClusterView {
   ClusterId id;
@@ -166,6 +172,8 @@ struct ClusterView {
   std::string name;
   RuntimeBody runtime;
   Policy policy = Policy::strict;
+  PlacementRule placement = PlacementRule::best_fit;
+  std::optional<Seconds> age_bound;
   bool paused = false;
   ResourcesBody resources;
   std::vector<NodeBody> nodes;
@@ -226,8 +234,7 @@ struct QueueItemView {
   std::optional<Timestamp> retry_at;
 };
 
-// --- what-if questions
-// ----------------------------------------------------------------------------
+// --- what-if questions --------------------------------------------------------------------------
 
 enum class PlanKind { submit, stop, prioritize, resize, lose_node };
 struct PlanCommandBody {
@@ -238,17 +245,39 @@ struct PlanCommandBody {
   std::optional<Seconds> max_run_time;
   std::optional<std::vector<NodeBody>> nodes;
   std::optional<std::string> node;
+  std::optional<Seconds> after;
 };
 struct PlanRequest {
   std::vector<PlanCommandBody> commands;
 };
+struct SimulateRequest {
+  std::vector<PlanCommandBody> commands;
+  std::optional<Seconds> horizon;
+};
 struct PlanStartView {
   DeploymentId deployment_id;
+  std::optional<std::string> name;
   std::string node;
 };
 struct PlanEvictionView {
   DeploymentId deployment_id;
+  std::optional<std::string> name;
   DeploymentId for_deployment_id;
+  std::optional<std::string> for_name;
+};
+struct HappenedView {
+  Timestamp at;
+  Happening what = Happening::starts;
+  DeploymentId deployment_id;
+  std::optional<std::string> name;
+  std::optional<std::string> node;
+  std::optional<DeploymentId> for_deployment_id;
+};
+struct StartShiftView {
+  DeploymentId deployment_id;
+  std::optional<std::string> name;
+  std::optional<Timestamp> before;
+  std::optional<Timestamp> after;
 };
 struct PlanStepView {
   std::optional<DeploymentId> deployment_id;
@@ -259,12 +288,19 @@ struct PlanStepView {
 };
 struct PlanMoveView {
   DeploymentId deployment_id;
+  std::optional<std::string> name;
   std::uint64_t before = 0;
   std::uint64_t after = 0;
 };
 struct PlanView {
   std::vector<PlanStepView> steps;
   std::vector<PlanMoveView> moves;
+};
+struct ForesightView {
+  std::vector<PlanStepView> steps;
+  std::vector<HappenedView> happened;
+  std::vector<StartShiftView> shifts;
+  bool cut = false;
 };
 
 // --- deployments --------------------------------------------------------------------------------
@@ -280,6 +316,10 @@ struct RestartBody {
 struct SimulateBody {
   std::optional<Seconds> duration;
   std::int32_t exit_code = 0;
+};
+struct DependencyBody {
+  std::string deployment;
+  std::optional<Milestone> until;
 };
 struct CreateDeploymentRequest {
   ClusterId cluster_id;
@@ -298,6 +338,7 @@ struct CreateDeploymentRequest {
   Access access = Access::organization;
   std::optional<SimulateBody> simulate;
   std::map<std::string, std::string> labels;
+  std::vector<DependencyBody> depends_on;
 };
 struct UpdateDeploymentRequest {
   Priority priority = Priority::low;
@@ -330,6 +371,7 @@ struct DeploymentView {
   Access access = Access::organization;
   std::optional<SimulateBody> simulate;
   std::map<std::string, std::string> labels;
+  std::vector<DependencyBody> depends_on;
   std::int32_t attempt = 0;
   std::optional<PlaceView> place;
   std::optional<std::string> endpoint;
@@ -354,6 +396,10 @@ struct EventView {
   std::string request_id;
   json::RawJson data;
 };
+struct NamedDeployment {
+  DeploymentId deployment_id;
+  std::string name;
+};
 struct TooLargeView {
   ResourcesBody largest;
   std::string node;
@@ -374,6 +420,8 @@ struct ExplanationView {
   std::optional<ResourcesBody> largest_hole;
   std::optional<ResourcesBody> would_start_now;
   std::optional<TooLargeView> largest_possible;
+  std::vector<NamedDeployment> blockers;
+  std::vector<NamedDeployment> displaced;
   ForecastView forecast;
 };
 
@@ -417,6 +465,15 @@ struct VersionView {
 };
 
 }  // namespace berth::api
+
+template <>
+struct berth::Names<berth::Happening> {
+  using H = berth::Happening;
+  static constexpr std::array<std::pair<H, std::string_view>, 4> table{{{H::starts, "starts"},
+                                                                        {H::ends, "ends"},
+                                                                        {H::displaced, "displaced"},
+                                                                        {H::returns, "returns"}}};
+};
 
 template <>
 struct berth::Names<berth::api::PlanKind> {

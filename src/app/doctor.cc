@@ -90,7 +90,7 @@ Result<void> check_engines(ReadView& view, Findings& out) {
   if (!clusters) return std::unexpected(std::move(clusters.error()));
   std::size_t active_count = 0, waiting_count = 0;
   for (const auto& cluster : *clusters) {
-    ClusterEngine engine(cluster.policy, cluster.nodes, cluster.paused);
+    ClusterEngine engine = empty_engine(cluster);
     auto active = view.active(cluster.id);
     if (!active) return std::unexpected(std::move(active.error()));
     bool placed = true;
@@ -107,8 +107,7 @@ Result<void> check_engines(ReadView& view, Findings& out) {
     }
     if (!placed) continue;
     auto rows = view.for_each_waiting(cluster.id, [&](const WaitingRow& row) {
-      engine.restore_waiting(
-          {row.id, row.priority, row.order, row.demand, row.retry_at.has_value()});
+      engine.restore_waiting(queued_entry(row));
       ++waiting_count;
     });
     if (!rows) return rows;

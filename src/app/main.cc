@@ -87,6 +87,7 @@ int main(int argc, char** argv) {
   berth::cli::add_deployment_commands(app, global, selected);
   berth::cli::add_replay_command(app, global, selected);
   berth::cli::add_simulate_command(app, global, selected);
+  berth::cli::add_plan_command(app, global, selected);
   berth::cli::add_other_commands(app, global, selected);
   try {
     app.parse(argc, argv);

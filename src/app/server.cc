@@ -127,7 +127,7 @@ struct Server::Parts {
         passwords(std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / 2)),
         accounts(reads, committer, passwords, clock, random, account_rules(config, dir)),
         organizations(reads, committer, random, config.free_failures),
-        clusters(reads, committer, scheduling, runner, random, cluster_rules(config)),
+        clusters(reads, committer, scheduling, runner, clock, random, cluster_rules(config)),
         deployments(reads, committer, scheduling, runner, clock, random),
         api(api::Services{reads, committer, accounts, organizations, clusters, deployments, runner,
                           hub, clock, random},

@@ -16,6 +16,7 @@ namespace js = boost::json;
 
 struct Args {
   std::string name, org, runtime = "process", cpu, memory, gpu, nodes_file;
+  std::string policy, placement, age_bound;
   double speed = 1;
   std::size_t limit = 50;
   bool yes = false;
@@ -53,12 +54,19 @@ void put_capacity(js::object& body, const Args& a, bool whole) {
   body["resources"] = std::move(r);
 }
 
+void put_rules(js::object& body, const Args& a) {
+  if (!a.policy.empty()) body["policy"] = a.policy;
+  if (!a.placement.empty()) body["placement"] = a.placement;
+  if (!a.age_bound.empty()) body["age_bound"] = a.age_bound;
+}
+
 Table cluster_table(const std::vector<Value>& clusters) {
-  Table table({"NAME", "RUNTIME", "NODES", "CAPACITY", "STATE", "ID"});
+  Table table({"NAME", "RUNTIME", "POLICY", "NODES", "CAPACITY", "STATE", "ID"});
   for (const auto& c : clusters) {
     table.add({safe_text(text_at(c, "name")), text_at(at(c, "runtime"), "kind"),
-               std::to_string(at(c, "nodes").as_array().size()), amounts(at(c, "resources")),
-               at(c, "paused").as_bool() ? "paused" : "open", text_at(c, "id")});
+               text_at(c, "policy"), std::to_string(at(c, "nodes").as_array().size()),
+               amounts(at(c, "resources")), at(c, "paused").as_bool() ? "paused" : "open",
+               text_at(c, "id")});
   }
   return table;
 }
@@ -71,6 +79,7 @@ int create(const Global& global, const Args& a) {
                   {"name", a.name},
                   {"runtime", std::move(runtime)}};
   put_capacity(body, a, true);
+  put_rules(body, a);
   const auto made = client.post("/api/v1/clusters", std::move(body));
   print_value(global, made, cluster_table({made}));
   hint(global,
@@ -114,8 +123,14 @@ int update(const Global& global, const Args& a) {
   Client client(global);
   js::object body;
   put_capacity(body, a, false);
-  if (body.empty())
-    throw Failure{kUsage, "Say the new capacity: --cpu, --memory, --gpu, or --nodes FILE.", "", {}};
+  put_rules(body, a);
+  if (body.empty()) {
+    throw Failure{kUsage,
+                  "Say what changes: --cpu, --memory, --gpu, --nodes FILE, --policy, --placement "
+                  "or --age-bound.",
+                  "",
+                  {}};
+  }
   const auto id = client.cluster_id(a.name);
   if (auto* r = body.if_contains("resources"); r != nullptr) {
     // What is not given stays.
@@ -168,6 +183,15 @@ void add_capacity(CLI::App* command, const Shared& a) {
   command->add_option("--nodes", a->nodes_file, "YAML or JSON file with the list of nodes");
 }
 
+void add_rules(CLI::App* command, const Shared& a) {
+  command->add_option("--policy", a->policy, "strict, backfill, preempt or backfill+preempt");
+  command->add_option("--placement", a->placement,
+                      "best_fit, or fgd: leave the least GPU capacity unusable for what is usually "
+                      "asked for");
+  command->add_option("--age-bound", a->age_bound,
+                      "What has waited this long (such as 4h) is not overtaken any more; 0: none");
+}
+
 int act(const Global& global, const Args& a, const char* verb, const char* said) {
   Client client(global);
   client.post("/api/v1/clusters/" + client.cluster_id(a.name) + "/" + verb);
@@ -189,12 +213,14 @@ void add_cluster_commands(CLI::App& app, Global& global, Selected& selected) {
   make->add_option("--speed", a->speed, "simulated: how many times faster than real time");
   make->add_option("--org", a->org, "Organization");
   add_capacity(make, a);
+  add_rules(make, a);
   on(cluster->add_subcommand("list", "List them"), global, selected, a, list, false);
   on(cluster->add_subcommand("status", "Capacity, reservations, queue lengths"), global, selected,
      a, status);
-  auto* grow =
-      on(cluster->add_subcommand("update", "Change its capacity"), global, selected, a, update);
+  auto* grow = on(cluster->add_subcommand("update", "Change its capacity or how it schedules"),
+                  global, selected, a, update);
   add_capacity(grow, a);
+  add_rules(grow, a);
   on(cluster->add_subcommand("pause", "Let nothing start"), global, selected, a,
      [](const Global& g, const Args& args) { return act(g, args, "pause", "Paused"); });
   on(cluster->add_subcommand("resume", "Let deployments start again"), global, selected, a,

@@ -20,6 +20,7 @@ void add_deployment_commands(CLI::App& app, Global& global, Selected& selected);
 void add_other_commands(CLI::App& app, Global& global, Selected& selected);
 void add_replay_command(CLI::App& app, Global& global, Selected& selected);
 void add_simulate_command(CLI::App& app, Global& global, Selected& selected);
+void add_plan_command(CLI::App& app, Global& global, Selected& selected);
 
 // Prints a failure for people and answers its exit code.
 int report(const Failure& failure);

@@ -26,7 +26,7 @@ using SteadyClock = std::chrono::steady_clock;
 struct DeployArgs {
   std::string name, cluster, file, kind, priority, cpu, memory, gpu, image, ready_path, access,
       max_run_time, duration;
-  std::vector<std::string> env, labels, command;
+  std::vector<std::string> env, labels, after, command;
   int port = 0, max_attempts = 0;
   bool wait = false;
   std::string timeout = "10m";
@@ -103,6 +103,13 @@ js::object body_of(Client& client, const DeployArgs& a) {
   for (const auto& pair : a.env) {
     auto [name, value] = split_pair(pair, "--env");
     object_at(body, "env")[name] = value;
+  }
+  for (const auto& one : a.after) {
+    const auto colon = one.find(':');
+    js::object dependency{{"deployment", one.substr(0, colon)}};
+    if (colon != std::string::npos) dependency["until"] = one.substr(colon + 1);
+    if (!body.contains("depends_on")) body["depends_on"] = js::array();
+    body["depends_on"].as_array().push_back(std::move(dependency));
   }
   for (const auto& pair : a.labels) {
     auto [name, value] = split_pair(pair, "--label");
@@ -284,6 +291,14 @@ int explain(const Global& global, const std::string& name) {
     for (const auto& r : all.as_array()) fmt::print("{} ", std::string(r.as_string()));
     fmt::print("\n");
   }
+  for (const auto& [key, said] : {std::pair("blockers", "would have room if these ended"),
+                                  std::pair("displaced", "being displaced for it")}) {
+    const auto& set = at(why, key);
+    if (!set.is_array() || set.as_array().empty()) continue;
+    fmt::print("{}:", said);
+    for (const auto& one : set.as_array()) fmt::print(" {}", safe_text(text_at(one, "name")));
+    fmt::print("\n");
+  }
   if (const auto& smaller = at(why, "would_start_now"); smaller.is_object())
     fmt::print("would start now: {}\n", amounts(smaller));
   // A pause is up to people, but says so itself.
@@ -424,6 +439,8 @@ void add_deploy(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--ready", a->ready_path, "HTTP path that answers 2xx when it is ready");
   c->add_option("--env,-e", a->env, "NAME=VALUE; repeatable");
   c->add_option("--label", a->labels, "NAME=VALUE; repeatable");
+  c->add_option("--after", a->after,
+                "It waits for NAME, or NAME:running, or NAME:succeeded; repeatable");
   c->add_option("--access", a->access, "Who may use its endpoint: organization or public");
   c->add_option("--max-attempts", a->max_attempts, "Attempts in a row, the first included");
   c->add_option("--max-run-time", a->max_run_time, "It is stopped after this, such as 2h");

@@ -126,6 +126,21 @@ struct Names<Access> {
       {{Access::organization, "organization"}, {Access::everyone, "public"}}};
 };
 
+// How far another deployment must have come.
+enum class Milestone { running, succeeded };
+template <>
+struct Names<Milestone> {
+  static constexpr std::array<std::pair<Milestone, std::string_view>, 2> table{
+      {{Milestone::running, "running"}, {Milestone::succeeded, "succeeded"}}};
+};
+
+// It may not start before. What is named was submitted before, so that there are no circles.
+struct Dependency {
+  DeploymentId on;
+  Milestone until = Milestone::succeeded;
+  friend bool operator==(const Dependency&, const Dependency&) = default;
+};
+
 struct DeploymentSpec {
   Kind kind = Kind::service;
   std::string image;
@@ -140,8 +155,15 @@ struct DeploymentSpec {
   Access access = Access::organization;
   std::optional<Simulation> simulation;
   std::map<std::string, std::string> labels;
+  std::vector<Dependency> depends_on;
   friend bool operator==(const DeploymentSpec&, const DeploymentSpec&) = default;
 };
+
+// How long it may hold its place by its own declaration, the grace to end included; 0: it has not
+// declared anything.
+[[nodiscard]] inline std::chrono::milliseconds longest_run(const DeploymentSpec& spec) {
+  return spec.max_run_time ? *spec.max_run_time + spec.stop_grace : std::chrono::milliseconds(0);
+}
 
 // Names everything outside the database: processes, folders, containers.
 struct AttemptKey {

@@ -23,6 +23,9 @@ struct Cluster {
   std::string name;
   RuntimeConfig runtime;
   Policy policy = Policy::strict;
+  PlacementRule placement = PlacementRule::best_fit;
+  std::vector<DemandShare> mix;  // for placement by fragmentation
+  std::optional<std::chrono::milliseconds> age_bound;
   bool paused = false;
   std::vector<Node> nodes;
   std::uint64_t next_order = 1;  // the admission number the next deployment gets
@@ -48,12 +51,18 @@ struct Deployment {
   std::string message;  // the last thing worth telling: why it failed, what is awaited
   UserId created_by;
   Timestamp created_at;
+  Timestamp queued_at;  // waits since then, or did before the latest attempt
   Timestamp updated_at;
-  std::optional<Timestamp> admitted_at;  // of the latest attempt
-  std::optional<Timestamp> started_at;   // ready since, of the latest attempt
-  std::optional<Timestamp> ended_at;     // terminal since
+  std::optional<Timestamp> admitted_at;       // of the latest attempt
+  std::optional<Timestamp> started_at;        // ready since, of the latest attempt
+  std::optional<Timestamp> ended_at;          // terminal since
+  std::optional<DeploymentId> displaced_for;  // the latest attempt has to go for this one
+  std::int32_t unmet = 0;  // of what it depends on, so many have not come far enough
+  bool awaited = false;    // some depend on it
   std::int64_t version = 1;
 
+  // Waits, and is not considered.
+  [[nodiscard]] bool is_parked() const { return retry_at.has_value() || unmet > 0; }
   [[nodiscard]] AttemptKey attempt_key() const { return {id, attempt}; }
 };
 
@@ -64,6 +73,10 @@ struct WaitingRow {
   std::uint64_t order = 0;
   Resources demand;
   std::optional<Timestamp> retry_at;
+  Timestamp queued_at;
+  std::chrono::milliseconds max_run{0};  // declared, with the grace to end; 0: not declared
+  std::int32_t unmet = 0;
+  [[nodiscard]] bool is_parked() const { return retry_at.has_value() || unmet > 0; }
 };
 
 // One entry of the history. `seq` has no gaps; order per deployment is the order of its changes.

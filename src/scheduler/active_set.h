@@ -24,9 +24,20 @@ class ActiveSet {
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] std::span<const ActiveEntry> entries() const { return entries_; }
   [[nodiscard]] bool contains(const DeploymentId& id) const { return find(id) != SlotIndex::kNone; }
+  [[nodiscard]] const ActiveEntry* entry(const DeploymentId& id) const {  // null: not there
+    const std::uint32_t slot = find(id);
+    return slot == SlotIndex::kNone ? nullptr : &entries_[slot];
+  }
 
-  void leave(const DeploymentId& id, const DeploymentId& for_whom) {  // it must be there
-    entries_[find(id)].leaving_for = for_whom;
+  const ActiveEntry& leave(const DeploymentId& id, const DeploymentId& for_whom) {
+    ActiveEntry& entry = entries_[find(id)];  // it must be there
+    entry.leaving_for = for_whom;
+    return entry;
+  }
+
+  void set_leaving(const DeploymentId& id) {  // nothing when it is not there
+    const std::uint32_t slot = find(id);
+    if (slot != SlotIndex::kNone) entries_[slot].leaving = true;
   }
 
   void add(ActiveEntry entry) {  // its id must be new
@@ -53,7 +64,10 @@ class ActiveSet {
 
   // After a change of the node list: new_index[old] is where each node went.
   void renumber_nodes(std::span<const std::uint32_t> new_index) {
-    for (ActiveEntry& entry : entries_) entry.placement.node = new_index[entry.placement.node];
+    for (ActiveEntry& entry : entries_) {
+      entry.placement.node = new_index[entry.placement.node];
+      for (Placement& place : entry.more) place.node = new_index[place.node];
+    }
   }
 
  private:

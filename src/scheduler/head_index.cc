@@ -7,18 +7,6 @@
 #include "base/ensure.h"
 
 namespace berth {
-namespace {
-
-using Demand = std::array<std::int64_t, 3>;
-
-Demand as_array(const Resources& r) { return {r.cpu_milli, r.memory_bytes, r.gpu_milli}; }
-
-bool exceeds(const Demand& demand, const Demand& room) {
-  // One branch for all three: which resource is short, no processor can guess.
-  return (int{demand[0] > room[0]} | int{demand[1] > room[1]} | int{demand[2] > room[2]}) != 0;
-}
-
-}  // namespace
 
 // --- nodes and leaves ---------------------------------------------------------------------------
 
@@ -262,27 +250,6 @@ void HeadIndex::build(NodeIndex n, std::span<Item> items) {
 
 std::uint64_t HeadIndex::order_of(Row row) const {
   return contains(row) ? leaf(places_[row].leaf).order[places_[row].at] : kNever;
-}
-
-void HeadIndex::first_fit(const Resources& room, Head& best) const {
-  if (!nodes_.empty()) first_fit(kRoot, as_array(room), best);
-}
-
-void HeadIndex::first_fit(NodeIndex n, const Demand& room, Head& best) const {
-  const Node& node = nodes_[n];
-  if (node.first >= best.order || exceeds(node.low, room)) return;
-  if (node.left != kNone) {
-    const bool left_first = nodes_[node.left].first < nodes_[node.right].first;
-    first_fit(left_first ? node.left : node.right, room, best);
-    first_fit(left_first ? node.right : node.left, room, best);
-    return;
-  }
-  const Leaf& here = leaf(n);
-  for (std::uint32_t i = 0; i < node.count; ++i) {
-    const int misfit = int{here.demand[0][i] > room[0]} | int{here.demand[1][i] > room[1]} |
-                       int{here.demand[2][i] > room[2]} | int{here.order[i] >= best.order};
-    if (misfit == 0) best = {here.order[i], here.row[i]};
-  }
 }
 
 void HeadIndex::collect(const Resources& room, std::vector<Row>& out) const {

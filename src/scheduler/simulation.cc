@@ -56,22 +56,28 @@ class VirtualRun {
   }
 
  private:
-  // One event, and those that follow from evictions.
+  // One event, and those that follow from evictions: who is displaced is gone and waits again.
   void apply(const EngineEvent& event) {
-    std::vector<EngineEvent> events{event};
-    for (std::size_t i = 0; i < events.size(); ++i) {
-      ++out_.events;
-      const Decisions decisions = engine_.decide(events[i], now_);
-      if (options_.mix) note_nodes(events[i], decisions);
-      for (const Start& start : decisions.starts) began(index_of(start.id));
-      for (const Evict& evict : decisions.evictions) {
-        const std::uint64_t job = index_of(evict.id);
-        ++out_.decisions;
-        ++out_.jobs[job].evictions;
-        out_.jobs[job].wasted += now_ - out_.jobs[job].start;
-        events.emplace_back(Released{evict.id});
-        events.emplace_back(queued(job));
-      }
+    displaced_.clear();
+    carry_out(std::span(&event, 1));
+    for (std::size_t i = 0; i < displaced_.size(); ++i) {
+      const std::array<EngineEvent, 2> events{Released{simulated_id(displaced_[i])},
+                                              queued(displaced_[i])};
+      carry_out(events);
+    }
+  }
+
+  void carry_out(std::span<const EngineEvent> events) {
+    ++out_.events;
+    const Decisions decisions = engine_.decide(events, now_);
+    if (options_.mix) note_nodes(events, decisions);
+    for (const Start& start : decisions.starts) began(index_of(start.id));
+    for (const Evict& evict : decisions.evictions) {
+      const std::uint64_t job = index_of(evict.id);
+      ++out_.decisions;
+      ++out_.jobs[job].evictions;
+      out_.jobs[job].wasted += now_ - out_.jobs[job].start;
+      displaced_.push_back(job);
     }
   }
 
@@ -84,14 +90,15 @@ class VirtualRun {
 
   [[nodiscard]] Queued queued(std::uint64_t index) const {
     const SimulatedJob& job = jobs_[index];
-    return {simulated_id(index), job.priority, index + 1, job.demand, false, job.submit, job.limit};
+    return {simulated_id(index), job.priority, index + 1,      job.demand,   false,     job.submit,
+            job.limit,           false,        job.constraint, job.replicas, job.tenant};
   }
 
   void submit(std::size_t index) {
     const SimulatedJob& job = jobs_[index];
     ensure(job.submit >= now_ && job.duration > 0, "the jobs of a simulation are out of order");
     now_ = job.submit;
-    if (engine_.never_fits(job.demand)) {
+    if (engine_.never_fits(job.demand, job.constraint, job.replicas)) {
       out_.jobs[index].refused = true;
       return;
     }
@@ -112,9 +119,11 @@ class VirtualRun {
     unusable_[node] = now;
   }
 
-  void note_nodes(const EngineEvent& event, const Decisions& decisions) {
-    const auto* released = std::get_if<Released>(&event);
-    if (released != nullptr) measure(node_of_[index_of(released->id)]);
+  void note_nodes(std::span<const EngineEvent> events, const Decisions& decisions) {
+    for (const EngineEvent& event : events) {
+      const auto* released = std::get_if<Released>(&event);
+      if (released != nullptr) measure(node_of_[index_of(released->id)]);
+    }
     for (const Start& start : decisions.starts) {
       node_of_[index_of(start.id)] = start.placement.node;
       measure(start.placement.node);
@@ -183,6 +192,7 @@ class VirtualRun {
   std::unordered_map<std::uint64_t, std::size_t> foretold_;  // job -> its forecast
   SimulationResult out_;
   SimulatedTime now_ = 0;
+  std::vector<std::uint64_t> displaced_;
   std::priority_queue<Ending, std::vector<Ending>, std::greater<>> endings_;
 };
 

@@ -18,6 +18,9 @@ struct SimulatedJob {
   SimulatedTime submit = 0;    // never decreasing from one job to the next
   SimulatedTime duration = 1;  // at least 1
   SimulatedTime limit = 0;     // the declared longest run time; 0: none
+  Constraint constraint = {};
+  std::uint32_t replicas = 1;
+  std::uint32_t tenant = 0;
 };
 
 struct SimulatedOutcome {

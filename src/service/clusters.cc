@@ -55,11 +55,12 @@ std::string ids_text(const std::vector<DeploymentId>& ids) {
 }  // namespace
 
 Clusters::Clusters(ReadSide& reads, Committer& committer, Scheduling& scheduling, Runner& runner,
-                   Random& random, ClusterRules rules)
+                   const Clock& clock, Random& random, ClusterRules rules)
     : reads_(reads),
       committer_(committer),
       scheduling_(scheduling),
       runner_(runner),
+      clock_(clock),
       random_(random),
       rules_(std::move(rules)) {}
 
@@ -87,6 +88,8 @@ Task<Result<Once<Cluster>>> Clusters::create(Caller caller, ClusterWish wish,
   cluster.name = wish.name;
   cluster.runtime = wish.runtime;
   cluster.policy = wish.policy;
+  cluster.placement = wish.placement;
+  cluster.age_bound = wish.age_bound;
   cluster.nodes = std::move(wish.nodes);
   if (wish.totals) cluster.nodes = {Node{std::string(kOnlyNode), *wish.totals, ""}};
   if (cluster.nodes.empty()) {
@@ -145,8 +148,35 @@ Result<std::shared_ptr<const Cluster>> Clusters::get(const Caller& caller, const
   return cluster;
 }
 
+// What this cluster was asked for lately, for placement by fragmentation.
+Result<void> Clusters::apply_rules(Change& change, Cluster& cluster, const ClusterPatch& patch) {
+  constexpr std::size_t kLately = 1'000;
+  constexpr int kPercent = 95;  // what is asked for rarely would cost more than it tells
+  if (patch.policy) cluster.policy = *patch.policy;
+  if (patch.age_bound) cluster.age_bound = *patch.age_bound;
+  if (!patch.placement) return {};
+  cluster.placement = *patch.placement;
+  cluster.mix.clear();
+  if (cluster.placement != PlacementRule::fgd) return {};
+  DeploymentFilter lately;
+  lately.organizations = {cluster.organization};
+  lately.cluster = cluster.id;
+  lately.limit = kLately;
+  auto rows = change.tx.deployments(lately);
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  std::vector<Resources> demands;
+  for (const auto& d : *rows) demands.push_back(d.spec.resources);
+  for (const auto& kind : TaskMix::of(demands, kPercent).kinds)
+    cluster.mix.push_back({kind.demand, kind.weight});
+  return {};
+}
+
 Result<void> Clusters::apply_patch(Change& change, Cluster& cluster, const ClusterPatch& patch) {
   if (patch.name) cluster.name = *patch.name;
+  const Rules before = rules_of(cluster);
+  if (auto done = apply_rules(change, cluster, patch); !done) return done;
+  if (auto rules = rules_of(cluster); rules != before)
+    change.tell(cluster.id, RulesChanged{std::move(rules)});
   std::optional<std::vector<Node>> nodes = patch.nodes;
   if (patch.totals) {
     if (cluster.nodes.size() != 1) {
@@ -203,6 +233,8 @@ Task<Result<Cluster>> Clusters::update(Caller caller, ClusterId id, ClusterPatch
     data.add("name", cluster.name)
         .add("nodes", cluster.nodes.size())
         .add_raw("capacity", resources_json(total));
+    data.add("policy", to_text(cluster.policy)).add("placement", to_text(cluster.placement));
+    if (cluster.age_bound) data.add("age_bound_ms", cluster.age_bound->count());
     auto noted =
         change.record(caller.actor(), "cluster.updated", cluster.organization, id, data.str());
     if (!noted) return std::unexpected(std::move(noted.error()));
@@ -360,19 +392,41 @@ Task<Result<std::vector<QueueItem>>> Clusters::queue(Caller caller, ClusterId id
   co_return out;
 }
 
-Task<Result<Plan>> Clusters::plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands) {
+Task<Result<Clusters::Copy>> Clusters::copy_of_engine(Caller caller, ClusterId id) {
   auto cluster = get(caller, id, Operation::cluster_plan);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  std::move_only_function<Result<ClusterEngine>()> copy = [this, id]() -> Result<ClusterEngine> {
+  std::move_only_function<Result<Copy>()> copy = [this, id]() -> Result<Copy> {
     auto view = reads_.view();
     if (!view) return std::unexpected(std::move(view.error()));
     auto engine = scheduling_.engine(**view, id);
     if (!engine) return std::unexpected(std::move(engine.error()));
-    return (*engine)->clone();
+    return Copy{(*engine)->clone(), engine_time(**engine, clock_.now())};
   };
-  auto engine = co_await committer_.inspect<Result<ClusterEngine>>(std::move(copy));
-  if (!engine) co_return std::unexpected(std::move(engine.error()));
-  co_return berth::plan(*engine, commands);
+  co_return co_await committer_.inspect<Result<Copy>>(std::move(copy));
+}
+
+Task<Result<Plan>> Clusters::plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands) {
+  auto copy = co_await copy_of_engine(std::move(caller), id);
+  if (!copy) co_return std::unexpected(std::move(copy.error()));
+  co_return berth::plan(copy->engine, commands, copy->now);
+}
+
+Task<Result<Foresight>> Clusters::simulate(Caller caller, ClusterId id,
+                                           std::vector<TimedCommand> commands,
+                                           std::chrono::milliseconds horizon) {
+  auto copy = co_await copy_of_engine(std::move(caller), id);
+  if (!copy) co_return std::unexpected(std::move(copy.error()));
+  co_return foresee(copy->engine, commands, copy->now, horizon.count());
+}
+
+Result<std::map<DeploymentId, std::string>> Clusters::names(const std::set<DeploymentId>& ids) {
+  std::map<DeploymentId, std::string> out;
+  for (const auto& id : ids) {
+    auto row = reads_.deployment(id);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (*row) out.emplace(id, (*row)->name);
+  }
+  return out;
 }
 
 }  // namespace berth

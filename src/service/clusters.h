@@ -13,6 +13,8 @@ struct ClusterWish {
   std::string name;
   RuntimeConfig runtime;
   Policy policy = Policy::strict;
+  PlacementRule placement = PlacementRule::best_fit;
+  std::optional<std::chrono::milliseconds> age_bound;
   std::optional<Resources> totals;  // one node of this size ...
   std::vector<Node> nodes;          // ... or these; neither: what the runtime finds
 };
@@ -21,6 +23,9 @@ struct ClusterPatch {
   std::optional<std::string> name;
   std::optional<Resources> totals;  // for clusters of one node
   std::optional<std::vector<Node>> nodes;
+  std::optional<Policy> policy;
+  std::optional<PlacementRule> placement;
+  std::optional<std::optional<std::chrono::milliseconds>> age_bound;  // inside absent: none
   std::optional<std::int64_t> if_version;
 };
 
@@ -55,7 +60,7 @@ struct ClusterRules {
 class Clusters {
  public:
   Clusters(ReadSide& reads, Committer& committer, Scheduling& scheduling, Runner& runner,
-           Random& random, ClusterRules rules);
+           const Clock& clock, Random& random, ClusterRules rules);
 
   Task<Result<Once<Cluster>>> create(Caller caller, ClusterWish wish,
                                      std::optional<IdempotencyKey> key,
@@ -76,14 +81,26 @@ class Clusters {
                                              std::optional<QueuePlace> after, std::size_t limit);
   // What the commands would do, on a copy of the engine.
   Task<Result<Plan>> plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands);
+  // The same in time, where who has declared a longest run time ends just then.
+  Task<Result<Foresight>> simulate(Caller caller, ClusterId id, std::vector<TimedCommand> commands,
+                                   std::chrono::milliseconds horizon);
+  // For people; of those that are not there any more, nothing.
+  Result<std::map<DeploymentId, std::string>> names(const std::set<DeploymentId>& ids);
 
  private:
+  Result<void> apply_rules(Change& change, Cluster& cluster, const ClusterPatch& patch);
   Result<void> apply_patch(Change& change, Cluster& cluster, const ClusterPatch& patch);
+  struct Copy {
+    ClusterEngine engine;
+    EngineTime now;
+  };
+  Task<Result<Copy>> copy_of_engine(Caller caller, ClusterId id);
 
   ReadSide& reads_;
   Committer& committer_;
   Scheduling& scheduling_;
   Runner& runner_;
+  const Clock& clock_;
   Random& random_;
   const ClusterRules rules_;
 };

@@ -70,6 +70,11 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
           "{}; {}. {}",
           resources_text(e.demand), resources_text(e.free_total, e.demand),
           resources_text(e.largest_hole, e.demand), missing_text(e), ahead_text(e));
+    case Reason::preempting:
+      return fmt::format(
+          "{} less urgent {} for it: it starts when {} gone. See 'displaced' for which.",
+          e.displaced.size(), e.displaced.size() == 1 ? "deployment ends" : "deployments end",
+          e.displaced.size() == 1 ? "that is" : "they are");
     case Reason::behind_higher_priority:
       return fmt::format(
           "Low-priority deployments start only when no high-priority one waits; {} high wait now. "
@@ -151,6 +156,80 @@ Result<void> Deployments::check(const DeploymentWish& wish, RuntimeKind runtime)
   return std::unexpected(std::move(error));
 }
 
+namespace {
+
+// Can it still come so far? Empty: it has.
+std::optional<bool> still_comes(const Deployment& d, Milestone until) {
+  const bool has_run = d.started_at.has_value() || d.state == State::succeeded;
+  if (until == Milestone::running ? has_run : d.state == State::succeeded) return std::nullopt;
+  return !is_terminal(d.state);
+}
+
+std::unexpected<Error> no_dependency(std::size_t index, const char* word, std::string message) {
+  auto error = fail_field("/depends_on/" + std::to_string(index) + "/deployment", word, message);
+  error.error().reason = word;
+  return error;
+}
+
+// Whom it really has to wait for: the rest had come far enough when it was submitted.
+Result<void> note_dependencies(Change& change, const Deployment& d) {
+  for (const auto& one : d.spec.depends_on) {
+    auto on = change.tx.deployment(one.on);
+    if (!on) return std::unexpected(std::move(on.error()));
+    if (!*on || !still_comes(**on, one.until)) continue;
+    if (auto added = change.tx.add_dependency(d.id, one); !added) return added;
+  }
+  return {};
+}
+
+}  // namespace
+
+// Circles cannot come about: each names what was there before it.
+Result<void> Deployments::depend(Change& change, const Actor& actor, Deployment& d,
+                                 const std::vector<DeploymentWish::After>& after) {
+  if (after.empty()) return {};
+  if (auto held = change.hold(d.cluster); !held) return held;
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    const auto id = DeploymentId::parse(after[i].deployment);
+    auto row = id ? change.tx.deployment(*id)
+                  : change.tx.deployment_by_name(d.organization, after[i].deployment);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row || (*row)->organization != d.organization || (*row)->cluster != d.cluster) {
+      return no_dependency(i, "not_found",
+                           fmt::format("There is no deployment {} on this cluster. Submit it "
+                                       "first: what is waited for is there before what waits, so "
+                                       "that nothing can wait for itself.",
+                                       after[i].deployment));
+    }
+    Deployment& on = **row;
+    const auto usual = on.spec.kind == Kind::job ? Milestone::succeeded : Milestone::running;
+    const Dependency dependency{on.id, after[i].until.value_or(usual)};
+    const auto same = [&](const Dependency& other) { return other.on == dependency.on; };
+    if (std::ranges::any_of(d.spec.depends_on, same))
+      return no_dependency(i, "duplicate", fmt::format("{} is named twice.", on.name));
+    const auto comes = still_comes(on, dependency.until);
+    if (comes && !*comes) {
+      return no_dependency(i, "in_vain",
+                           fmt::format("{} is {}: it will not be {} any more, so this one could "
+                                       "never start.",
+                                       on.name, to_text(on.state), to_text(dependency.until)));
+    }
+    d.spec.depends_on.push_back(dependency);
+    if (!comes) continue;
+    d.unmet += 1;
+    if (on.awaited) continue;
+    on.awaited = true;
+    on.version += 1;
+    if (auto written = change.tx.update(on, on.state); !written) return written;
+    JsonText data;
+    data.add("by", d.id.str()).add("by_name", d.name);
+    if (auto noted = change.record(actor, "deployment.awaited", on, data.str()); !noted)
+      return noted;
+    change.after([this, on] { reads_.changed(on); });
+  }
+  return {};
+}
+
 Task<Result<Once<Deployment>>> Deployments::submit(
     Caller caller, DeploymentWish wish, std::optional<IdempotencyKey> key,
     std::function<StoredReply(const Deployment&)> render) {
@@ -185,7 +264,9 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     d.spec = std::move(wish.spec);
     d.priority = wish.priority;
     d.created_by = caller.principal.user;
-    d.created_at = d.updated_at = change.now;
+    if (auto fine = depend(change, caller.actor(), d, wish.after); !fine)
+      return std::unexpected(std::move(fine.error()));
+    d.created_at = d.queued_at = d.updated_at = change.now;
     auto order = change.take_order(d.cluster);
     if (!order) return std::unexpected(std::move(order.error()));
     d.order = *order;
@@ -195,9 +276,10 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     auto step = change.tx.insert(d);
     if (!step && step.error().reason == "name_taken")
       step.error().fields.push_back({"/name", "name_taken", step.error().message});
+    if (step) step = note_dependencies(change, d);
     if (step) step = change.record(caller.actor(), "deployment.queued", d, data.str());
     if (!step) return std::unexpected(std::move(step.error()));
-    change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, false});
+    change.tell(d.cluster, queued_entry(d));
     change.after([this, d] { reads_.changed(d); });
     return d;
   };
@@ -384,6 +466,54 @@ Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, std::in
   co_return chunk;
 }
 
+Result<WaitExplanation::Named> Deployments::named(const std::vector<DeploymentId>& ids) {
+  WaitExplanation::Named out;
+  for (const auto& id : ids) {
+    auto row = reads_.deployment(id);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (*row) out.emplace_back(id, (*row)->name);
+  }
+  return out;
+}
+
+namespace {
+
+// The search costs as much as many run; it must not hold up those who write.
+std::vector<DeploymentId> blockers_of(const ClusterEngine& engine, const DeploymentId& id) {
+  constexpr std::size_t kActive = 5'000;
+  return engine.active_count() <= kActive ? engine.blockers(id) : std::vector<DeploymentId>{};
+}
+
+}  // namespace
+
+Result<void> Deployments::explain_dependencies(WaitExplanation& out) {
+  auto view = reads_.view();
+  if (!view) return std::unexpected(std::move(view.error()));
+  auto unmet = (*view)->dependencies(out.deployment->id);
+  if (!unmet) return std::unexpected(std::move(unmet.error()));
+  std::string waits, lost;
+  for (const auto& one : *unmet) {
+    auto on = (*view)->deployment(one.on);
+    if (!on) return std::unexpected(std::move(on.error()));
+    const std::string name = *on ? (*on)->name : one.on.str();
+    const bool comes = *on && still_comes(**on, one.until).value_or(true);
+    auto& list = comes ? waits : lost;
+    list += fmt::format("{}{} to {} (it is {})", list.empty() ? "" : ", ", name,
+                        one.until == Milestone::running ? "run" : "succeed",
+                        *on ? to_text((*on)->state) : "deleted");
+  }
+  out.in_vain = !lost.empty();
+  if (out.in_vain) {
+    out.sentence = fmt::format(
+        "It waits in vain for {}. Stop it, and submit it anew when what it "
+        "needs is there.",
+        lost);
+  } else {
+    out.sentence = fmt::format("It waits for {}.", waits);
+  }
+  return {};
+}
+
 Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId id) {
   auto d = get(caller, id, Operation::deployment_explain);
   if (!d) co_return std::unexpected(std::move(d.error()));
@@ -392,6 +522,7 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
     struct Found {
       std::optional<Explanation> detail;
       std::optional<Timestamp> latest;
+      std::vector<DeploymentId> blockers;
     };
     using Answer = Result<Found>;
     std::move_only_function<Answer()> look = [this, id,
@@ -404,12 +535,24 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
       if (!starts) return std::unexpected(std::move(starts.error()));
       const auto start = starts->find(id);
       return Found{(*engine)->explain(id),
-                   start == starts->end() ? std::nullopt : std::optional(start->second)};
+                   start == starts->end() ? std::nullopt : std::optional(start->second),
+                   blockers_of(**engine, id)};
     };
     auto detail = co_await committer_.inspect<Answer>(std::move(look));
     if (!detail) co_return std::unexpected(std::move(detail.error()));
     out.detail = std::move(detail->detail);
     out.latest_start = detail->latest;
+    auto blockers = named(detail->blockers);
+    if (!blockers) co_return std::unexpected(std::move(blockers.error()));
+    out.blockers = std::move(*blockers);
+    if (out.detail && out.detail->reason == Reason::waiting_for_dependency) {
+      if (auto said = explain_dependencies(out); !said) co_return std::unexpected(said.error());
+    }
+    if (out.detail) {
+      auto displaced = named(out.detail->displaced);
+      if (!displaced) co_return std::unexpected(std::move(displaced.error()));
+      out.displaced = std::move(*displaced);
+    }
     if (!out.detail) {  // started between the two reads
       auto again = get(caller, id, Operation::deployment_explain);
       if (!again) co_return std::unexpected(std::move(again.error()));
@@ -417,6 +560,7 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
     }
   }
   const Deployment& now = *out.deployment;
+  if (!out.sentence.empty()) co_return out;
   if (out.detail) {
     auto cluster = reads_.cluster(now.cluster);
     if (!cluster) co_return std::unexpected(std::move(cluster.error()));

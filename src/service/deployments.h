@@ -12,6 +12,11 @@ struct DeploymentWish {
   std::string name;  // empty: made from the id
   DeploymentSpec spec;
   Priority priority = Priority::low;
+  struct After {
+    std::string deployment;          // name or id
+    std::optional<Milestone> until;  // absent: a job has succeeded, a service runs
+  };
+  std::vector<After> after;
 };
 
 struct DeploymentQuery {
@@ -30,6 +35,10 @@ struct WaitExplanation {
   std::optional<Explanation> detail;  // of the engine, while it waits
   std::string sentence;
   std::optional<Timestamp> latest_start = {};  // from declared run times
+  using Named = std::vector<std::pair<DeploymentId, std::string>>;
+  Named blockers = {};   // the end of these would make room for it
+  Named displaced = {};  // these lose their place to it
+  bool in_vain = false;  // what it depends on will not come so far any more
 };
 
 class Deployments {
@@ -59,12 +68,19 @@ class Deployments {
   // `attempt` 0: the latest.
   Task<Result<LogChunk>> logs(Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query);
   Task<Result<WaitExplanation>> explain(Caller caller, DeploymentId id);
+  // For people; those that are not there any more are left out.
+  Result<std::vector<std::pair<DeploymentId, std::string>>> named(
+      const std::vector<DeploymentId>& ids);
 
   // For the endpoint: the deployment by name or id inside an organization by name or id. No caller:
   // only those with public access are found.
   Result<std::shared_ptr<const Deployment>> serve(const std::optional<Caller>& caller,
                                                   std::string_view organization,
                                                   std::string_view deployment);
+  Result<void> explain_dependencies(WaitExplanation& out);
+  // Inside the unit of work: whom it has to wait for.
+  Result<void> depend(Change& change, const Actor& actor, Deployment& d,
+                      const std::vector<DeploymentWish::After>& on);
   // Errors of a wish that do not need the cluster.
   static Result<void> check(const DeploymentWish& wish, RuntimeKind runtime);
 

@@ -4,6 +4,7 @@
 
 #include "base/ensure.h"
 #include "service/json_text.h"
+#include "service/restore.h"
 
 namespace berth {
 namespace {
@@ -12,6 +13,36 @@ const Actor kRuntime{"runtime", "runtime", ""};
 constexpr auto kLongestBackoff = std::chrono::minutes(5);
 // A service that ran this long was healthy: its failures are counted from zero again.
 constexpr auto kHealthyAfter = std::chrono::minutes(1);
+
+// Those that had waited for this one to come so far.
+Result<void> let_go_on(Change& change, const LifecycleContext& context, const Deployment& d,
+                       Milestone milestone) {
+  auto waiting = change.tx.reach(d.id, milestone);
+  if (!waiting) return std::unexpected(std::move(waiting.error()));
+  for (const auto& id : *waiting) {
+    auto row = change.tx.deployment(id);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row || (*row)->state != State::queued || (*row)->unmet == 0) continue;  // cancelled
+    Deployment& other = **row;
+    other.unmet -= 1;
+    other.version += 1;
+    other.updated_at = change.now;
+    if (other.unmet == 0) other.queued_at = change.now;
+    if (auto written = change.tx.update(other, State::queued); !written) return written;
+    JsonText data;
+    data.add("on", d.id.str()).add("on_name", d.name).add("is", to_text(d.state));
+    data.add("left", other.unmet);
+    auto noted = change.record(kRuntime, "deployment.dependency_met", other, data.str());
+    if (!noted) return noted;
+    // It begins to wait now, as the record has it.
+    if (other.unmet == 0) {
+      change.tell(other.cluster, Withdrawn{other.id});
+      change.tell(other.cluster, queued_entry(other));
+    }
+    change.after([&context, copy = other] { context.changed(copy); });
+  }
+  return {};
+}
 
 // Moves along the table and writes; the caller has set the other columns.
 Result<void> move(Change& change, const LifecycleContext& context, const Actor& actor,
@@ -31,6 +62,10 @@ Result<void> move(Change& change, const LifecycleContext& context, const Actor& 
   auto noted = change.record(actor, fmt::format("deployment.{}", to_text(d.state)), d, data);
   if (!noted) return noted;
   change.after([&context, copy = d] { context.changed(copy); });
+  if (d.awaited && d.state == State::running)
+    return let_go_on(change, context, d, Milestone::running);
+  if (d.awaited && d.state == State::succeeded)
+    return let_go_on(change, context, d, Milestone::succeeded);
   return {};
 }
 
@@ -38,6 +73,7 @@ Result<void> move(Change& change, const LifecycleContext& context, const Actor& 
 Result<void> release(Change& change, const LifecycleContext& context, Deployment& d) {
   if (auto released = change.tx.release(d.cluster, d.attempt_key()); !released) return released;
   d.grant.reset();
+  d.displaced_for.reset();
   d.endpoint.clear();
   change.tell(d.cluster, Released{d.id});
   change.after([&context, cluster = d.cluster, key = d.attempt_key()] {
@@ -74,6 +110,7 @@ std::string end_data(const Deployment& d, const Observation& seen) {
 
 Result<void> retry(Change& change, const LifecycleContext& context, Deployment& d,
                    const Observation& seen) {
+  d.queued_at = change.now;
   d.retry_at = change.now.plus(backoff(d));
   const auto key = d.attempt_key();
   JsonText data;
@@ -83,7 +120,7 @@ Result<void> retry(Change& change, const LifecycleContext& context, Deployment& 
   if (auto released = release(change, context, d); !released) return released;
   if (auto moved = move(change, context, kRuntime, d, Cause::retry, data.str()); !moved)
     return moved;
-  change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, true});
+  change.tell(d.cluster, queued_entry(d));
   change.after([&context, cluster = d.cluster, id = d.id, at = *d.retry_at] {
     context.dispatch.wake_at(cluster, id, at);
   });
@@ -172,14 +209,14 @@ Result<void> apply_gone(Change& change, const LifecycleContext& context,
   Deployment& d = **row;
   if (d.state != State::stopping && d.state != State::preempting) return {};
   const bool comes_back = d.state == State::preempting;
+  if (comes_back) d.queued_at = change.now;
   JsonText data;
   data.add("attempt", d.attempt);
   d.message.clear();
   if (auto released = release(change, context, d); !released) return released;
   if (auto moved = move(change, context, kRuntime, d, Cause::gone, data.str()); !moved)
     return moved;
-  if (comes_back)
-    change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, false});
+  if (comes_back) change.tell(d.cluster, queued_entry(d));
   return {};
 }
 
@@ -197,6 +234,7 @@ Result<void> apply_stop(Change& change, const LifecycleContext& context, const A
     change.tell(d.cluster, Withdrawn{d.id});
     return {};
   }
+  change.tell(d.cluster, Leaving{d.id});
   change.after([&context, cluster = d.cluster, key = d.attempt_key(), grace = d.spec.stop_grace] {
     context.dispatch.stop(cluster, key, grace);
   });

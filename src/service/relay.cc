@@ -30,7 +30,7 @@ WakeKind meaning_of(const Event& event) {
   return WakeKind::changed;
 }
 
-bool waits(const Deployment& d) { return d.state == State::queued && !d.retry_at; }
+bool waits(const Deployment& d) { return d.state == State::queued && !d.is_parked(); }
 
 WaitingEntry entry_of(const WaitingRow& row) {
   return {row.id, row.priority, row.order, row.demand};
@@ -39,7 +39,7 @@ WaitingEntry entry_of(const WaitingRow& row) {
 Result<std::vector<WaitingEntry>> waiting_in(ReadView& view, const ClusterId& cluster) {
   std::vector<WaitingEntry> out;
   auto done = view.for_each_waiting(cluster, [&](const WaitingRow& row) {
-    if (!row.retry_at) out.push_back(entry_of(row));
+    if (!row.is_parked()) out.push_back(entry_of(row));
   });
   if (!done) return pass(std::move(done.error()));
   return out;

@@ -4,11 +4,64 @@
 
 namespace berth {
 
+namespace {
+
+EngineTime millis(Timestamp t) { return t.micros / 1000; }
+
+}  // namespace
+
+Queued queued_entry(const Deployment& d) {
+  return {d.id,
+          d.priority,
+          d.order,
+          d.spec.resources,
+          d.is_parked(),
+          millis(d.queued_at),
+          longest_run(d.spec).count(),
+          d.unmet > 0};
+}
+
+Queued queued_entry(const WaitingRow& row) {
+  return {row.id,          row.priority,          row.order,           row.demand,
+          row.is_parked(), millis(row.queued_at), row.max_run.count(), row.unmet > 0};
+}
+
+Rules rules_of(const Cluster& cluster) {
+  Rules out;
+  out.backfill = backfills(cluster.policy);
+  out.preempt = preempts(cluster.policy);
+  if (cluster.age_bound) out.age_bound = cluster.age_bound->count();
+  if (cluster.placement == PlacementRule::fgd) {
+    out.mix.emplace();
+    for (const auto& [demand, weight] : cluster.mix) out.mix->kinds.push_back({demand, weight});
+  }
+  return out;
+}
+
+ClusterEngine empty_engine(const Cluster& cluster) {
+  return {cluster.policy, cluster.nodes, cluster.paused, rules_of(cluster)};
+}
+
+EngineTime engine_time(const ClusterEngine& engine, Timestamp now) {
+  return std::max(engine.now(), millis(now));
+}
+
 std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d) {
   if (!d.grant) return std::nullopt;
   for (std::uint32_t i = 0; i < cluster.nodes.size(); ++i) {
     if (cluster.nodes[i].name == d.grant->node) {
-      return ActiveEntry{d.id, d.spec.resources, {i, d.grant->gpus}};
+      const bool leaving = d.state == State::stopping;
+      const EngineTime started = millis(d.admitted_at.value_or(d.updated_at));
+      return ActiveEntry{d.id,
+                         d.spec.resources,
+                         {i, d.grant->gpus},
+                         d.priority,
+                         d.order,
+                         started,
+                         longest_run(d.spec).count(),
+                         d.displaced_for.value_or(DeploymentId{}),
+                         leaving,
+                         std::max<EngineTime>(0, started - millis(d.queued_at))};
     }
   }
   return std::nullopt;
@@ -21,12 +74,12 @@ std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& dema
            demand.gpu_milli <= node.devices() * kGpuDevice;
   };
   if (std::ranges::any_of(cluster.nodes, holds)) return std::nullopt;
-  return ClusterEngine(cluster.policy, cluster.nodes, cluster.paused).never_fits(demand);
+  return empty_engine(cluster).never_fits(demand);
 }
 
 std::vector<DeploymentId> used_beyond(const Cluster& cluster, const std::vector<Deployment>& active,
                                       const std::vector<Node>& nodes) {
-  ClusterEngine engine(cluster.policy, cluster.nodes, cluster.paused);
+  ClusterEngine engine = empty_engine(cluster);
   for (const auto& d : active) {
     if (const auto entry = active_entry(cluster, d)) engine.restore_active(*entry);
   }
@@ -38,24 +91,27 @@ Result<std::vector<EngineEvent>> events_to_reach(const ClusterEngine& engine,
                                                  const std::optional<Deployment>& row) {
   std::vector<EngineEvent> out;
   const auto waiting = engine.waiting_as(id);
-  const bool active = engine.is_active(id);
+  const auto active = engine.active_as(id);
   if (row && holds_resources(row->state)) {
-    if (active) return out;
-    return fail(Code::internal, "engine_behind", "It was started by somebody else.");
+    const bool same = active && active->leaving_for == row->displaced_for.value_or(DeploymentId{});
+    if (same && row->state == State::stopping && !active->leaving) out.emplace_back(Leaving{id});
+    if (same) return out;
+    return fail(Code::internal, "engine_behind", "It was started or displaced by somebody else.");
   }
   if (!row || row->state != State::queued) {
     if (waiting) out.emplace_back(Withdrawn{id});
     if (active) out.emplace_back(Released{id});
     return out;
   }
-  const bool parked = row->retry_at.has_value();
-  const Queued queued{id, row->priority, row->order, row->spec.resources, parked};
+  const bool parked = row->is_parked();
+  const Queued queued = queued_entry(*row);
   if (active) out.emplace_back(Released{id});
   if (!waiting) {
     out.emplace_back(queued);
     return out;
   }
-  if (parked && !waiting->parked) {
+  // Who depended on others begins to wait when they have come far enough.
+  if ((parked && !waiting->parked) || waiting->awaits != (row->unmet > 0)) {
     out.emplace_back(Withdrawn{id});
     out.emplace_back(queued);
     return out;
@@ -73,6 +129,8 @@ std::vector<EngineEvent> events_to_reach(const ClusterEngine& engine, const Clus
     same = status.nodes[i].node == cluster.nodes[i];
   }
   if (!same) out.emplace_back(Resized{cluster.nodes});
+  if (auto rules = rules_of(cluster); rules != engine.rules())
+    out.emplace_back(RulesChanged{std::move(rules)});
   if (status.paused != cluster.paused) out.emplace_back(PauseChanged{cluster.paused});
   return out;
 }

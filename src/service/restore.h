@@ -11,6 +11,15 @@ namespace berth {
 // The engine's place for a recorded grant; empty when its node is not there.
 [[nodiscard]] std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d);
 
+// What the engine is told of one that waits.
+[[nodiscard]] Queued queued_entry(const Deployment& d);
+[[nodiscard]] Queued queued_entry(const WaitingRow& row);
+// How the cluster decides; an engine that knows its nodes and nothing else.
+[[nodiscard]] Rules rules_of(const Cluster& cluster);
+[[nodiscard]] ClusterEngine empty_engine(const Cluster& cluster);
+// The engine's clock never goes back, whatever the machine's does.
+[[nodiscard]] EngineTime engine_time(const ClusterEngine& engine, Timestamp now);
+
 // Rule 6 without an engine: empty when some node could hold the demand while nothing else runs.
 [[nodiscard]] std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand);
 // Deployments that run on what the new node list would not have any more.

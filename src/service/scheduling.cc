@@ -1,5 +1,7 @@
 #include "service/scheduling.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -44,7 +46,7 @@ Result<Scheduling::Known*> Scheduling::load(ReadView& view, const ClusterId& id)
   auto cluster = view.cluster(id);
   if (!cluster) return std::unexpected(std::move(cluster.error()));
   if (!*cluster) return fail(Code::not_found, "not_found", "No such cluster.");
-  ClusterEngine engine((*cluster)->policy, (*cluster)->nodes, (*cluster)->paused);
+  ClusterEngine engine = empty_engine(**cluster);
   auto active = view.active(id);
   if (!active) return std::unexpected(std::move(active.error()));
   for (const auto& deployment : *active) {
@@ -57,19 +59,19 @@ Result<Scheduling::Known*> Scheduling::load(ReadView& view, const ClusterId& id)
     // In back-off until the wake-up has been recorded, even when its time has passed.
     if (row.retry_at) dispatch_.wake_at(id, row.id, *row.retry_at);
     if (engine.is_active(row.id)) return;  // between the two readings: looked at once more
-    engine.restore_waiting({row.id, row.priority, row.order, row.demand, row.retry_at.has_value()});
+    engine.restore_waiting(queued_entry(row));
   });
   if (!waiting) return std::unexpected(std::move(waiting.error()));
-  auto& known = known_
-                    .emplace(id, Known{std::move(engine), (*cluster)->version, *last,
-                                       authority_.term(id), (*cluster)->paused})
-                    .first->second;
+  auto& known =
+      known_.emplace(id, Known{std::move(engine), (*cluster)->version, *last, authority_.term(id)})
+          .first->second;
   note_seen(id, *last);
   return &known;
 }
 
 Result<void> Scheduling::follow(Change& change, std::span<const Told> told) {
-  // An engine loaded now has read all that the unit wrote: it only has to settle, once.
+  // An engine loaded now has read all that the unit wrote: it only has to settle, once. What one
+  // unit tells of a cluster has happened at once.
   std::vector<ClusterId> done;
   for (const auto& one : told) {
     if (std::find(done.begin(), done.end(), one.cluster) != done.end()) continue;
@@ -77,35 +79,47 @@ Result<void> Scheduling::follow(Change& change, std::span<const Told> told) {
       forget({one.cluster});               // should it be ours again, what it misses now is loaded
       continue;
     }
-    Result<void> step;
-    if (change.shared()) {
-      done.push_back(one.cluster);
-      step = follow_shared(change, one.cluster, told);
-    } else {
-      const bool fresh = !known_.contains(one.cluster);
-      auto known = load(change.tx, one.cluster);
-      if (!known) return std::unexpected(std::move(known.error()));
-      if (fresh) done.push_back(one.cluster);
-      if (!fresh && one.event) step = decide(change, **known, one.cluster, {*one.event});
-      if (step && (!one.event || !(*known)->settled)) step = settle(change, **known, one.cluster);
-    }
+    done.push_back(one.cluster);
+    auto step = change.shared() ? follow_shared(change, one.cluster, told)
+                                : follow_alone(change, one.cluster, told);
     if (!step) return step;
   }
   return {};
 }
 
+Result<void> Scheduling::follow_alone(Change& change, const ClusterId& cluster,
+                                      std::span<const Told> told) {
+  const bool fresh = !known_.contains(cluster);
+  auto known = load(change.tx, cluster);
+  if (!known) return std::unexpected(std::move(known.error()));
+  std::vector<EngineEvent> events;
+  for (const auto& one : told) {
+    if (one.cluster == cluster && one.event) events.push_back(*one.event);
+  }
+  if (fresh || events.empty() || !(*known)->settled) {
+    if (!fresh && !events.empty()) {
+      if (auto step = decide(change, **known, cluster, events); !step) return step;
+    }
+    return settle(change, **known, cluster);
+  }
+  return decide(change, **known, cluster, events);
+}
+
 // What came to wait and has no room changes nothing else: the engine takes it in without a lock,
 // so that a long queue grows as fast as people submit. True: there was nothing else.
 Result<bool> Scheduling::take_in(Change& change, Known& known, const ClusterId& cluster) {
+  // Under other rules one that has no room may displace another, or be let in elsewhere.
+  const Rules rules = known.engine.rules();
+  if (rules.preempt || rules.backfill || rules.age_bound) return false;
   auto touched = change.tx.touched(cluster, known.seen, std::numeric_limits<std::int64_t>::max());
   if (!touched) return std::unexpected(std::move(touched.error()));
   for (const auto& one : *touched) {
-    const bool comes = one.row && one.row->state == State::queued && !one.row->retry_at &&
+    const bool comes = one.row && one.row->state == State::queued && !one.row->is_parked() &&
                        !known.engine.is_waiting(one.id) && !known.engine.is_active(one.id);
     if (!comes || known.engine.fits_now(one.row->spec.resources)) return false;
-    const auto starts = known.engine.apply(
-        Queued{one.id, one.row->priority, one.row->order, one.row->spec.resources, false});
-    ensure(starts.empty(), "what has no room does not start, and lets nothing else start");
+    const auto decided =
+        known.engine.decide(queued_entry(*one.row), engine_time(known.engine, change.now));
+    ensure(decided == Decisions{}, "what has no room does not start, and lets nothing else start");
     known.seen = one.seq;
   }
   change.after([this, cluster, seen = known.seen] { note_seen(cluster, seen); });
@@ -149,7 +163,8 @@ Result<void> Scheduling::follow_shared(Change& change, const ClusterId& cluster,
 
 Result<void> Scheduling::settle(Change& change, Known& known, const ClusterId& cluster) {
   known.settled = true;
-  return admit_all(change, known.engine, cluster, known.engine.settle());
+  const auto decisions = known.engine.settle(engine_time(known.engine, change.now));
+  return carry_out(change, known.engine, cluster, decisions);
 }
 
 Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId& id,
@@ -189,10 +204,9 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
     auto cluster = change.tx.cluster(id);
     if (!cluster) return std::unexpected(std::move(cluster.error()));
     known.version = (*cluster)->version;
-    known.paused = (*cluster)->paused;
     for (auto& event : events_to_reach(known.engine, **cluster)) events.push_back(std::move(event));
   }
-  if (auto step = decide_at_once(change, known, id, events, rows); !step) return step;
+  if (auto step = decide(change, known, id, events, &rows); !step) return step;
   const auto seen = known.seen;
   change.after([this, id, seen] { note_seen(id, seen); });
   set_current(change, known, id);
@@ -213,35 +227,57 @@ Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known
   return events_to_reach(known.engine, id, row);
 }
 
-// Several things at once: all of them are committed, so nothing may be decided by some of them
-// alone. A low one would start before the high one that comes next in the list.
-Result<void> Scheduling::decide_at_once(Change& change, Known& known, const ClusterId& cluster,
-                                        const std::vector<EngineEvent>& events, const Rows& rows) {
-  if (events.size() < 2) return decide(change, known, cluster, events, &rows);
-  ensure(known.engine.apply(PauseChanged{true}).empty(), "pausing starts nothing");
-  for (const auto& event : events) {
-    if (std::holds_alternative<PauseChanged>(event)) continue;
-    ensure(known.engine.apply(event).empty(), "nothing starts in a pause");
-  }
-  return decide(change, known, cluster, {PauseChanged{known.paused}}, &rows);
-}
-
+// All of the events are committed together, so nothing may be decided by some of them alone: a low
+// one would start before the high one that comes next in the list.
 Result<void> Scheduling::decide(Change& change, Known& known, const ClusterId& cluster,
                                 const std::vector<EngineEvent>& events, const Rows* rows) {
-  for (const auto& event : events) {
-    auto step = admit_all(change, known.engine, cluster, known.engine.apply(event), rows);
-    if (!step) return step;
+  if (events.empty()) return {};
+  const auto decisions = known.engine.decide(events, engine_time(known.engine, change.now));
+  return carry_out(change, known.engine, cluster, decisions, rows);
+}
+
+Result<void> Scheduling::carry_out(Change& change, const ClusterEngine& engine,
+                                   const ClusterId& cluster, const Decisions& decisions,
+                                   const Rows* rows) {
+  for (const auto& start : decisions.starts) {
+    auto done = admit(change, cluster, engine.node(start.placement.node), start, rows);
+    if (!done) return done;
+  }
+  for (const auto& evict : decisions.evictions) {
+    if (auto done = displace(change, cluster, evict); !done) return done;
   }
   return {};
 }
 
-Result<void> Scheduling::admit_all(Change& change, const ClusterEngine& engine,
-                                   const ClusterId& cluster, const std::vector<Start>& starts,
-                                   const Rows* rows) {
-  for (const auto& start : starts) {
-    auto done = admit(change, cluster, engine.node(start.placement.node), start, rows);
-    if (!done) return done;
-  }
+// It gets its grace to end, keeps its place in the queue, and hears for whom it goes.
+Result<void> Scheduling::displace(Change& change, const ClusterId& cluster, const Evict& evict) {
+  auto row = change.tx.deployment(evict.id);
+  if (!row) return std::unexpected(std::move(row.error()));
+  auto whom = change.tx.deployment(evict.for_whom);
+  if (!whom) return std::unexpected(std::move(whom.error()));
+  if (!*row || !*whom) return fail(Code::aborted, "stale_decision", "The deployment is gone.");
+  Deployment d = std::move(**row);
+  const State from = d.state;
+  const auto to = next_state(from, Cause::preempt);
+  if (!to) return fail(Code::aborted, "stale_decision", "The deployment does not run any more.");
+  d.state = *to;
+  d.version += 1;
+  d.updated_at = change.now;
+  d.displaced_for = evict.for_whom;
+  d.message = fmt::format(
+      "Displaced by {}, which is more urgent: it has {} to end, then it waits "
+      "again at its old place.",
+      (*whom)->name, humane(d.spec.stop_grace));
+  if (auto written = change.tx.update(d, from); !written) return written;
+  JsonText data;
+  data.add("attempt", d.attempt).add("for", evict.for_whom.str()).add("for_name", (*whom)->name);
+  data.add("grace_ms", d.spec.stop_grace.count());
+  if (auto noted = change.record(kScheduler, "deployment.preempting", d, data.str()); !noted)
+    return noted;
+  change.after([this, cluster, d] {
+    changed_(d);
+    dispatch_.stop(cluster, d.attempt_key(), d.spec.stop_grace);
+  });
   return {};
 }
 
@@ -268,6 +304,7 @@ Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const N
   d.started_at.reset();
   d.exit_code.reset();
   d.retry_at.reset();
+  d.displaced_for.reset();
   d.message.clear();
   d.grant = Grant{node.name, d.spec.resources, start.placement.gpus};
   if (auto written = change.tx.update(d, from); !written) return written;

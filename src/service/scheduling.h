@@ -59,11 +59,11 @@ class Scheduling final : public Follower {
     std::int64_t version = 0;  // of the cluster
     std::int64_t seen = 0;
     std::int64_t term = 0;  // of our authority; an engine of an earlier one is worth nothing
-    bool paused = false;
-    bool current = false;  // has seen, in this transaction and held, all that there is
-    bool settled = false;  // has decided about all that it was loaded with
+    bool current = false;   // has seen, in this transaction and held, all that there is
+    bool settled = false;   // has decided about all that it was loaded with
   };
   Result<Known*> load(ReadView& view, const ClusterId& id);
+  Result<void> follow_alone(Change& change, const ClusterId& cluster, std::span<const Told> told);
   Result<void> follow_shared(Change& change, const ClusterId& cluster, std::span<const Told> told);
   Result<bool> take_in(Change& change, Known& known, const ClusterId& cluster);
   Result<void> catch_up(Change& change, Known& known, const ClusterId& cluster,
@@ -71,13 +71,12 @@ class Scheduling final : public Follower {
   Result<std::vector<EngineEvent>> news_of(Change& change, const Known& known,
                                            const ClusterId& cluster, const DeploymentId& id,
                                            const std::optional<Deployment>& row);
-  Result<void> decide_at_once(Change& change, Known& known, const ClusterId& cluster,
-                              const std::vector<EngineEvent>& events, const Rows& rows);
   Result<void> settle(Change& change, Known& known, const ClusterId& cluster);
   Result<void> decide(Change& change, Known& known, const ClusterId& cluster,
                       const std::vector<EngineEvent>& events, const Rows* rows = nullptr);
-  Result<void> admit_all(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
-                         const std::vector<Start>& starts, const Rows* rows = nullptr);
+  Result<void> carry_out(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
+                         const Decisions& decisions, const Rows* rows = nullptr);
+  Result<void> displace(Change& change, const ClusterId& cluster, const Evict& evict);
   Result<void> admit(Change& change, const ClusterId& cluster, const Node& node, const Start& start,
                      const Rows* rows);
   void set_current(Change& change, Known& known, const ClusterId& cluster);

@@ -127,6 +127,8 @@ class ReadView {
                                         const std::function<void(const WaitingRow&)>& use) = 0;
   // Deployments of a cluster that hold resources.
   virtual Result<std::vector<Deployment>> active(const ClusterId& cluster) = 0;
+  // What it still waits for.
+  virtual Result<std::vector<Dependency>> dependencies(const DeploymentId& id) = 0;
 
   virtual Result<std::vector<Event>> events(const EventFilter& filter) = 0;
   // Everybody's, oldest first, with a seq greater than `after`: for the processes themselves.
@@ -198,7 +200,7 @@ class Transaction : public ReadView {
                                      Timestamp now) = 0;
 
   virtual Result<void> insert(const Cluster& cluster) = 0;  // already_exists: name_taken
-  // Name, paused, policy and version; conditional on the version before.
+  // Name, paused, version and how it schedules; conditional on the version before.
   virtual Result<void> update(const Cluster& cluster) = 0;
   // The new node list; failed_precondition when a reservation would not fit any more.
   virtual Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) = 0;
@@ -218,6 +220,10 @@ class Transaction : public ReadView {
   // somebody else was faster. Reservations are kept apart, below.
   virtual Result<void> update(const Deployment& deployment, State from) = 0;
   virtual Result<void> remove_deployment(const DeploymentId& id) = 0;
+  // `id`, which is there, has to wait for it. reach() answers who had waited for `on` to come so
+  // far, and forgets that they did.
+  virtual Result<void> add_dependency(const DeploymentId& id, const Dependency& dependency) = 0;
+  virtual Result<std::vector<DeploymentId>> reach(const DeploymentId& on, Milestone milestone) = 0;
   // Debit and credit of the ledger. reserve: failed_precondition when a node or a device has not
   // enough free (a CHECK constraint says so even when the engine is wrong).
   virtual Result<void> reserve(const ClusterId& cluster, const AttemptKey& attempt,

@@ -248,6 +248,8 @@ std::map<std::string, Row> rows() {
           return P{cluster(t) + "/plan",
                    R"({"commands":[{"kind":"submit","resources":{"cpu":"1m"}}]})"};
         }}},
+      {"simulateCluster",
+       {200, [=](const Target& t) { return P{cluster(t) + "/simulate", R"({"commands":[]})"}; }}},
       {"updateCluster",
        {200, [=](const Target& t) { return P{cluster(t), text({{"name", fresh("c")}})}; }}},
       {"pauseCluster",

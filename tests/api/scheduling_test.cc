@@ -264,6 +264,7 @@ TEST(Reasons, BehindHigherPriorityCountsThem) {
 TEST(Reasons, ExceedsClusterNeedsSomebodyToAct) {
   Site site(amounts(4));
   site.submit("runs", amounts(1));
+  site.until("runs", "running");
   site.submit("waits", amounts(4), {{"priority", "high"}});
   ASSERT_EQ(
       site.server

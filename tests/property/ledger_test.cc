@@ -12,6 +12,7 @@
 
 #include "service/lifecycle.h"
 #include "service/read_side.h"
+#include "service/restore.h"
 #include "store/postgres_fixture.h"
 #include "store/sqlite/sqlite_store.h"
 
@@ -200,7 +201,7 @@ class World {
       auto step = change.tx.insert(d);
       if (step) step = change.record(Actor{}, "deployment.queued", d, "{}");
       if (!step) return step;
-      change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, false});
+      change.tell(d.cluster, queued_entry(d));
       if (fails) change.tell(ClusterId{}, PauseChanged{});  // no such cluster: the follower refuses
       return {};
     });
@@ -323,16 +324,15 @@ class World {
   // The engine and the record say the same.
   std::string compare(const ClusterId& id, const ClusterEngine& engine) {
     auto cluster = view_->cluster(id);
-    ClusterEngine again((*cluster)->policy, (*cluster)->nodes, (*cluster)->paused);
+    ClusterEngine again = empty_engine(**cluster);
     const auto rows = view_->active(id);
     for (const auto& d : *rows) {
       std::uint32_t node = 0;
       while ((*cluster)->nodes.at(node).name != d.grant->node) ++node;
       again.restore_active({d.id, d.spec.resources, {node, d.grant->gpus}});
     }
-    auto done = view_->for_each_waiting(id, [&](const WaitingRow& w) {
-      again.restore_waiting({w.id, w.priority, w.order, w.demand, w.retry_at.has_value()});
-    });
+    auto done = view_->for_each_waiting(
+        id, [&](const WaitingRow& w) { again.restore_waiting(queued_entry(w)); });
     if (!done) return done.error().message;
     if (!again.settle().empty())
       return "the record is not at a fixpoint: something that fits still waits";

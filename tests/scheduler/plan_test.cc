@@ -104,5 +104,107 @@ TEST(Plan, SaysWhatThenHappens) {
   EXPECT_GT(starts, 200U);
 }
 
+// --- in time
+// --------------------------------------------------------------------------------------
+
+Queued limited(std::uint64_t number, Priority priority, Resources demand, EngineTime max_run) {
+  Queued out = queued(number, priority, demand);
+  out.max_run = max_run;
+  return out;
+}
+
+using Rows = std::vector<Happened>;
+
+TEST(Foresee, WhoHasDeclaredEndsThenAndOthersRunOn) {
+  ClusterEngine engine(Policy::strict, {machine("a", 4, 8)}, false);
+  (void)engine.decide(limited(1, Priority::low, res(2), 100), 0);
+  (void)engine.decide(limited(2, Priority::low, res(2), 0), 0);
+  (void)engine.decide(limited(3, Priority::low, res(2), 50), 10);
+  const Foresight out = foresee(engine, {}, 20, 1'000);
+  EXPECT_EQ(out.happened, (Rows{{100, Happening::ends, dep(1), {}},
+                                {100, Happening::starts, dep(3), "a"},
+                                {150, Happening::ends, dep(3), {}}}));
+  EXPECT_TRUE(out.shifts.empty());
+  EXPECT_FALSE(out.cut);
+  EXPECT_EQ(foresee(engine, {}, 20, 79).happened, Rows{}) << "beyond the horizon";
+  EXPECT_TRUE(foresee(engine, {}, 20, 1'000, 2).cut);
+}
+
+TEST(Foresee, CommandsMoveTheStartsOfOthers) {
+  ClusterEngine engine(Policy::strict, {machine("a", 4, 8)}, false);
+  (void)engine.decide(limited(1, Priority::low, res(4), 100), 0);
+  (void)engine.decide(limited(2, Priority::low, res(4), 50), 0);
+  const std::vector<TimedCommand> commands{{30, PlanSubmit{dep(9), Priority::high, res(4), 200}},
+                                           {40, PlanSubmit{dep(10), Priority::low, res(5), 0}},
+                                           {60, PlanStop{dep(1)}}};
+  const Foresight out = foresee(engine, commands, 0, 10'000);
+  EXPECT_EQ(out.happened, (Rows{{60, Happening::starts, dep(9), "a"},
+                                {260, Happening::ends, dep(9), {}},
+                                {260, Happening::starts, dep(2), "a"},
+                                {310, Happening::ends, dep(2), {}}}));
+  EXPECT_EQ(out.steps[1].refused,
+            "No node could ever hold it; the largest that would fit is cpu 4.");
+  EXPECT_EQ(out.shifts, (std::vector<StartShift>{{dep(9), {}, 60}, {dep(2), 100, 260}}));
+}
+
+TEST(Foresee, WhoIsDisplacedEndsLater) {
+  ClusterEngine engine(Policy::preempt, {machine("a", 4, 8)}, false);
+  (void)engine.decide(limited(1, Priority::low, res(4), 100), 0);
+  const std::vector<TimedCommand> commands{{20, PlanSubmit{dep(9), Priority::high, res(4), 30}}};
+  EXPECT_EQ(foresee(engine, commands, 0, 1'000).happened,
+            (Rows{{20, Happening::displaced, dep(1), {}, dep(9)},
+                  {20, Happening::starts, dep(9), "a"},
+                  {50, Happening::ends, dep(9), {}},
+                  {50, Happening::starts, dep(1), "a"},
+                  {150, Happening::ends, dep(1), {}}}));
+}
+
+// What is foreseen is what happens when it is done at those times.
+TEST(Foresee, IsWhatThenHappens) {
+  std::size_t ends = 0;
+  for (const Policy policy : {Policy::strict, Policy::backfill, Policy::preempt}) {
+    for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+      std::mt19937_64 random(seed);
+      ClusterEngine engine(policy, {machine("a", 8, 16), machine("b", 4, 8)}, false);
+      for (std::uint64_t n = 1; n <= 60; ++n) {
+        (void)engine.decide(limited(n, random() % 3 == 0 ? Priority::high : Priority::low,
+                                    res(1 + static_cast<std::int64_t>(random() % 4)),
+                                    1 + static_cast<EngineTime>(random() % 500)),
+                            static_cast<EngineTime>(n));
+      }
+      const Foresight seen = foresee(engine, {}, 60, 100'000);
+      ASSERT_FALSE(seen.cut);
+      Rows done;
+      std::vector<Decisions> answers;
+      for (const Happened& one : seen.happened) {
+        if (one.what != Happening::ends) continue;
+        ++ends;
+        const auto entry = engine.active_as(one.id);
+        ASSERT_TRUE(entry.has_value());
+        ASSERT_EQ(std::max<EngineTime>(60, entry->started + entry->max_run), one.at);
+        done.push_back(one);
+        std::vector<std::vector<EngineEvent>> events{{Released{one.id}}};
+        for (std::size_t i = 0; i < events.size(); ++i) {
+          const Decisions out = engine.decide(events[i], one.at);
+          for (const Start& start : out.starts) {
+            done.push_back(
+                {one.at, Happening::starts, start.id, engine.node(start.placement.node).name});
+          }
+          for (const Evict& evict : out.evictions) {
+            const auto lost = *engine.active_as(evict.id);
+            done.push_back({one.at, Happening::displaced, evict.id, {}, evict.for_whom});
+            events.push_back(
+                {Released{evict.id}, Queued{lost.id, lost.priority, lost.order, lost.demand, false,
+                                            one.at, lost.max_run}});
+          }
+        }
+      }
+      ASSERT_EQ(done, seen.happened) << "seed " << seed;
+      ASSERT_EQ(engine.active_count(), 0U);
+    }
+  }
+  EXPECT_GT(ends, 500U);
+}
+
 }  // namespace
 }  // namespace berth

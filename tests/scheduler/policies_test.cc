@@ -273,6 +273,69 @@ TEST(Preempt, KeepsItsPromisesOnRandomHistories) {
   for (std::uint64_t seed = 1; seed <= 12; ++seed) preempt_history(seed);
 }
 
+TEST(Preempt, SaysWhomItDisplacesUntilTheyAreGone) {
+  ClusterEngine engine = engine_with({.preempt = true}, {machine("a", 2, 8)});
+  (void)engine.decide(queued(1, Priority::low, res(2)), 0);
+  const Decisions out = engine.decide(queued(2, Priority::high, res(2)), 10);
+  EXPECT_EQ(out.evictions, (std::vector<Evict>{{dep(1), dep(2)}}));
+  const auto why = engine.explain(dep(2));
+  ASSERT_TRUE(why.has_value());
+  EXPECT_EQ(why->reason, Reason::preempting);
+  EXPECT_EQ(why->displaced, (std::vector<DeploymentId>{dep(1)}));
+  EXPECT_EQ(engine.queue(1, 10).front().reason, Reason::preempting);
+  (void)engine.decide(PauseChanged{true}, 11);
+  EXPECT_EQ(engine.queue(1, 10).front().reason, Reason::cluster_paused);
+  (void)engine.decide(PauseChanged{false}, 12);
+  const std::vector<EngineEvent> gone{Released{dep(1)}, queued(1, Priority::low, res(2))};
+  EXPECT_EQ(berth::numbers(engine.decide(gone, 20).starts), (Numbers{2}));
+}
+
+TEST(Preempt, NobodyIsDisplacedForWhatLeavesAnyway) {
+  ClusterEngine engine = engine_with({.preempt = true}, {machine("a", 2, 8), machine("b", 2, 8)});
+  (void)engine.decide(queued(1, Priority::low, res(2)), 0);
+  (void)engine.decide(queued(2, Priority::low, res(2)), 0);
+  EXPECT_EQ(engine.decide(Leaving{dep(1)}, 5), Decisions{});
+  EXPECT_EQ(engine.decide(queued(3, Priority::high, res(2)), 6), Decisions{}) << "1 leaves for it";
+  // One more has no such luck: the place of the one that leaves is taken into account for both,
+  // until it is taken.
+  EXPECT_EQ(berth::numbers(engine.decide(Released{dep(1)}, 7).starts), (Numbers{3}));
+  EXPECT_EQ(engine.decide(queued(4, Priority::high, res(2)), 8).evictions,
+            (std::vector<Evict>{{dep(2), dep(4)}}));
+}
+
+TEST(Preempt, NeedsOnlyWhatIsMissingBesideWhatLeaves) {
+  ClusterEngine engine = engine_with({.preempt = true}, {machine("a", 3, 8)});
+  for (std::uint64_t n = 1; n <= 3; ++n) (void)engine.decide(queued(n, Priority::low, res(1)), 0);
+  (void)engine.decide(Leaving{dep(3)}, 1);
+  EXPECT_EQ(engine.decide(queued(4, Priority::high, res(2)), 2).evictions,
+            (std::vector<Evict>{{dep(2), dep(4)}}));
+}
+
+TEST(RulesChanged, TakeEffectAtOnce) {
+  ClusterEngine engine = engine_with({}, {machine("a", 2, 8)});
+  (void)engine.decide(queued(1, Priority::low, res(2)), 0);
+  EXPECT_EQ(engine.decide(queued(2, Priority::high, res(2)), 1), Decisions{});
+  Rules rules{.preempt = true, .age_bound = 50};
+  EXPECT_EQ(engine.decide(RulesChanged{rules}, 2).evictions,
+            (std::vector<Evict>{{dep(1), dep(2)}}));
+  EXPECT_EQ(engine.rules(), rules);
+  rules.mix = TaskMix::of(std::vector<Resources>{res(1)});
+  EXPECT_EQ(engine.decide(RulesChanged{rules}, 3), Decisions{});
+  EXPECT_EQ(engine.rules(), rules);
+  engine.check();
+  // What is being cleared stays closed, whatever the rules are now.
+  EXPECT_EQ(engine.decide(RulesChanged{{}}, 4), Decisions{});
+  EXPECT_EQ(engine.decide(queued(3, Priority::high, res(1)), 5), Decisions{});
+  EXPECT_EQ(berth::numbers(engine.decide(Released{dep(1)}, 6).starts), (Numbers{2}));
+}
+
+TEST(SeveralAtOnce, NothingIsDecidedBySomeOfThem) {
+  ClusterEngine engine = engine_with({}, {machine("a", 2, 8)});
+  const std::vector<EngineEvent> both{queued(1, Priority::low, res(2)),
+                                      queued(2, Priority::high, res(2))};
+  EXPECT_EQ(berth::numbers(engine.decide(both, 0).starts), (Numbers{2}));
+}
+
 // --- backfill -----------------------------------------------------------------------------------
 
 Queued limited(std::uint64_t number, Priority priority, Resources demand, EngineTime max_run) {

@@ -47,6 +47,7 @@ class PolicyHistory {
       const bool over = entry.max_run > 0 && entry.started + entry.max_run <= now_;
       if (over && below(3) > 0) return released(entry, below(10) == 0);
       if (!entry.leaving_for.is_nil() && below(3) == 0) return released(entry, true);
+      if (entry.leaving && below(3) == 0) return released(entry, false);
     }
     const auto waiting = state.waiting();
     const std::uint64_t dice = below(200);
@@ -60,6 +61,11 @@ class PolicyHistory {
       for (const Queued& one : waiting) {
         if (one.parked) return Unparked{one.id};
       }
+    }
+    if (dice < 62 && !state.active().empty()) {
+      auto it = state.active().begin();
+      std::advance(it, static_cast<std::ptrdiff_t>(below(state.active().size())));
+      return Leaving{it->first};
     }
     const bool fill = waiting.size() < shape_.aim_waiting ? below(3) > 0 : below(4) == 0;
     if (!fill && !state.active().empty()) {

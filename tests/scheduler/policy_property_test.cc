@@ -153,7 +153,7 @@ class WrongPolicy : public testing::TestWithParam<FlawCase> {};
 TEST_P(WrongPolicy, IsNoticed) {
   std::size_t noticed = 0;
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
-    const Outcome out = compare(seed, GetParam().shape, GetParam().which, 6'000, GetParam().flaw);
+    const Outcome out = compare(seed, GetParam().shape, GetParam().which, 20'000, GetParam().flaw);
     noticed += out.difference.empty() ? 0 : 1;
   }
   EXPECT_GE(noticed, 5U);
@@ -189,6 +189,7 @@ INSTANTIATE_TEST_SUITE_P(
         FlawCase{"OverdueNotHeld", PolicyFlaw::overdue_does_not_hold_up, kAge},
         FlawCase{"OverdueHighFirst", PolicyFlaw::overdue_high_before_older_low, kAge},
         FlawCase{"ReturnToTheEnd", PolicyFlaw::victims_return_to_the_end, kPreempt},
+        FlawCase{"IgnoresWhoLeaves", PolicyFlaw::ignores_who_leaves, kPreempt},
         FlawCase{"FitIgnoresSlack", PolicyFlaw::fit_ignores_slack, {}},
         FlawCase{"FitLastNode", PolicyFlaw::fit_prefers_the_last_node, {}},
         FlawCase{"FitIgnoresGpus", PolicyFlaw::fit_ignores_gpus, {}},

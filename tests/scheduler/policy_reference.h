@@ -35,6 +35,7 @@ enum class PolicyFlaw {
   overdue_does_not_hold_up,
   overdue_high_before_older_low,
   victims_return_to_the_end,
+  ignores_who_leaves,
   fit_ignores_slack,
   fit_prefers_the_last_node,
   fit_ignores_gpus,
@@ -141,6 +142,10 @@ class PolicyReference {
     put(entry);
   }
   void on(const PauseChanged& e) { paused_ = e.paused; }
+  void on(const Leaving& e) {
+    if (const auto found = active_.find(e.id); found != active_.end()) found->second.leaving = true;
+  }
+  void on(const RulesChanged& e) { rules_ = e.rules; }
   void on(const Released& e) {
     const auto found = active_.find(e.id);
     if (found == active_.end()) return;
@@ -275,8 +280,8 @@ class PolicyReference {
 
   void start(DeploymentId id, const Placement& placement) {
     const Queued q = *drop(id);
-    const ActiveEntry entry{id,   q.demand,  placement, q.priority,    q.order,
-                            now_, q.max_run, {},        now_ - q.since};
+    const ActiveEntry entry{id,   q.demand,  placement, q.priority, q.order,
+                            now_, q.max_run, {},        false,      now_ - q.since};
     take(machines_[placement.node], entry);
     active_.emplace(id, entry);
     out_.starts.push_back({id, placement});
@@ -341,11 +346,18 @@ class PolicyReference {
 
   // --- preempt --------------------------------------------------------------------------------
 
-  // Whether the demand fits when these have left.
+  // Whether the demand fits when these have left, and those that leave anyway.
   [[nodiscard]] bool enough(std::uint32_t node, const Victims& gone, const Resources& d) const {
     Machine m = machines_[node];
     for (const ActiveEntry* entry : gone) take(m, *entry, -1);
+    for (const auto& [id, entry] : active_) {
+      if (leaves_by_itself(entry, node)) take(m, entry, -1);
+    }
     return holds(m, d);
+  }
+
+  [[nodiscard]] bool leaves_by_itself(const ActiveEntry& entry, std::uint32_t node) const {
+    return entry.leaving && entry.placement.node == node && !is(PolicyFlaw::ignores_who_leaves);
   }
 
   // The first set of `size` of the list, in its order, that is enough.
@@ -366,11 +378,14 @@ class PolicyReference {
 
   [[nodiscard]] std::optional<Victims> victims_on(std::uint32_t node, const Resources& d) const {
     Victims list;
+    bool some_leave = false;
     for (const auto& [id, entry] : active_) {
       const bool low =
           entry.priority == Priority::low || is(PolicyFlaw::preempt_takes_high_ones_too);
       // Who has waited so long is not sent away again.
       const bool kept = rules_.age_bound && entry.waited >= *rules_.age_bound;
+      some_leave = some_leave || leaves_by_itself(entry, node);
+      if (leaves_by_itself(entry, node)) continue;
       if (entry.placement.node == node && low && !kept && entry.leaving_for.is_nil()) {
         list.push_back(&entry);
       }
@@ -378,8 +393,8 @@ class PolicyReference {
     std::sort(list.begin(), list.end(), [&](const ActiveEntry* a, const ActiveEntry* b) {
       return is(PolicyFlaw::preempt_takes_the_oldest) ? a->order < b->order : a->order > b->order;
     });
-    if (list.empty() || !enough(node, list, d)) return std::nullopt;
-    for (std::size_t size = 1; size <= 3; ++size) {
+    if ((list.empty() && !some_leave) || !enough(node, list, d)) return std::nullopt;
+    for (std::size_t size = some_leave ? 0 : 1; size <= 3; ++size) {
       if (const auto out = first_set(node, list, size, d)) return out;
     }
     // More than three: the youngest until it is enough, then whoever is not needed is spared.

@@ -34,7 +34,7 @@ std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
   const auto waiting = waiting_in(tables, cluster.id);
   for (const auto priority : {Priority::high, Priority::low}) {
     for (const auto& d : waiting) {
-      if (d->priority != priority || d->retry_at) continue;
+      if (d->priority != priority || d->is_parked()) continue;
       const auto& demand = d->spec.resources;
       if (some_node([&](const LedgerNode& node) { return fits_now(node, demand); }))
         return fmt::format("{} waits and would fit", d->id.str());
@@ -84,7 +84,7 @@ std::string queue_is_that_of_the_record(const AtRest& world, const ClusterId& cl
   QueueContent expected;
   expected.seq = content->seq;
   for (const auto& d : waiting_in(world.database.tables(), cluster)) {
-    if (d->retry_at) continue;
+    if (d->is_parked()) continue;
     auto& list = d->priority == Priority::high ? expected.high : expected.low;
     list.push_back({d->id, d->priority, d->order, d->spec.resources});
   }
@@ -110,14 +110,13 @@ std::string engine_is_that_of_the_record(const AtRest& world, const Cluster& row
     auto* engine = process->engine(row.id);
     if (engine == nullptr) return process->name() + " has not looked at " + row.id.str();
     engine->check();
-    ClusterEngine fresh(cluster.policy, cluster.nodes, cluster.paused);
+    ClusterEngine fresh = empty_engine(cluster);
     for (const auto& [id, d] : tables.deployments) {
       if (d->cluster != row.id) continue;
       if (const auto entry = active_entry(cluster, *d)) fresh.restore_active(*entry);
     }
     for (const auto& d : waiting_in(tables, row.id)) {
-      fresh.restore_waiting(
-          {d->id, d->priority, d->order, d->spec.resources, d->retry_at.has_value()});
+      fresh.restore_waiting(queued_entry(*d));
     }
     if (!fresh.settle().empty()) return "the record of " + row.id.str() + " is not at a fixpoint";
     if (fresh.state_hash() != engine->state_hash())

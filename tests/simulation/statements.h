@@ -120,6 +120,15 @@ class Statements final : public Transaction {
   Result<std::vector<Deployment>> deployments(const DeploymentFilter&) override {
     return not_served();
   }
+  Result<void> add_dependency(const DeploymentId&, const Dependency&) override {
+    return not_served();
+  }
+  Result<std::vector<DeploymentId>> reach(const DeploymentId&, Milestone) override {
+    return not_served();
+  }
+  Result<std::vector<Dependency>> dependencies(const DeploymentId&) override {
+    return not_served();
+  }
   Result<std::string> installation_secret() override { return not_served(); }
   Result<std::vector<LedgerFinding>> audit_ledger() override { return not_served(); }
   Result<std::vector<std::string>> check_integrity() override { return not_served(); }

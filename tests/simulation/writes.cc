@@ -48,6 +48,9 @@ Result<void> Statements::update(const Cluster& c) {
   Cluster row = *find(&K::clusters, &W::clusters, c.id);
   row.name = c.name;
   row.policy = c.policy;
+  row.placement = c.placement;
+  row.mix = c.mix;
+  row.age_bound = c.age_bound;
   row.paused = c.paused;
   row.version = c.version;
   session_->changes.clusters[c.id] = std::move(row);

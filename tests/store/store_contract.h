@@ -203,6 +203,9 @@ TYPED_TEST_P(StoreContract, TheQueueIsListedInOrder) {
   std::vector<Deployment> all;
   for (const auto* name : {"a", "b", "c"}) all.push_back(this->waiting(name));
   all[1].priority = Priority::high;
+  all[0].queued_at = kThen.plus(std::chrono::seconds(3));
+  all[0].spec.max_run_time = std::chrono::minutes(1);
+  all[1].unmet = 2;
   this->commit([&](Transaction& tx) {
     for (std::size_t i = all.size(); i-- > 0;) must(tx.insert(all[i]));
     all[2].retry_at = kThen.plus(std::chrono::seconds(5));
@@ -219,6 +222,9 @@ TYPED_TEST_P(StoreContract, TheQueueIsListedInOrder) {
     EXPECT_EQ(rows[i].priority, all[i].priority);
     EXPECT_EQ(rows[i].demand, all[i].spec.resources);
     EXPECT_EQ(rows[i].retry_at, all[i].retry_at);
+    EXPECT_EQ(rows[i].queued_at, all[i].queued_at);
+    EXPECT_EQ(rows[i].max_run, std::chrono::milliseconds(i == 0 ? 70'000 : 0));
+    EXPECT_EQ(rows[i].is_parked(), i > 0);
   }
   const auto active = must(this->view()->active(this->pool.id));
   ASSERT_EQ(active.size(), 1u);
@@ -568,7 +574,7 @@ TYPED_TEST_P(StoreContract, AHeldClusterSaysItsVersion) {
 
 REGISTER_TYPED_TEST_SUITE_P(
     StoreContract, ARefusedStatementIsUndoneToTheMarkAndTheRestGoesOn,
-    ASnapshotIsOfTheMomentItWasOpenedAt, EveryColumnComesBackAsItWasWritten,
+    ASnapshotIsOfTheMomentItWasOpenedAt, DependenciesAreMetOnce, EveryColumnComesBackAsItWasWritten,
     TextsThatAreNoUtf8AreNoReasonToFail, AClusterIsRemovedWithAllThatIsOfIt,
     AnIntactDatabaseIsFoundIntact, WhatIsCommittedIsThereAfterReopening, WhatIsAbandonedNeverWas,
     AMarkIsUndoneAloneAndItsEventsWithIt, NamesAreTakenOnce, AnEndedDeploymentGivesItsNameBack,

@@ -91,6 +91,8 @@ TYPED_TEST_P(StoreContract, ASnapshotIsOfTheMomentItWasOpenedAt) {
 TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
   auto d = this->waiting("full", Priority::high);
   d.spec.resources = {1500, 3 << 20, 1250};
+  d.spec.depends_on = {{this->waiting("other").id, Milestone::running}};
+  d.unmet = 1;
   const auto later = [](int s) { return kThen.plus(std::chrono::seconds(s)); };
   const auto write = [&](State from, State to) {
     d.state = to;
@@ -113,6 +115,10 @@ TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
     EXPECT_EQ(found->admitted_at, d.admitted_at);
     EXPECT_EQ(found->started_at, d.started_at);
     EXPECT_EQ(found->ended_at, d.ended_at);
+    EXPECT_EQ(found->queued_at, d.queued_at);
+    EXPECT_EQ(found->displaced_for, d.displaced_for);
+    EXPECT_EQ(found->unmet, d.unmet);
+    EXPECT_EQ(found->awaited, d.awaited);
     EXPECT_EQ(found->spec, d.spec);
   };
   this->commit([&](Transaction& tx) { must(tx.insert(d)); });
@@ -126,10 +132,15 @@ TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
   d.updated_at = later(2);
   d.admitted_at = later(3);
   d.started_at = later(4);
+  d.queued_at = later(2);
+  d.displaced_for = this->waiting("urgent").id;
+  d.unmet = 0;
+  d.awaited = true;
   write(State::queued, State::running);
   d.grant.reset();
   d.retry_at.reset();
   d.exit_code.reset();
+  d.displaced_for.reset();
   d.ended_at = later(5);
   write(State::running, State::stopped);
 
@@ -170,12 +181,52 @@ TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
   changed.paused = true;
   changed.name = "basin";
   changed.version = 2;
+  changed.policy = Policy::backfill_preempt;
+  changed.placement = PlacementRule::fgd;
+  changed.mix = {{{500, 1 << 30, 250}, 3}, {{2000, 0, 2000}, 1}};
+  changed.age_bound = std::chrono::hours(4);
   this->commit([&](Transaction& tx) { must(tx.update(changed)); });
-  EXPECT_TRUE(must(this->view()->cluster(this->pool.id))->paused);
+  const auto now = must(this->view()->cluster(this->pool.id));
+  EXPECT_TRUE(now->paused);
+  EXPECT_EQ(now->policy, changed.policy);
+  EXPECT_EQ(now->placement, changed.placement);
+  EXPECT_EQ(now->mix, changed.mix);
+  EXPECT_EQ(now->age_bound, changed.age_bound);
   EXPECT_EQ(must(this->view()->cluster_by_name(this->lab.id, "BASIN"))->version, 2);
   EXPECT_FALSE(must(this->view()->cluster_by_name(this->lab.id, "pool")));
   this->abandon(
       [&](Transaction& tx) { EXPECT_EQ(tx.update(changed).error().code, Code::aborted); });
+}
+
+TYPED_TEST_P(StoreContract, DependenciesAreMetOnce) {
+  const auto on = this->waiting("on");
+  const auto runs = this->waiting("runs");
+  const auto succeeds = this->waiting("succeeds");
+  this->commit([&](Transaction& tx) {
+    for (const auto& d : {on, runs, succeeds}) must(tx.insert(d));
+    must(tx.add_dependency(runs.id, {on.id, Milestone::running}));
+    must(tx.add_dependency(succeeds.id, {on.id, Milestone::succeeded}));
+    must(tx.add_dependency(succeeds.id, {runs.id, Milestone::running}));
+  });
+  using Ids = std::vector<DeploymentId>;
+  const auto reach = [&](const DeploymentId& id, Milestone milestone) {
+    Ids out;
+    this->commit([&](Transaction& tx) { out = must(tx.reach(id, milestone)); });
+    return out;
+  };
+  EXPECT_EQ(must(this->view()->dependencies(succeeds.id)).size(), 2u);
+  EXPECT_EQ(reach(on.id, Milestone::running), Ids{runs.id});
+  EXPECT_EQ(reach(on.id, Milestone::running), Ids{});
+  EXPECT_EQ(reach(on.id, Milestone::succeeded), Ids{succeeds.id});
+  EXPECT_EQ(must(this->view()->dependencies(succeeds.id)),
+            (std::vector<Dependency>{{runs.id, Milestone::running}}));
+  // One that went straight to its end has also run.
+  EXPECT_EQ(reach(runs.id, Milestone::succeeded), Ids{succeeds.id});
+  this->commit([&](Transaction& tx) {
+    must(tx.add_dependency(succeeds.id, {on.id, Milestone::running}));
+    must(tx.remove_deployment(succeeds.id));
+  });
+  EXPECT_EQ(reach(on.id, Milestone::running), Ids{}) << "gone with who waited";
 }
 
 TYPED_TEST_P(StoreContract, TextsThatAreNoUtf8AreNoReasonToFail) {

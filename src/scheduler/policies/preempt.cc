@@ -6,39 +6,50 @@
 namespace berth::policies {
 namespace {
 
-// The low attempts that may be displaced, by node, the youngest admission first.
-std::vector<std::vector<const ActiveEntry*>> displaceable(const ClusterEngine::Impl& state) {
-  std::vector<std::vector<const ActiveEntry*>> by_node(state.nodes.size());
-  for (const ActiveEntry& entry : state.active.entries()) {
-    const NodeIndex node = entry.placement.node;
-    const bool was_overdue = state.rules.age_bound && entry.waited >= *state.rules.age_bound;
-    if (entry.priority == Priority::low && !was_overdue && !state.nodes.frozen(node)) {
-      by_node[node].push_back(&entry);
+struct NodeView {
+  std::vector<const ActiveEntry*> displaceable;  // the youngest admission first
+  std::vector<const ActiveEntry*> leaving;       // by themselves: what they hold counts as free
+};
+
+std::vector<NodeView> views(const ClusterEngine::Impl& state) {
+  std::vector<NodeView> out(state.nodes.size());
+  const auto entries = by_node(state.active.entries(), state.nodes.size());
+  for (NodeIndex n = 0; n < out.size(); ++n) {
+    if (state.nodes.frozen(n)) continue;
+    for (const ActiveEntry* entry : entries[n]) {
+      const bool was_overdue = state.rules.age_bound && entry->waited >= *state.rules.age_bound;
+      if (entry->leaving) {
+        out[n].leaving.push_back(entry);
+      } else if (entry->priority == Priority::low && !was_overdue) {
+        out[n].displaceable.push_back(entry);
+      }
     }
-  }
-  for (auto& list : by_node) {
-    std::ranges::sort(list, std::ranges::greater{},
+    std::ranges::sort(out[n].displaceable, std::ranges::greater{},
                       [](const ActiveEntry* e) { return std::pair(e->order, e->id); });
   }
-  return by_node;
+  return out;
 }
 
 }  // namespace
 
-std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Resources& demand) {
-  const auto by_node = displaceable(state);
+std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Shape& shape) {
+  const auto by_node = views(state);
   std::optional<Victims> best;
   std::vector<std::uint64_t> best_orders;
   std::size_t at_most = state.active.size();
   for (NodeIndex n = 0; n < by_node.size(); ++n) {
-    if (by_node[n].empty()) continue;
-    const auto chosen = smallest_set(state.room_of(n), by_node[n], demand, at_most);
+    const auto& candidates = by_node[n].displaceable;
+    if (candidates.empty() && by_node[n].leaving.empty()) continue;
+    if (!state.constraints.allows(shape.constraint, n)) continue;
+    NodeRoom room = state.room_of(n);
+    for (const ActiveEntry* entry : by_node[n].leaving) room.give_back(*entry);
+    const auto chosen = smallest_set(std::move(room), candidates, shape.demand, at_most);
     if (!chosen) continue;
     Victims here{n, {}};
     std::vector<std::uint64_t> orders;
     for (const std::size_t i : *chosen) {
-      here.ids.push_back(by_node[n][i]->id);
-      orders.push_back(by_node[n][i]->order);
+      here.ids.push_back(candidates[i]->id);
+      orders.push_back(candidates[i]->order);
     }
     // Fewer first; of equally many the younger ones, which have larger admission numbers.
     if (best && (orders.size() > best_orders.size() ||
@@ -89,11 +100,14 @@ void ClusterEngine::Impl::displace(const std::vector<Head>& for_whom,
   for (const Head& head : for_whom) {
     const DeploymentId id = waiting.entry(high.waiting(head.row).first().value).id;
     if (std::ranges::find(served, id) != served.end()) continue;
-    const auto victims = policies::choose_victims(*this, high.demand(head.row));
+    const Shape& shape = high.shape(head.row);
+    if (shape.replicas > 1) continue;  // they displace nobody
+    if (!within(shape, tenants.headroom(shape.tenant))) continue;
+    const auto victims = policies::choose_victims(*this, high.shape(head.row));
     if (!victims) continue;
     for (const DeploymentId& victim : victims->ids) {
-      active.leave(victim, id);
-      nodes.freeze(victims->node);
+      for_each_place(active.leave(victim, id),
+                     [&](const Placement& place) { nodes.freeze(place.node); });
       evictions.push_back({victim, id});
     }
   }

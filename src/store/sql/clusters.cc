@@ -2,6 +2,7 @@
 #include <map>
 
 #include "store/sql/session.h"
+#include "store/sql/spec_codec.h"
 
 namespace berth::sql {
 namespace {
@@ -14,6 +15,9 @@ Cluster read_cluster(Query& q) {
   c.runtime.kind = from_text<RuntimeKind>(q.text_view()).value_or(RuntimeKind::process);
   c.runtime.speed = q.real();
   c.policy = from_text<Policy>(q.text_view()).value_or(Policy::strict);
+  c.placement = from_text<PlacementRule>(q.text_view()).value_or(PlacementRule::best_fit);
+  if (const auto bound = q.maybe_integer()) c.age_bound = std::chrono::milliseconds(*bound);
+  c.mix = decode_mix(q.text_view());
   c.paused = q.flag();
   c.next_order = static_cast<std::uint64_t>(q.integer());
   c.created_at = q.time();
@@ -29,6 +33,10 @@ Node read_node(Query& row) {
   node.capacity.memory_bytes = row.integer();
   node.capacity.gpu_milli = row.integer() * kGpuDevice;
   return node;
+}
+
+std::optional<std::int64_t> millis(const std::optional<std::chrono::milliseconds>& d) {
+  return d ? std::optional(std::int64_t{d->count()}) : std::nullopt;
 }
 
 Error changed_meanwhile() {
@@ -51,7 +59,8 @@ Result<std::optional<Cluster>> Session::cluster(const ClusterId& id) {
   std::optional<Cluster> found;
   {
     auto q = db_->query(
-        "SELECT id, org_id, name, runtime, speed, policy, paused, next_order, created_at, version "
+        "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, paused, "
+        "next_order, created_at, version "
         "FROM clusters WHERE id = ?1");
     auto row = one<Cluster>(q.with(id), read_cluster);
     if (!row || !*row) return row;
@@ -82,7 +91,8 @@ Result<std::vector<Cluster>> Session::clusters(const std::vector<OrganizationId>
   std::map<ClusterId, Cluster> merged;
   for (const auto& org : organizations) {
     auto q = db_->query(
-        "SELECT id, org_id, name, runtime, speed, policy, paused, next_order, created_at, version "
+        "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, paused, "
+        "next_order, created_at, version "
         "FROM clusters WHERE org_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
     auto rows = all<Cluster>(q.with(org, after.value_or(ClusterId{}), limit), read_cluster);
     if (!rows) return rows;
@@ -101,7 +111,8 @@ Result<std::vector<Cluster>> Session::all_clusters() {
   std::vector<Cluster> out;
   {
     auto q = db_->query(
-        "SELECT id, org_id, name, runtime, speed, policy, paused, next_order, created_at, version "
+        "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, paused, "
+        "next_order, created_at, version "
         "FROM clusters ORDER BY id");
     auto rows = all<Cluster>(q, read_cluster);
     if (!rows) return rows;
@@ -126,10 +137,11 @@ Result<std::vector<Cluster>> Session::all_clusters() {
 Result<void> Session::insert(const Cluster& c) {
   auto inserted =
       done(db_->query("INSERT INTO clusters (id, org_id, name, runtime, speed, policy, "
-                      "paused, next_order, created_at, version) "
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")
+                      "paused, next_order, created_at, version, placement, age_bound, mix) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
                .with(c.id, c.organization, c.name, to_text(c.runtime.kind), c.runtime.speed,
-                     to_text(c.policy), c.paused, c.next_order, c.created_at, c.version)
+                     to_text(c.policy), c.paused, c.next_order, c.created_at, c.version,
+                     to_text(c.placement), millis(c.age_bound), encode_mix(c.mix))
                .run());
   return inserted ? resize(c.id, c.nodes) : inserted;
 }
@@ -137,9 +149,11 @@ Result<void> Session::insert(const Cluster& c) {
 Result<void> Session::update(const Cluster& c) {
   const auto changed =
       db_->query(
-             "UPDATE clusters SET name = ?2, policy = ?3, paused = ?4, version = ?5 "
+             "UPDATE clusters SET name = ?2, policy = ?3, paused = ?4, version = ?5, "
+             "placement = ?6, age_bound = ?7, mix = ?8 "
              "WHERE id = ?1 AND version = ?5 - 1")
-          .with(c.id, c.name, to_text(c.policy), c.paused, c.version)
+          .with(c.id, c.name, to_text(c.policy), c.paused, c.version, to_text(c.placement),
+                millis(c.age_bound), encode_mix(c.mix))
           .run();
   if (!changed) return std::unexpected(changed.error());
   if (*changed != 1) return std::unexpected(changed_meanwhile());

@@ -8,22 +8,26 @@ namespace {
 constexpr const char* kById =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
-    "updated_at, admitted_at, started_at, ended_at, version FROM deployments WHERE id = ?1";
+    "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
+    "version FROM deployments WHERE id = ?1";
 constexpr const char* kByName =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
-    "updated_at, admitted_at, started_at, ended_at, version FROM deployments "
+    "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
+    "version FROM deployments "
     "WHERE org_id = ?1 AND name = ?2 AND state IN ('queued', 'starting', 'running', 'stopping', "
     "'preempting')";
 constexpr const char* kByNameEver =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
-    "updated_at, admitted_at, started_at, ended_at, version FROM deployments "
+    "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
+    "version FROM deployments "
     "WHERE org_id = ?1 AND name = ?2 ORDER BY id DESC LIMIT 1";
 constexpr const char* kActive =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
-    "updated_at, admitted_at, started_at, ended_at, version FROM deployments "
+    "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
+    "version FROM deployments "
     "WHERE cluster_id = ?1 AND state IN ('starting', 'running', 'stopping', 'preempting') "
     "ORDER BY id";
 // What events speak of, whether it is there or not.
@@ -31,7 +35,8 @@ constexpr const char* kTouched =
     "SELECT e.seq, e.deployment_id, d.id IS NOT NULL, d.id, d.org_id, d.cluster_id, d.name, "
     "d.priority, d.state, d.ord, d.cpu, d.memory, d.gpu, d.spec, d.attempt, d.failures, "
     "d.retry_at, d.node, d.gpu_grant, d.endpoint, d.exit_code, d.message, d.created_by, "
-    "d.created_at, d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.version FROM "
+    "d.created_at, d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.queued_at, "
+    "d.displaced_for, d.unmet, d.awaited, d.version FROM "
     "(SELECT deployment_id, max(seq) AS seq FROM events WHERE seq > ?1 AND seq <= ?2 "
     "AND deployment_id IS NOT NULL GROUP BY deployment_id) e "
     "LEFT JOIN deployments d ON d.id = e.deployment_id ORDER BY e.seq";
@@ -39,7 +44,8 @@ constexpr const char* kTouchedOfCluster =
     "SELECT e.seq, e.deployment_id, d.id IS NOT NULL, d.id, d.org_id, d.cluster_id, d.name, "
     "d.priority, d.state, d.ord, d.cpu, d.memory, d.gpu, d.spec, d.attempt, d.failures, "
     "d.retry_at, d.node, d.gpu_grant, d.endpoint, d.exit_code, d.message, d.created_by, "
-    "d.created_at, d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.version FROM "
+    "d.created_at, d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.queued_at, "
+    "d.displaced_for, d.unmet, d.awaited, d.version FROM "
     "(SELECT deployment_id, max(seq) AS seq FROM events WHERE cluster_id = ?3 AND seq > ?1 "
     "AND seq <= ?2 AND deployment_id IS NOT NULL GROUP BY deployment_id) e "
     "LEFT JOIN deployments d ON d.id = e.deployment_id ORDER BY e.seq";
@@ -47,14 +53,16 @@ constexpr const char* kTouchedOfCluster =
 constexpr const char* kPageOfOrganization =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
-    "updated_at, admitted_at, started_at, ended_at, version FROM deployments "
+    "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
+    "version FROM deployments "
     "WHERE org_id = ?1 AND id < ?2 AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR priority = "
     "?4) "
     "AND (?5 IS NULL OR name = ?5) ORDER BY id DESC LIMIT ?6";
 constexpr const char* kPageOfCluster =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
-    "updated_at, admitted_at, started_at, ended_at, version FROM deployments "
+    "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
+    "version FROM deployments "
     "WHERE cluster_id = ?1 AND id < ?2 AND (?3 IS NULL OR state = ?3) "
     "AND (?4 IS NULL OR priority = ?4) AND (?5 IS NULL OR name = ?5) AND org_id = ?7 "
     "ORDER BY id DESC LIMIT ?6";
@@ -88,6 +96,10 @@ Deployment read_deployment(Query& q) {
   d.admitted_at = q.maybe_time();
   d.started_at = q.maybe_time();
   d.ended_at = q.maybe_time();
+  d.queued_at = q.time();
+  d.displaced_for = q.maybe_id<DeploymentId>();
+  d.unmet = static_cast<std::int32_t>(q.integer());
+  d.awaited = q.flag();
   d.version = q.integer();
   return d;
 }
@@ -147,7 +159,8 @@ Result<std::vector<Deployment>> Session::deployments(const DeploymentFilter& f) 
 Result<void> Session::for_each_waiting(const ClusterId& cluster,
                                        const std::function<void(const WaitingRow&)>& use) {
   auto q = db_->query(
-      "SELECT id, priority, ord, cpu, memory, gpu, retry_at FROM deployments "
+      "SELECT id, priority, ord, cpu, memory, gpu, retry_at, queued_at, max_run, unmet FROM "
+      "deployments "
       "WHERE cluster_id = ?1 AND state = 'queued' ORDER BY ord");
   q.with(cluster).streamed();
   for (;;) {
@@ -162,6 +175,9 @@ Result<void> Session::for_each_waiting(const ClusterId& cluster,
     row.demand.memory_bytes = q.integer();
     row.demand.gpu_milli = q.integer();
     row.retry_at = q.maybe_time();
+    row.queued_at = q.time();
+    row.max_run = std::chrono::milliseconds(q.integer());
+    row.unmet = static_cast<std::int32_t>(q.integer());
     use(row);
   }
 }
@@ -190,11 +206,13 @@ Result<void> Session::insert(const Deployment& d) {
   return done(
       db_->query(
              "INSERT INTO deployments (id, org_id, cluster_id, name, priority, state, ord, cpu, "
-             "memory, gpu, spec, created_by, created_at, updated_at, version) "
-             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)")
+             "memory, gpu, spec, created_by, created_at, updated_at, version, queued_at, max_run, "
+             "unmet) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, "
+             "?16, ?17, ?18)")
           .with(d.id, d.organization, d.cluster, d.name, to_text(d.priority), to_text(d.state),
                 d.order, r.cpu_milli, r.memory_bytes, r.gpu_milli, encode_spec(d.spec),
-                d.created_by, d.created_at, d.updated_at, d.version)
+                d.created_by, d.created_at, d.updated_at, d.version, d.queued_at,
+                longest_run(d.spec).count(), d.unmet)
           .run());
 }
 
@@ -209,10 +227,12 @@ Result<void> Session::update(const Deployment& d, State from) {
              "UPDATE deployments SET priority = ?4, state = ?5, attempt = ?6, failures = ?7, "
              "retry_at = ?8, node = ?9, gpu_grant = ?10, endpoint = ?11, exit_code = ?12, "
              "message = ?13, updated_at = ?14, admitted_at = ?15, started_at = ?16, "
-             "ended_at = ?17, version = ?3 WHERE id = ?1 AND state = ?2 AND version = ?3 - 1")
+             "ended_at = ?17, queued_at = ?18, displaced_for = ?19, unmet = ?20, awaited = ?21, "
+             "version = ?3 WHERE id = ?1 AND state = ?2 AND version = ?3 - 1")
           .with(d.id, to_text(from), d.version, to_text(d.priority), to_text(d.state), d.attempt,
                 d.failures, d.retry_at, node, gpus, d.endpoint, d.exit_code, d.message,
-                d.updated_at, d.admitted_at, d.started_at, d.ended_at)
+                d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.queued_at, d.displaced_for,
+                d.unmet, d.awaited)
           .run();
   if (!changed) return std::unexpected(changed.error());
   if (*changed != 1) {
@@ -224,6 +244,35 @@ Result<void> Session::update(const Deployment& d, State from) {
 
 Result<void> Session::remove_deployment(const DeploymentId& id) {
   return done(db_->query("DELETE FROM deployments WHERE id = ?1").with(id).run());
+}
+
+Result<void> Session::add_dependency(const DeploymentId& id, const Dependency& dependency) {
+  return done(
+      db_->query("INSERT INTO dependencies (deployment_id, on_id, until) VALUES (?1, ?2, ?3)")
+          .with(id, dependency.on, to_text(dependency.until))
+          .run());
+}
+
+Result<std::vector<DeploymentId>> Session::reach(const DeploymentId& on, Milestone milestone) {
+  // Who has succeeded has also run.
+  auto q = db_->query(
+      "DELETE FROM dependencies WHERE on_id = ?1 AND until IN ('running', ?2) "
+      "RETURNING deployment_id");
+  auto ids = all<DeploymentId>(q.with(on, to_text(milestone)),
+                               [](Query& row) { return row.id<DeploymentId>(); });
+  if (ids) std::ranges::sort(*ids);
+  return ids;
+}
+
+Result<std::vector<Dependency>> Session::dependencies(const DeploymentId& id) {
+  auto q =
+      db_->query("SELECT on_id, until FROM dependencies WHERE deployment_id = ?1 ORDER BY on_id");
+  return all<Dependency>(q.with(id), [](Query& row) {
+    Dependency out;
+    out.on = row.id<DeploymentId>();
+    out.until = from_text<Milestone>(row.text_view()).value_or(Milestone::succeeded);
+    return out;
+  });
 }
 
 }  // namespace berth::sql

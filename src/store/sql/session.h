@@ -94,6 +94,9 @@ class Session final : public Transaction {
   Result<void> insert(const Deployment& deployment) override;
   Result<void> update(const Deployment& deployment, State from) override;
   Result<void> remove_deployment(const DeploymentId& id) override;
+  Result<void> add_dependency(const DeploymentId& id, const Dependency& dependency) override;
+  Result<std::vector<DeploymentId>> reach(const DeploymentId& on, Milestone milestone) override;
+  Result<std::vector<Dependency>> dependencies(const DeploymentId& id) override;
 
   // ledger.cc
   Result<void> reserve(const ClusterId& cluster, const AttemptKey& attempt,

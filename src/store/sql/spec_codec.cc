@@ -54,6 +54,11 @@ std::string encode_spec(const DeploymentSpec& spec) {
   if (!spec.command.empty()) out["command"] = js::array(spec.command.begin(), spec.command.end());
   put_map(out, "env", spec.env);
   put_map(out, "labels", spec.labels);
+  if (!spec.depends_on.empty()) {
+    js::object on;
+    for (const auto& one : spec.depends_on) on[one.on.str()] = to_text(one.until);
+    out["after"] = std::move(on);
+  }
   if (spec.port) out["port"] = std::int64_t{*spec.port};
   put_unless_default(out, "ready_path", spec.readiness.path, plain.readiness.path);
   put_unless_default(out, "ready_timeout_s", spec.readiness.timeout.count(),
@@ -88,6 +93,10 @@ DeploymentSpec decode_spec(std::string_view text, const Resources& resources) {
   }
   spec.env = get_map(in, "env");
   spec.labels = get_map(in, "labels");
+  for (const auto& [on, until] : get_map(in, "after")) {
+    if (const auto id = DeploymentId::parse(on))
+      spec.depends_on.push_back({*id, from_text<Milestone>(until).value_or(Milestone::succeeded)});
+  }
   if (const auto port = get_int(in, "port", 0)) spec.port = static_cast<std::uint16_t>(port);
   spec.readiness.path = get_text(in, "ready_path");
   spec.readiness.timeout =
@@ -109,6 +118,32 @@ std::string encode_gpus(const std::vector<GpuShare>& gpus) {
   std::string out;
   for (const auto& share : gpus) {
     out += fmt::format("{}{}:{}", out.empty() ? "" : ",", share.device, share.milli);
+  }
+  return out;
+}
+
+std::string encode_mix(const std::vector<DemandShare>& mix) {
+  std::string out;
+  for (const auto& [r, weight] : mix) {
+    out += fmt::format("{}{}/{}/{}/{}", out.empty() ? "" : ",", r.cpu_milli, r.memory_bytes,
+                       r.gpu_milli, weight);
+  }
+  return out;
+}
+
+std::vector<DemandShare> decode_mix(std::string_view text) {
+  std::vector<DemandShare> out;
+  const char* at = text.data();
+  const char* end = at + text.size();
+  while (at < end) {
+    std::array<std::int64_t, 4> numbers{};
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      const auto [next, ec] = std::from_chars(at, end, numbers[i]);
+      const char expected = i + 1 < numbers.size() ? '/' : ',';
+      if (ec != std::errc{} || (next < end && *next != expected)) return out;
+      at = next < end ? next + 1 : next;
+    }
+    out.push_back({{numbers[0], numbers[1], numbers[2]}, numbers[3]});
   }
   return out;
 }

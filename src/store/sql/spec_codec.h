@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/cluster.h"
 #include "core/deployment.h"
 
 namespace berth::sql {
@@ -17,5 +18,9 @@ namespace berth::sql {
 // "0:1000,1:250": device and thousandths.
 [[nodiscard]] std::string encode_gpus(const std::vector<GpuShare>& gpus);
 [[nodiscard]] std::vector<GpuShare> decode_gpus(std::string_view text);
+
+// "2000/1073741824/1000/17, ...": thousandths of cores, bytes, thousandths of devices, weight.
+[[nodiscard]] std::string encode_mix(const std::vector<DemandShare>& mix);
+[[nodiscard]] std::vector<DemandShare> decode_mix(std::string_view text);
 
 }  // namespace berth::sql
