@@ -104,6 +104,37 @@ void adversarial(const Inputs& inputs) {
   }
 }
 
+std::vector<Quota> equal_quotas(const std::vector<Node>& nodes, std::uint32_t tenants) {
+  std::int64_t gpus = 0;
+  for (const Node& node : nodes) gpus += node.capacity.gpu_milli;
+  std::vector<Quota> out;
+  for (std::uint32_t t = 0; t < tenants; ++t) {
+    out.push_back({t, {kNoQuota, kNoQuota, gpus / tenants}});
+  }
+  return out;
+}
+
+void wishes(const Inputs& inputs) {
+  constexpr std::size_t kWaiting = 100'000;
+  auto nodes = openb_nodes(inputs, 100);
+  const auto row = [&](const char* name, Rules rules, Wishes wishes) {
+    FullCluster cluster(nodes, openb_demands(inputs), kWaiting, std::move(rules),
+                        std::move(wishes));
+    print_row(name, nodes.size(), kWaiting, measure(cluster, 5, 500));
+  };
+  row("openb shapes", {}, {});
+  row("every second GPU one minds the model", {}, some_models(inputs));
+  row("every fourth has 2 to 8 replicas", {}, gangs());
+  Rules rules;
+  rules.quotas = equal_quotas(nodes, 64);
+  row("64 tenants with quotas", rules, tenants(64));
+  rules.fair = true;
+  row("64 tenants with quotas, fair", rules, tenants(64));
+  nodes.front().labels["first"] = "";
+  for (int i = 0; i < 64; ++i) nodes.front().labels["n" + std::to_string(i)] = "";
+  row("each its own row, none allows the freed node", {}, own_constraints());
+}
+
 void against_the_scan(const Inputs& inputs) {
   fmt::print("\n| waiting | engine, ns | plain scan, ns | ratio |\n|---|---|---|---|\n");
   for (const std::size_t waiting : {1'000UL, 10'000UL, 100'000UL}) {
@@ -172,6 +203,7 @@ int main(int argc, char** argv) {
   const Inputs inputs = read_inputs(argc > 1 ? argv[1] : BERTH_TRACES);
   scaling(inputs);
   adversarial(inputs);
+  wishes(inputs);
   against_the_scan(inputs);
   reading(inputs);
   many_clusters(inputs);

@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <map>
+#include <set>
 
 #include "cli/commands.h"
 #include "cli/fgd_protocol.h"
@@ -31,6 +34,8 @@ struct Args {
   std::size_t forecast_every = 0;
   bool undeclared = false;
   double over_declared = 1;
+  std::vector<std::string> beside;
+  bool quotas = false, no_borrowing = false, fair = false;
 };
 
 SimulatedTime milliseconds(double seconds) { return std::llround(seconds * 1000); }
@@ -52,6 +57,51 @@ SimulatedTime milliseconds_of(const std::string& duration) {
   const auto micros = json::parse_duration(bare ? duration + "s" : duration);
   if (!micros) throw Failure{kUsage, micros.error().message, "", {}};
   return *micros / 1000;
+}
+
+// The names of all tenants, in order; the number of one is its place. The one without a name comes
+// first.
+std::vector<std::string> tenants_of(const std::vector<TraceJob>& jobs) {
+  std::set<std::string> names;
+  for (const TraceJob& job : jobs) names.insert(job.tenant);
+  return {names.begin(), names.end()};
+}
+
+// What the trace declares beyond the demand.
+void add_wishes(const std::vector<TraceJob>& jobs, std::vector<SimulatedJob>& out) {
+  const auto tenants = tenants_of(jobs);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    out[i].constraint = jobs[i].constraint;
+    const auto at = std::ranges::lower_bound(tenants, jobs[i].tenant);
+    out[i].tenant = static_cast<std::uint32_t>(at - tenants.begin());
+  }
+}
+
+// The GPUs, or where nobody asks for one the CPUs, divided in proportion to what each tenant asks
+// for over time.
+std::vector<Quota> quotas_by_use(const Args& a, const std::vector<SimulatedJob>& jobs,
+                                 const Resources& capacity) {
+  const bool gpus =
+      std::ranges::any_of(jobs, [](const SimulatedJob& job) { return job.demand.gpu_milli > 0; });
+  const auto resource = gpus ? &Resources::gpu_milli : &Resources::cpu_milli;
+  std::map<std::uint32_t, double> use;
+  double sum = 0;
+  for (const SimulatedJob& job : jobs) {
+    const double held =
+        static_cast<double>(job.demand.*resource) * static_cast<double>(job.duration);
+    use[job.tenant] += held;
+    sum += held;
+  }
+  std::vector<Quota> out;
+  for (const auto& [tenant, held] : use) {
+    Quota quota{tenant, kUnlimited};
+    const double part = sum > 0 ? held / sum : 0;
+    quota.nominal.*resource =
+        static_cast<std::int64_t>(part * static_cast<double>(capacity.*resource));
+    if (a.no_borrowing) quota.borrowing = Resources{};
+    out.push_back(quota);
+  }
+  return out;
 }
 
 // All nodes as one, to see what the borders between them cost.
@@ -123,6 +173,17 @@ void add_rows(Table& table, const SimulationReport& r) {
   for (const auto& [size, waits] : r.by_size) row(size, waits);
 }
 
+void add_tenants(Table& table, const SimulationReport& r, const std::vector<std::string>& names,
+                 js::object& out) {
+  js::object by_tenant;
+  for (const auto& [tenant, w] : r.by_tenant) {
+    table.add({r.policy, names[tenant], std::to_string(w.jobs), time_text(w.mean_s),
+               time_text(w.p50_s), time_text(w.p99_s), time_text(w.longest_s)});
+    by_tenant[names[tenant]] = json_of(w);
+  }
+  out["waits_by_tenant"] = std::move(by_tenant);
+}
+
 void print_summary(const SimulationReport& r, double took_s) {
   fmt::print(
       "\n{}: {} of {} jobs ended within {}, {} refused because no node could ever hold them.\n",
@@ -176,6 +237,12 @@ ClusterEngine engine_for(const Args& a, const std::string& policy,
   }
   if (!a.age_bound.empty()) rules.age_bound = milliseconds_of(a.age_bound);
   if (a.placement == "fgd") rules.mix = mix_of(jobs);
+  rules.fair = a.fair;
+  if (a.quotas) {
+    Resources capacity;
+    for (const Node& node : nodes) capacity += node.capacity;
+    rules.quotas = quotas_by_use(a, jobs, capacity);
+  }
   return {Policy::strict, std::move(nodes), false, std::move(rules)};
 }
 
@@ -209,7 +276,9 @@ int run_fgd_protocol(const Global& global, const Args& a, const std::vector<Trac
 }
 
 int simulate_trace(const Global& global, const Args& a) {
-  auto jobs = read_trace(a.trace);
+  std::vector<std::string> files{a.trace};
+  files.insert(files.end(), a.beside.begin(), a.beside.end());
+  auto jobs = read_traces(files);
   if (!jobs) throw file_failure(jobs.error());
   if (a.limit > 0 && jobs->size() > a.limit) jobs->resize(a.limit);
   if (jobs->empty()) throw Failure{kRejected, fmt::format("{} has no jobs.", a.trace), "", {}};
@@ -223,7 +292,9 @@ int simulate_trace(const Global& global, const Args& a) {
                time_text(jobs->back().submit_s), nodes->size(), resources_text(capacity));
   }
   if (a.protocol == "fgd") return run_fgd_protocol(global, a, *jobs, *nodes);
-  const auto input = simulated(a, *jobs);
+  auto input = simulated(a, *jobs);
+  add_wishes(*jobs, input);
+  const auto tenants = tenants_of(*jobs);
   const SimulationOptions options{.forecast_every = a.forecast_every, .mix = mix_of(input)};
   js::array whole;
   Table table({"POLICY", "JOBS OF", "NUMBER", "MEAN WAIT", "P50", "P99", "LONGEST"});
@@ -236,6 +307,9 @@ int simulate_trace(const Global& global, const Args& a) {
     reports.emplace_back(report_on(policy, input, result, capacity), took);
     add_rows(table, reports.back().first);
     whole.push_back(json_of(reports.back().first));
+    if (tenants.size() > 1) {
+      add_tenants(table, reports.back().first, tenants, whole.back().as_object());
+    }
   }
   print_value(global, js::object{{"simulations", std::move(whole)}}, table);
   if (global.output == "table") {
@@ -283,6 +357,15 @@ void add_simulate_command(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--over-declared", a->over_declared,
                 "Where the trace has no limits: they are so many times the run time")
       ->check(CLI::Range(1.0, 1000.0));
+  c->add_option(
+      "--beside", a->beside,
+      "Another trace that runs at the same time; each file is a tenant of its own, and so "
+      "is each virtual cluster where the file has a column vc");
+  c->add_flag("--quota-by-vc", a->quotas,
+              "Divide the GPUs (or CPUs, where nobody asks for GPUs) among the tenants in "
+              "proportion to what they ask for over time; they lend what they do not use");
+  c->add_flag("--no-borrowing", a->no_borrowing, "With --quota-by-vc: nobody gets more than that");
+  c->add_flag("--fair", a->fair, "The tenant that holds least of its quota goes first");
   c->add_option("--limit", a->limit, "Only the first so many jobs");
   c->add_option("--plot", a->plot,
                 "Write a picture (SVG) of use and of the queue over time, of the first policy");

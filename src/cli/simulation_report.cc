@@ -50,6 +50,7 @@ double share(double used, std::int64_t capacity) {
 struct Totals {
   std::map<Priority, std::vector<double>> by_priority;
   std::map<std::string, std::vector<double>> by_size;
+  std::map<std::uint32_t, std::vector<double>> by_tenant;
   double cpu = 0, memory = 0, gpu = 0;  // amounts x milliseconds
   double slowdown = 0;
 };
@@ -59,6 +60,7 @@ void count(const SimulatedJob& job, const SimulatedOutcome& outcome, Totals& tot
   const double run = seconds(job.duration);
   totals.by_priority[job.priority].push_back(wait);
   totals.by_size[size_class(job.demand)].push_back(wait);
+  totals.by_tenant[job.tenant].push_back(wait);
   const auto held = static_cast<double>(job.duration);
   totals.cpu += held * static_cast<double>(job.demand.cpu_milli);
   totals.memory += held * static_cast<double>(job.demand.memory_bytes);
@@ -156,6 +158,7 @@ SimulationReport report_on(std::string policy, std::span<const SimulatedJob> job
     out.by_priority[priority] = summary(std::move(waits));
   }
   for (auto& [size, waits] : totals.by_size) out.by_size[size] = summary(std::move(waits));
+  for (auto& [tenant, waits] : totals.by_tenant) out.by_tenant[tenant] = summary(std::move(waits));
   const auto whole = static_cast<double>(span);
   out.cpu = share(totals.cpu / whole, capacity.cpu_milli);
   out.memory = share(totals.memory / whole, capacity.memory_bytes);

@@ -35,6 +35,7 @@ struct SimulationReport {
   std::size_t jobs = 0, refused = 0, finished = 0;
   std::map<Priority, WaitSummary> by_priority;
   std::map<std::string, WaitSummary> by_size;  // see size_class
+  std::map<std::uint32_t, WaitSummary> by_tenant;
   double span_s = 0;
   double cpu = 0, memory = 0, gpu = 0;  // mean utilization over the span, 0 to 1
   double fragmentation = 0;     // mean share of the GPU capacity that the mix could not use, 0 to 1

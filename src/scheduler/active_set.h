@@ -54,10 +54,12 @@ class ActiveSet {
     index_.erase(hash_of_id(id), slot, hasher());
     if (slot != last) {  // the last entry fills the gap
       index_.erase(hash_of_id(entries_[last].id), last, hasher());
-      std::swap(entries_[slot], entries_[last]);
+    }
+    ActiveEntry out = std::move(entries_[slot]);
+    if (slot != last) {
+      entries_[slot] = std::move(entries_[last]);
       index_.insert(hash_of_id(entries_[slot].id), slot, hasher());
     }
-    ActiveEntry out = std::move(entries_.back());
     entries_.pop_back();
     return out;
   }

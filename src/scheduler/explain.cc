@@ -275,6 +275,7 @@ class Explainer {
 }  // namespace
 
 std::optional<TooLarge> ClusterEngine::never_fits(const Resources& demand) const {
+  if (impl_->nodes.could_hold(demand)) return std::nullopt;
   return never_fits(demand, {});
 }
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "base/ensure.h"
+#include "scheduler/growth.h"
 
 namespace berth {
 
@@ -14,6 +15,7 @@ HeadIndex::NodeIndex HeadIndex::new_node(NodeIndex parent) {
   NodeIndex n = 0;
   if (unused_nodes_.empty()) {
     n = static_cast<NodeIndex>(nodes_.size());
+    make_room(nodes_, nodes_.size() + 1);
     nodes_.emplace_back();
   } else {
     n = unused_nodes_.back();
@@ -26,6 +28,7 @@ HeadIndex::NodeIndex HeadIndex::new_node(NodeIndex parent) {
 
 std::uint32_t HeadIndex::new_leaf() {
   if (unused_leaves_.empty()) {
+    make_room(leaves_, leaves_.size() + 1);
     leaves_.emplace_back();
     return static_cast<std::uint32_t>(leaves_.size() - 1);
   }
@@ -68,7 +71,10 @@ void HeadIndex::refresh_first(NodeIndex n) {
 }
 
 void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
-  if (row >= places_.size()) places_.resize(row + 1);
+  if (row >= places_.size()) {
+    make_room(places_, row + 1);
+    places_.resize(row + 1);
+  }
   if (const Place place = places_[row]; place.leaf != kNone) {
     Node& node = nodes_[place.leaf];
     const std::uint64_t before = leaf(place.leaf).order[place.at];

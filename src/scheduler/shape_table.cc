@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 
+#include "scheduler/growth.h"
 #include "scheduler/node_table.h"
 
 namespace berth {
@@ -23,6 +24,7 @@ ShapeTable::Row ShapeTable::acquire(const Shape& shape, bool feasible) {
   if (row == SlotIndex::kNone) {
     if (unused_.empty()) {
       row = static_cast<Row>(rows_.size());
+      make_room(rows_, rows_.size() + 1);
       rows_.emplace_back();
     } else {
       row = unused_.back();

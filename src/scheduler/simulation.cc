@@ -32,7 +32,7 @@ class VirtualRun {
       : engine_(std::move(engine)), jobs_(jobs), options_(options) {
     out_.jobs.resize(jobs.size());
     if (!options_.mix) return;
-    node_of_.resize(jobs.size());
+    nodes_of_.resize(jobs.size());
     unusable_.resize(engine_.status().nodes.size());
     for (std::uint32_t n = 0; n < unusable_.size(); ++n) measure(n);
   }
@@ -122,11 +122,14 @@ class VirtualRun {
   void note_nodes(std::span<const EngineEvent> events, const Decisions& decisions) {
     for (const EngineEvent& event : events) {
       const auto* released = std::get_if<Released>(&event);
-      if (released != nullptr) measure(node_of_[index_of(released->id)]);
+      if (released == nullptr) continue;
+      for (const std::uint32_t node : nodes_of_[index_of(released->id)]) measure(node);
     }
     for (const Start& start : decisions.starts) {
-      node_of_[index_of(start.id)] = start.placement.node;
-      measure(start.placement.node);
+      auto& nodes = nodes_of_[index_of(start.id)];
+      nodes.clear();
+      for_each_place(start, [&](const Placement& place) { nodes.push_back(place.node); });
+      for (const std::uint32_t node : nodes) measure(node);
     }
     auto& points = out_.fragmentation;
     if (!points.empty() && points.back().when == now_) points.pop_back();
@@ -186,8 +189,8 @@ class VirtualRun {
   RecentRate recent_;
   Promises promises_;
   std::size_t had_to_wait_ = 0;
-  std::vector<std::uint32_t> node_of_;  // of each job, only with a mix
-  std::vector<double> unusable_;        // by node
+  std::vector<std::vector<std::uint32_t>> nodes_of_;  // of each job, only with a mix
+  std::vector<double> unusable_;                      // by node
   double unusable_sum_ = 0;
   std::unordered_map<std::uint64_t, std::size_t> foretold_;  // job -> its forecast
   SimulationResult out_;
