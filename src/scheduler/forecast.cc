@@ -1,6 +1,7 @@
 #include "scheduler/forecast.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <limits>
 #include <queue>
@@ -123,31 +124,53 @@ class Forward {
     entry.since = now_;
     expect(entry);
     plan_arrival();
-    if (!engine_.never_fits(entry.demand)) apply(entry);
+    apply(entry);
   }
 
+  // Who is displaced is gone at once and waits again.
   void apply(const EngineEvent& event) {
-    std::vector<EngineEvent> events{event};
-    for (std::size_t i = 0; i < events.size(); ++i) {
-      const Decisions decisions = engine_.decide(events[i], now_);
-      for (const Start& start : decisions.starts) began(start);
-      for (const Evict& evict : decisions.evictions) {
-        const ActiveEntry gone = running_.at(evict.id);
-        running_.erase(evict.id);
-        const Queued again{gone.id, gone.priority, gone.order,  gone.demand,
-                           false,   now_,          gone.max_run};
-        expect(again);
-        events.emplace_back(Released{evict.id});
-        events.emplace_back(again);
-      }
+    std::vector<DeploymentId> displaced;
+    carry_out(std::span(&event, 1), displaced);
+    for (std::size_t i = 0; i < displaced.size(); ++i) {
+      const Queued again = queued_again(running_.at(displaced[i]));
+      running_.erase(again.id);
+      expect(again);
+      const std::array<EngineEvent, 2> events{Released{again.id}, again};
+      carry_out(events, displaced);
     }
+  }
+
+  void carry_out(std::span<const EngineEvent> events, std::vector<DeploymentId>& displaced) {
+    const Decisions decisions = engine_.decide(events, now_);
+    for (const Start& start : decisions.starts) began(start);
+    for (const Evict& evict : decisions.evictions) displaced.push_back(evict.id);
+  }
+
+  [[nodiscard]] Queued queued_again(const ActiveEntry& gone) const {
+    return {.id = gone.id,
+            .priority = gone.priority,
+            .order = gone.order,
+            .demand = gone.demand,
+            .since = now_,
+            .max_run = gone.max_run,
+            .constraint = gone.constraint,
+            .replicas = static_cast<std::uint32_t>(1 + gone.more.size()),
+            .tenant = gone.tenant};
   }
 
   void began(const Start& start) {
     const Queued& entry = waiting_.at(start.id);
     if (starts_.emplace(start.id, now_).second && asked_for_.contains(start.id)) ++asked_started_;
-    const ActiveEntry active{entry.id,    entry.demand, start.placement, entry.priority,
-                             entry.order, now_,         entry.max_run,   {}};
+    const ActiveEntry active{.id = entry.id,
+                             .demand = entry.demand,
+                             .placement = start.placement,
+                             .priority = entry.priority,
+                             .order = entry.order,
+                             .started = now_,
+                             .max_run = entry.max_run,
+                             .constraint = entry.constraint,
+                             .more = start.more,
+                             .tenant = entry.tenant};
     ends_at(active, run_time(active));
   }
 
@@ -267,7 +290,8 @@ std::vector<StartForecast> forecast(const ClusterEngine& engine, const RecentRat
   std::vector<StartForecast> out;
   for (const Queued& entry : waiting) {
     if (only && entry.id != *only) continue;
-    const bool can_start = !entry.parked && !engine.never_fits(entry.demand);
+    const bool can_start =
+        !entry.parked && !engine.never_fits(entry.demand, entry.constraint, entry.replicas);
     auto raw = can_start ? raw_range(runs, entry.id, now) : std::nullopt;
     if (raw && instead) raw = stretched(engine, *raw, entry.id, *scope.only);
     out.push_back(told(entry, method, promises, now, raw));

@@ -11,19 +11,21 @@
 //                        further back than the copy reaches, and the pace of those in it is taken
 //   unknown              neither, or: paused, in back-off, too large
 //
-// What is guaranteed. `guaranteed` holds a start time that no arrival can push back, whatever its
-// size and priority. There are two kinds, both for rules without `preempt`:
+// What is guaranteed. `never_later` is a start time that no arrival can push back, whatever its
+// size and priority. There are two kinds, for one replica, and for rules without `preempt`, without
+// quotas, and in order of admission:
 //
 // 1. Without an age bound, for a high one d. An attempt a *covers* d when what a holds suffices for
-//    d by itself: as much CPU and memory, and as many whole devices or a share as large. When a has
-//    been released, d fits on a's node whatever else runs there. The pass that follows goes through
-//    the high queue in order, and back-filling comes after it; so either d starts in it or somebody
-//    ahead of d has started on that node. Newcomers are behind d, and whoever is ahead starts only
-//    once. With k ahead, d has started when covering attempts have left k + 1 different nodes. Not
-//    k + 1 attempts: releases that are told together make one pass, and one who is ahead may take
-//    the room of two attempts of one node. What a does not hold is not counted: it is free for a
-//    moment and gone to a smaller one that came later. That is why most entries have no guarantee,
-//    and why no low one has: a stream of high ones can hold it up for ever.
+//    d by itself: as much CPU and memory, as many whole devices or a share as large, on a node that
+//    d may use. When a has been released, d fits on a's node whatever else runs there. The pass
+//    that follows goes through the high queue in order, and back-filling comes after it; so either
+//    d starts in it or somebody ahead of d has started on that node. Newcomers are behind d, and
+//    whoever is ahead starts only once, on at most as many nodes as it has replicas. With k
+//    replicas ahead, d has started when covering attempts have left k + 1 different nodes. Not k +
+//    1 attempts: releases that are told together make one pass, and one who is ahead may take the
+//    room of two attempts of one node. What a does not hold is not counted: it is free for a moment
+//    and gone to a smaller one that came later. That is why most entries have no guarantee, and why
+//    no low one has: a stream of high ones can hold it up for ever.
 // 2. With an age bound, for the one that is not overtaken any more. Until it starts nothing starts,
 //    so room only grows: it starts as soon as one node is free enough by the declared ends. It has
 //    to stay the one: of the other queue nobody may have waited longer, who would come first when

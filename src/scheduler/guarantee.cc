@@ -23,6 +23,10 @@ bool covers(const ActiveEntry& entry, const Resources& demand) {
   return room.holds(demand);
 }
 
+bool can_run(const ClusterEngine& engine, const Queued& entry) {
+  return !engine.never_fits(entry.demand, entry.constraint, entry.replicas);
+}
+
 // The first kind: high ones, covered by what some attempts hold.
 void covered(const ClusterEngine& engine, std::span<const Queued> waiting, EngineTime now,
              std::vector<Guarantee>& out) {
@@ -30,30 +34,32 @@ void covered(const ClusterEngine& engine, std::span<const Queued> waiting, Engin
   const auto in_order = [](const Queued* a, const Queued* b) { return a->order < b->order; };
   std::vector<const Queued*> high;
   for (const Queued& entry : waiting) {
-    if (entry.priority == Priority::high && !engine.never_fits(entry.demand)) {
-      high.push_back(&entry);
-    }
+    if (entry.priority == Priority::high && can_run(engine, entry)) high.push_back(&entry);
   }
   std::ranges::sort(high, in_order);  // parked ones among them may come back at any time
-  for (std::size_t ahead = 0; ahead < high.size(); ++ahead) {
-    if (high[ahead]->parked) continue;
+  std::size_t ahead = 0;              // nodes whose room those ahead may take
+  for (const Queued* one : high) {
+    const std::size_t before = ahead;
+    ahead += one->replicas;
+    if (one->parked || one->replicas > 1) continue;
     std::map<std::uint32_t, EngineTime> first_end;  // by node
     for (const ActiveEntry& entry : active) {
       const auto end = declared_end(entry, now);
-      if (!end || !covers(entry, high[ahead]->demand)) continue;
+      if (!end || !covers(entry, one->demand)) continue;
+      if (!allows(one->constraint, engine.node(entry.placement.node))) continue;
       const auto [at, fresh] = first_end.try_emplace(entry.placement.node, *end);
       if (!fresh) at->second = std::min(at->second, *end);
     }
-    if (first_end.size() <= ahead) continue;
+    if (first_end.size() <= before) continue;
     std::vector<EngineTime> ends;
     for (const auto& [node, end] : first_end) ends.push_back(end);
     std::ranges::sort(ends);
-    out.push_back({high[ahead]->id, ends[ahead]});
+    out.push_back({one->id, ends[before]});
   }
 }
 
-// When the demand fits somewhere, if nothing starts and everything ends when it has declared to.
-std::optional<EngineTime> free_enough(const ClusterEngine& engine, const Resources& demand,
+// When it fits somewhere, if nothing starts and everything ends when it has declared to.
+std::optional<EngineTime> free_enough(const ClusterEngine& engine, const Queued& waits,
                                       EngineTime now) {
   const auto nodes = engine.status().nodes;
   std::vector<std::pair<EngineTime, ActiveEntry>> ends;
@@ -66,9 +72,11 @@ std::optional<EngineTime> free_enough(const ClusterEngine& engine, const Resourc
     rooms.push_back({n.free.cpu_milli, n.free.memory_bytes, n.gpu_free_milli});
   }
   for (const auto& [end, entry] : ends) {
+    if (!entry.more.empty()) continue;  // of several places: not counted on
     NodeRoom& room = rooms[entry.placement.node];
     room.give_back(entry);
-    if (room.holds(demand)) return end;
+    const bool allowed = allows(waits.constraint, nodes[entry.placement.node].node);
+    if (allowed && room.holds(waits.demand)) return end;
   }
   return std::nullopt;
 }
@@ -80,18 +88,19 @@ void overdue(const ClusterEngine& engine, std::span<const Queued> waiting, bool 
   std::array<const Queued*, 2> front{};
   for (const Queued& entry : waiting) {
     const Queued*& first = front[static_cast<std::size_t>(entry.priority)];
-    if (entry.parked || engine.never_fits(entry.demand)) continue;
+    if (entry.parked || !can_run(engine, entry)) continue;
     if (first == nullptr || entry.order < first->order) first = &entry;
   }
   for (const Queued* entry : front) {
     if (entry == nullptr || now - entry->since < bound || !all_seen) continue;
+    if (entry->replicas > 1) continue;
     const bool stays = std::ranges::all_of(waiting, [&](const Queued& other) {
       const bool same_queue = other.priority == entry->priority;
       // A parked one that comes back in front of it, or the other queue's next in turn.
       return same_queue ? !other.parked || other.order > entry->order : other.since > entry->since;
     });
     if (!stays) continue;
-    if (const auto at = free_enough(engine, entry->demand, now)) out.push_back({entry->id, *at});
+    if (const auto at = free_enough(engine, *entry, now)) out.push_back({entry->id, *at});
   }
 }
 
@@ -100,8 +109,9 @@ void overdue(const ClusterEngine& engine, std::span<const Queued> waiting, bool 
 std::vector<Guarantee> guaranteed_starts(const ClusterEngine& engine, EngineTime now,
                                          std::size_t first) {
   std::vector<Guarantee> out;
-  const Rules& rules = engine.rules();
-  if (engine.paused() || rules.preempt) return out;
+  const Rules rules = engine.rules();
+  // With quotas or in fair order others than those ahead may go first.
+  if (engine.paused() || rules.preempt || !rules.quotas.empty() || rules.fair) return out;
   const auto waiting = engine.front(first);
   const EngineStatus status = engine.status();
   const bool all_seen = waiting.size() == status.high_waiting + status.low_waiting + status.parked;

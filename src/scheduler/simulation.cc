@@ -70,7 +70,7 @@ class VirtualRun {
   void carry_out(std::span<const EngineEvent> events) {
     ++out_.events;
     const Decisions decisions = engine_.decide(events, now_);
-    if (options_.mix) note_nodes(events.front(), decisions);
+    if (options_.mix) note_nodes(events, decisions);
     for (const Start& start : decisions.starts) began(index_of(start.id));
     for (const Evict& evict : decisions.evictions) {
       const std::uint64_t job = index_of(evict.id);
@@ -119,9 +119,10 @@ class VirtualRun {
     unusable_[node] = now;
   }
 
-  void note_nodes(const EngineEvent& event, const Decisions& decisions) {
-    const auto* released = std::get_if<Released>(&event);
-    if (released != nullptr) {
+  void note_nodes(std::span<const EngineEvent> events, const Decisions& decisions) {
+    for (const EngineEvent& event : events) {
+      const auto* released = std::get_if<Released>(&event);
+      if (released == nullptr) continue;
       for (const std::uint32_t node : nodes_of_[index_of(released->id)]) measure(node);
     }
     for (const Start& start : decisions.starts) {

@@ -177,6 +177,52 @@ TEST(Guarantee, OneInBackOffMayComeBackAheadOfIt) {
   EXPECT_EQ(guaranteed(engine, 0), (Guarantees{{4, 50}}));
 }
 
+TEST(Guarantee, OnlyOnNodesThatItMayUseAndNotPastAGang) {
+  Node a = machine("a", 4, 8);
+  a.labels["zone"] = "west";
+  ClusterEngine engine = engine_with({}, {a, machine("b", 4, 8), machine("c", 4, 8)});
+  (void)engine.decide(declared(1, Priority::high, res(4), 90), 0);  // on a
+  (void)engine.decide(declared(2, Priority::high, res(4), 50), 0);  // on b
+  (void)engine.decide(declared(3, Priority::high, res(4), 70), 0);  // on c
+  Queued west = declared(4, Priority::high, res(4), 10);
+  west.constraint.labels["zone"] = "west";
+  auto twin = engine.clone();
+  (void)twin.decide(west, 0);
+  EXPECT_EQ(guaranteed(twin, 0), (Guarantees{{4, 90}}));
+  // Two replicas ahead of it may take the room of two nodes.
+  Queued gang = declared(4, Priority::high, res(2), 10);
+  gang.replicas = 2;
+  (void)engine.decide(gang, 0);
+  (void)engine.decide(declared(5, Priority::high, res(4), 10), 0);
+  EXPECT_EQ(guaranteed(engine, 0), (Guarantees{{5, 90}}));
+  // In fair order, or with quotas, others may go first.
+  Rules fair;
+  fair.fair = true;
+  (void)engine.decide(RulesChanged{fair}, 0);
+  EXPECT_EQ(guaranteed(engine, 0), Guarantees{});
+}
+
+TEST(Forecast, HeedsConstraintsAndReplicas) {
+  Node a = machine("a", 4, 8);
+  a.gpu_model = "A100";
+  ClusterEngine engine = engine_with({}, {a, machine("b", 4, 8)});
+  (void)engine.decide(declared(1, Priority::high, res(4), 9'000), 0);  // on a
+  (void)engine.decide(declared(2, Priority::high, res(4), 5'000), 0);  // on b
+  Queued picky = declared(3, Priority::high, res(4), 1'000);
+  picky.constraint.gpu_model = "A100";
+  Queued gang = declared(4, Priority::high, res(4), 1'000);
+  gang.replicas = 2;
+  Queued nowhere = declared(5, Priority::high, res(1), 1'000);
+  nowhere.constraint.gpu_model = "H100";
+  for (const Queued& entry : {picky, gang, nowhere}) (void)engine.decide(entry, 0);
+  const auto out = forecast(engine, {}, {}, 0);
+  ASSERT_EQ(out.size(), 3U);
+  EXPECT_EQ(out[0].raw, (WaitRange{9'000, 9'000}));
+  EXPECT_EQ(out[1].raw, (WaitRange{10'000, 10'000}));
+  EXPECT_EQ(out[2].raw, std::nullopt);
+  EXPECT_EQ(out[2].method, ForecastMethod::unknown);
+}
+
 TEST(Guarantee, TheOverdueOneWaitsForRoomThatOnlyGrows) {
   ClusterEngine engine = engine_with({.age_bound = 100}, {machine("a", 4, 8)});
   (void)engine.decide(declared(1, Priority::high, res(2), 300), 0);
@@ -203,8 +249,10 @@ struct History {
 
   Tally run(int steps) const {
     std::mt19937_64 random(seed);
-    ClusterEngine engine =
-        engine_with(rules, {machine("a", 8, 16, 2), machine("b", 6, 16), machine("c", 4, 8, 1)});
+    std::vector<Node> nodes{machine("a", 8, 16, 2), machine("b", 6, 16), machine("c", 4, 8, 1)};
+    nodes[0].gpu_model = "A100";
+    nodes[2].gpu_model = "A100";
+    ClusterEngine engine = engine_with(rules, nodes);
     std::map<DeploymentId, EngineTime> promised;
     Tally out;
     EngineTime now = 0;
@@ -241,7 +289,11 @@ struct History {
         if (random() % 3 == 0) demand.gpu_milli = random() % 2 == 0 ? 400 : 1000;
         const auto priority = random() % 3 == 0 ? Priority::low : Priority::high;
         ++counter;
-        take(declared(counter, priority, demand, 1 + static_cast<EngineTime>(random() % 50), now));
+        Queued entry =
+            declared(counter, priority, demand, 1 + static_cast<EngineTime>(random() % 50), now);
+        if (random() % 5 == 0) entry.constraint.gpu_model = "A100";
+        if (random() % 8 == 0) entry.replicas = 2 + static_cast<std::uint32_t>(random() % 2);
+        take(entry);
       }
       for (const auto& [id, latest] : foretold(engine, now)) {
         out.given += promised.emplace(id, latest).second ? 1 : 0;

@@ -153,7 +153,7 @@ class WrongPolicy : public testing::TestWithParam<FlawCase> {};
 TEST_P(WrongPolicy, IsNoticed) {
   std::size_t noticed = 0;
   for (std::uint64_t seed = 1; seed <= 10; ++seed) {
-    const Outcome out = compare(seed, GetParam().shape, GetParam().which, 6'000, GetParam().flaw);
+    const Outcome out = compare(seed, GetParam().shape, GetParam().which, 20'000, GetParam().flaw);
     noticed += out.difference.empty() ? 0 : 1;
   }
   EXPECT_GE(noticed, 5U);
