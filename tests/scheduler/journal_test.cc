@@ -54,16 +54,31 @@ class AnyValues {
     return out;
   }
   Queued queued() {
-    return {id(), priority(), random_(), resources(), coin(), number(), number(), coin()};
+    return {id(),     priority(), random_(),    resources(), coin(),  number(),
+            number(), coin(),     constraint(), replicas(),  tenant()};
   }
   ActiveEntry active() {
-    return {id(),      resources(), placement(), priority(),
-            random_(), number(),    number(),    coin() ? id() : DeploymentId{},
-            coin(),    number()};
+    return {id(),      resources(), placement(),  priority(),
+            random_(), number(),    number(),     coin() ? id() : DeploymentId{},
+            coin(),    number(),    constraint(), more(),
+            tenant()};
+  }
+  Constraint constraint() {
+    Constraint out;
+    if (coin()) out.gpu_model = text();
+    for (auto n = below(3); n > 0; --n) out.labels.insert_or_assign(text(), text());
+    return out;
+  }
+  std::uint32_t replicas() { return coin() ? 1 : static_cast<std::uint32_t>(random_()); }
+  std::uint32_t tenant() { return coin() ? 0 : static_cast<std::uint32_t>(random_()); }
+  std::vector<Placement> more() {
+    std::vector<Placement> out;
+    for (auto n = coin() ? 0 : below(4); n > 0; --n) out.push_back(placement());
+    return out;
   }
   std::vector<Node> nodes() {
     std::vector<Node> out(below(4));
-    for (Node& node : out) node = {text(), resources(), coin() ? text() : ""};
+    for (Node& node : out) node = {text(), resources(), coin() ? text() : "", constraint().labels};
     return out;
   }
   Rules rules() {
@@ -71,6 +86,11 @@ class AnyValues {
     out.backfill = coin();
     out.preempt = coin();
     if (coin()) out.age_bound = number();
+    out.fair = coin();
+    for (auto n = below(3); n > 0; --n) {
+      Quota& quota = out.quotas.emplace_back(Quota{tenant(), resources(), {}});
+      if (coin()) quota.borrowing = resources();
+    }
     if (coin()) {
       out.mix.emplace();
       for (auto n = below(4); n > 0; --n) out.mix->kinds.push_back({resources(), number()});
@@ -102,7 +122,8 @@ class AnyValues {
   Step step() {
     Step out{number(), {}, {}};
     for (auto n = below(12); n > 0; --n) out.events.push_back(event());
-    for (auto n = below(4); n > 0; --n) out.decided.starts.push_back({known(out), placement()});
+    for (auto n = below(4); n > 0; --n)
+      out.decided.starts.push_back({known(out), placement(), more()});
     for (auto n = below(3); n > 0; --n) out.decided.evictions.push_back({known(out), known(out)});
     return out;
   }
@@ -159,7 +180,7 @@ TEST(JournalBytes, AnArrivalThatStartsIsShort) {
   const Decisions decided{{{dep(1), {3, {{2, 1000}}}}}, {}};
   std::string out;
   journal::put_step(out, kNow, events, decided);
-  EXPECT_EQ(out.size(), 47U);
+  EXPECT_EQ(out.size(), 48U);
 }
 
 TEST(JournalBytes, EveryFlippedBitIsNoticed) {

@@ -56,6 +56,7 @@ Outcome compare(std::uint64_t seed, const HistoryShape& shape, std::size_t event
 
 void expect_same(std::uint64_t first_seed, std::size_t seeds, const HistoryShape& shape,
                  std::size_t events) {
+  seeds = some_of(seeds);
   std::size_t starts = 0;
   for (std::uint64_t seed = first_seed; seed < first_seed + seeds; ++seed) {
     const Outcome out = compare(seed, shape, events, Flaw::none, true);

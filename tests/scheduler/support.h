@@ -9,6 +9,16 @@
 
 namespace berth {
 
+// How many of so many random histories are run: fewer under a sanitizer, which is ten times as slow
+// and looks for other faults.
+constexpr std::size_t some_of(std::size_t histories) {
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  return (histories + 7) / 8;
+#else
+  return (histories + 1) / 2;
+#endif
+}
+
 inline constexpr std::int64_t kGiB = std::int64_t{1} << 30;
 
 inline DeploymentId dep(std::uint64_t number) {

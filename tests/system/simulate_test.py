@@ -110,7 +110,7 @@ class Simulate(unittest.TestCase):
         self.assertIn("MEAN WAIT", said)
         root = xml.etree.ElementTree.parse(picture).getroot()
         lines = root.findall("{http://www.w3.org/2000/svg}polyline")
-        self.assertEqual([len(line.get("points").split()) for line in lines], [240, 240, 240])
+        self.assertEqual([len(line.get("points").split()) for line in lines], [240, 240, 240, 240])
 
     def test_the_published_experiment(self):
         answer = self.berth("--trace", TRACES / "openb_pods_slice.csv", "--nodes", TRACES / "openb_nodes_slice.csv",
