@@ -104,6 +104,37 @@ void adversarial(const Inputs& inputs) {
   }
 }
 
+std::vector<Quota> equal_quotas(const std::vector<Node>& nodes, std::uint32_t tenants) {
+  std::int64_t gpus = 0;
+  for (const Node& node : nodes) gpus += node.capacity.gpu_milli;
+  std::vector<Quota> out;
+  for (std::uint32_t t = 0; t < tenants; ++t) {
+    out.push_back({t, {kNoQuota, kNoQuota, gpus / tenants}});
+  }
+  return out;
+}
+
+void wishes(const Inputs& inputs) {
+  constexpr std::size_t kWaiting = 100'000;
+  auto nodes = openb_nodes(inputs, 100);
+  const auto row = [&](const char* name, Rules rules, Wishes wishes) {
+    FullCluster cluster(nodes, openb_demands(inputs), kWaiting, std::move(rules),
+                        std::move(wishes));
+    print_row(name, nodes.size(), kWaiting, measure(cluster, 5, 500));
+  };
+  row("openb shapes", {}, {});
+  row("every second GPU one minds the model", {}, some_models(inputs));
+  row("every fourth has 2 to 8 replicas", {}, gangs());
+  Rules rules;
+  rules.quotas = equal_quotas(nodes, 64);
+  row("64 tenants with quotas", rules, tenants(64));
+  rules.fair = true;
+  row("64 tenants with quotas, fair", rules, tenants(64));
+  nodes.front().labels["first"] = "";
+  for (int i = 0; i < 64; ++i) nodes.front().labels["n" + std::to_string(i)] = "";
+  row("each its own row, none allows the freed node", {}, own_constraints());
+}
+
 void against_the_scan(const Inputs& inputs) {
   fmt::print("\n| waiting | engine, ns | plain scan, ns | ratio |\n|---|---|---|---|\n");
   for (const std::size_t waiting : {1'000UL, 10'000UL, 100'000UL}) {
@@ -119,17 +150,28 @@ void against_the_scan(const Inputs& inputs) {
 }
 
 void reading(const Inputs& inputs) {
-  fmt::print("\n| what | milliseconds |\n|---|---|\n");
-  for (const std::size_t nodes : {10UL, 1'000UL}) {
-    const FullCluster cluster(openb_nodes(inputs, nodes), openb_demands(inputs), 1'000'000);
-    auto began = now_seconds();
-    const auto rows = cluster.engine().queue(500'000, 1'000);
-    fmt::print("| 1,000 rows of the queue with reasons, {} nodes, 1,000,000 wait | {:.2f} |\n",
-               nodes, seconds_since(began) * 1e3);
-    began = now_seconds();
-    std::size_t explained = 0;
-    for (const QueueEntry& row : rows) explained += cluster.engine().explain(row.id)->position > 0;
-    fmt::print("| explain {} of them in full | {:.2f} |\n", explained, seconds_since(began) * 1e3);
+  fmt::print("\n| what | nodes | demands | milliseconds |\n|---|---|---|---|\n");
+  for (const std::size_t nodes : {10UL, 1'000UL, 10'000UL}) {
+    for (const bool different : {false, true}) {
+      const FullCluster cluster(openb_nodes(inputs, nodes),
+                                different ? all_different() : openb_demands(inputs), 1'000'000);
+      const char* const demands = different ? "all different" : "openb";
+      auto began = now_seconds();
+      const auto rows = cluster.engine().queue(500'000, 1'000);
+      fmt::print("| 1,000 rows of the queue with reasons, 1,000,000 wait | {} | {} | {:.2f} |\n",
+                 nodes, demands, seconds_since(began) * 1e3);
+      std::vector<DeploymentId> ids;
+      for (const QueueEntry& row : rows) ids.push_back(row.id);
+      began = now_seconds();
+      std::size_t explained = 0;
+      for (const auto& one : cluster.engine().explain(ids)) explained += one->position > 0;
+      fmt::print("| explain {} of them in full | {} | {} | {:.2f} |\n", explained, nodes, demands,
+                 seconds_since(began) * 1e3);
+      began = now_seconds();
+      explained += cluster.engine().explain(ids.front())->position > 0;
+      fmt::print("| explain one | {} | {} | {:.3f} |\n", nodes, demands,
+                 seconds_since(began) * 1e3);
+    }
   }
 }
 
@@ -139,13 +181,13 @@ void many_clusters(const Inputs& inputs) {
   for (std::size_t i = 0; i < 10'000; ++i) {
     clusters.emplace_back(openb_nodes(inputs, 2), openb_demands(inputs), 100);
   }
-  fmt::print("| 10,000 clusters of 2 nodes with 100 waiting each: set up | {:.0f} |\n",
+  fmt::print("| 10,000 clusters of 2 nodes with 100 waiting each: set up | 2 | openb | {:.0f} |\n",
              seconds_since(began) * 1e3);
   const auto then = now_seconds();
   for (int round = 0; round < 10; ++round) {
     for (FullCluster& cluster : clusters) cluster.stop_and_refill();
   }
-  fmt::print("| one stop and refill in each of the 10,000 | {:.1f} |\n",
+  fmt::print("| one stop and refill in each of the 10,000 | 2 | openb | {:.1f} |\n",
              seconds_since(then) * 1e3 / 10);
   std::size_t bytes = 0;
   for (const FullCluster& cluster : clusters) bytes += cluster.engine().memory_bytes();
@@ -161,6 +203,7 @@ int main(int argc, char** argv) {
   const Inputs inputs = read_inputs(argc > 1 ? argv[1] : BERTH_TRACES);
   scaling(inputs);
   adversarial(inputs);
+  wishes(inputs);
   against_the_scan(inputs);
   reading(inputs);
   many_clusters(inputs);

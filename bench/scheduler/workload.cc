@@ -42,7 +42,8 @@ std::vector<Node> openb_nodes(const Inputs& inputs, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
     // Spread over the list, so that few nodes have the mix of many.
     const std::size_t from = scramble(i) % inputs.nodes.size();
-    out.push_back({"n" + std::to_string(i), inputs.nodes[from].capacity, ""});
+    out.push_back(
+        {"n" + std::to_string(i), inputs.nodes[from].capacity, inputs.nodes[from].gpu_model});
   }
   return out;
 }
@@ -85,6 +86,39 @@ Demands anti_correlated() {
   };
 }
 
+Wishes some_models(const Inputs& inputs) {
+  std::vector<std::string> models;
+  for (const Node& node : inputs.nodes) {
+    if (!node.gpu_model.empty()) models.push_back(node.gpu_model);
+  }
+  return [models](std::uint64_t n, Queued& queued) {
+    const std::uint64_t bits = scramble(n);
+    if (bits % 2 == 0 && queued.demand.gpu_milli > 0) {
+      queued.constraint.gpu_model = models[bits / 2 % models.size()];
+    }
+  };
+}
+Wishes own_constraints() {
+  return
+      [label = std::map<std::string, std::string>{{"first", ""}}](std::uint64_t n, Queued& queued) {
+        if (n < 2'000) return;  // those that fill the cluster
+        queued.constraint = {"", label};
+        queued.constraint.labels["n" + std::to_string(n % 64)] = "";
+        queued.demand.memory_bytes = static_cast<std::int64_t>(n);  // a row of its own
+      };
+}
+Wishes gangs() {
+  return [](std::uint64_t n, Queued& queued) {
+    const std::uint64_t bits = scramble(n);
+    if (bits % 4 == 0) queued.replicas = static_cast<std::uint32_t>(2 + bits / 4 % 7);
+  };
+}
+Wishes tenants(std::uint32_t count) {
+  return [count](std::uint64_t n, Queued& queued) {
+    queued.tenant = static_cast<std::uint32_t>(scramble(n) % count);
+  };
+}
+
 DeploymentId id_of(std::uint64_t n) {
   IdBytes bytes{};
   const std::uint64_t low = scramble(n);
@@ -97,8 +131,11 @@ DeploymentId id_of(std::uint64_t n) {
 
 // --- the engine -------------------------------------------------------------------------------
 
-FullCluster::FullCluster(std::vector<Node> nodes, Demands demands, std::size_t waiting)
-    : engine_(Policy::strict, std::move(nodes), false), demands_(std::move(demands)) {
+FullCluster::FullCluster(std::vector<Node> nodes, Demands demands, std::size_t waiting, Rules rules,
+                         Wishes wishes)
+    : engine_(Policy::strict, std::move(nodes), false, std::move(rules)),
+      demands_(std::move(demands)),
+      wishes_(std::move(wishes)) {
   refill_queue(waiting);
 }
 
@@ -106,9 +143,14 @@ FullCluster::FullCluster(std::vector<Node> nodes, Demands demands, std::size_t w
 void FullCluster::refill_queue(std::size_t missing) {
   while (missing > 0) {
     const std::uint64_t n = next_++;
-    const Resources demand = demands_(n);
-    if (engine_.never_fits(demand)) continue;  // refused, as the service does
-    const auto starts = engine_.apply(Queued{id_of(n), Priority::high, n + 1, demand, false});
+    Queued queued{id_of(n), Priority::high, n + 1, demands_(n), false};
+    if (wishes_) wishes_(n, queued);
+    const bool plain = queued.constraint.empty() && queued.replicas == 1;
+    const auto refused =
+        plain ? engine_.never_fits(queued.demand)
+              : engine_.never_fits(queued.demand, queued.constraint, queued.replicas);
+    if (refused) continue;  // as the service does
+    const auto starts = engine_.apply(queued);
     ++decisions_;
     if (starts.empty()) {
       --missing;

@@ -13,6 +13,8 @@ namespace berth::bench {
 
 // What the n-th deployment asks for.
 using Demands = std::function<Resources(std::uint64_t n)>;
+// What it asks for beyond that.
+using Wishes = std::function<void(std::uint64_t n, Queued& queued)>;
 
 struct Inputs {
   std::vector<Resources> pods;  // one per row of the trace, so common shapes are common
@@ -31,11 +33,18 @@ struct Inputs {
 [[nodiscard]] Demands alternating();      // every second one fits no node while others run
 [[nodiscard]] Demands anti_correlated();  // much CPU and little memory, or the reverse
 
+[[nodiscard]] Wishes some_models(const Inputs& inputs);  // every second one minds
+// Each has a constraint of its own, and all of them allow only the node with these labels.
+[[nodiscard]] Wishes own_constraints();
+[[nodiscard]] Wishes gangs();  // every fourth is two to eight
+[[nodiscard]] Wishes tenants(std::uint32_t count);
+
 [[nodiscard]] DeploymentId id_of(std::uint64_t n);
 
 class FullCluster {
  public:
-  FullCluster(std::vector<Node> nodes, Demands demands, std::size_t waiting);
+  FullCluster(std::vector<Node> nodes, Demands demands, std::size_t waiting, Rules rules = {},
+              Wishes wishes = {});
 
   // One ends, what fits starts, and for each that started a new one is queued. Answers the starts.
   std::size_t stop_and_refill();
@@ -48,6 +57,7 @@ class FullCluster {
 
   ClusterEngine engine_;
   Demands demands_;
+  Wishes wishes_;
   std::mt19937_64 random_{7};
   std::vector<DeploymentId> running_;
   std::uint64_t next_ = 0;

@@ -50,6 +50,7 @@ double share(double used, std::int64_t capacity) {
 struct Totals {
   std::map<Priority, std::vector<double>> by_priority;
   std::map<std::string, std::vector<double>> by_size;
+  std::map<std::uint32_t, std::vector<double>> by_tenant;
   double cpu = 0, memory = 0, gpu = 0;  // amounts x milliseconds
   double slowdown = 0;
 };
@@ -59,11 +60,58 @@ void count(const SimulatedJob& job, const SimulatedOutcome& outcome, Totals& tot
   const double run = seconds(job.duration);
   totals.by_priority[job.priority].push_back(wait);
   totals.by_size[size_class(job.demand)].push_back(wait);
+  totals.by_tenant[job.tenant].push_back(wait);
   const auto held = static_cast<double>(job.duration);
   totals.cpu += held * static_cast<double>(job.demand.cpu_milli);
   totals.memory += held * static_cast<double>(job.demand.memory_bytes);
   totals.gpu += held * static_cast<double>(job.demand.gpu_milli);
   totals.slowdown += std::max(1.0, (wait + run) / std::max(run, 10.0));
+}
+
+void add_fragmentation(const SimulationResult& result, SimulatedTime span,
+                       const Resources& capacity, SimulationReport& out) {
+  const auto& points = result.fragmentation;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const SimulatedTime until = i + 1 < points.size() ? points[i + 1].when : span;
+    const double part = share(points[i].unusable, capacity.gpu_milli);
+    out.fragmentation +=
+        part * static_cast<double>(until - points[i].when) / static_cast<double>(span);
+    if (until > points[i].when) spread(out.curve.unusable, span, points[i].when, until, part);
+  }
+}
+
+double median(std::vector<double> values) { return summary(std::move(values)).p50_s; }
+
+std::map<std::string, ForecastSummary> summaries(std::span<const SimulatedForecast> forecasts) {
+  struct Lists {
+    std::vector<double> waits, widths, relative;
+  };
+  std::map<std::string, ForecastSummary> out;
+  std::map<std::string, Lists> lists;
+  for (const SimulatedForecast& one : forecasts) {
+    const StartForecast& told = one.forecast;
+    const std::string name = fmt::format("{} {}", to_text(told.method), to_text(told.priority));
+    ForecastSummary& s = out[name];
+    ++s.cases;
+    const double wait = seconds(one.start - one.asked);
+    lists[name].waits.push_back(wait);
+    if (!told.latest) continue;
+    const bool late = one.start > *told.latest;
+    s.before += one.start < told.earliest ? 1 : 0;
+    s.after += late ? 1 : 0;
+    s.inside += one.start >= told.earliest && !late ? 1 : 0;
+    s.guaranteed += told.never_later ? 1 : 0;
+    s.guarantees_broken += told.never_later && one.start > *told.never_later ? 1 : 0;
+    const double width = seconds(*told.latest - told.earliest);
+    lists[name].widths.push_back(width);
+    lists[name].relative.push_back(width / std::max(wait, 1.0));
+  }
+  for (auto& [name, s] : out) {
+    s.median_wait_s = median(std::move(lists[name].waits));
+    s.median_width_s = median(std::move(lists[name].widths));
+    s.median_relative_width = median(std::move(lists[name].relative));
+  }
+  return out;
 }
 
 }  // namespace
@@ -84,10 +132,11 @@ SimulationReport report_on(std::string policy, std::span<const SimulatedJob> job
   out.policy = std::move(policy);
   out.jobs = jobs.size();
   out.events = result.events;
+  out.forecasts = summaries(result.forecasts);
   const SimulatedTime span = std::max<SimulatedTime>(result.end, 1);
   out.span_s = seconds(span);
-  out.curve = {std::vector<double>(slices), std::vector<double>(slices),
-               std::vector<double>(slices)};
+  const std::vector<double> flat(slices);
+  out.curve = {flat, flat, flat, flat};
   Totals totals;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const SimulatedOutcome& outcome = result.jobs[i];
@@ -104,10 +153,12 @@ SimulationReport report_on(std::string policy, std::span<const SimulatedJob> job
            share(static_cast<double>(demand.gpu_milli), capacity.gpu_milli));
     spread(out.curve.waiting, span, jobs[i].submit, outcome.start, 1);
   }
+  add_fragmentation(result, span, capacity, out);
   for (auto& [priority, waits] : totals.by_priority) {
     out.by_priority[priority] = summary(std::move(waits));
   }
   for (auto& [size, waits] : totals.by_size) out.by_size[size] = summary(std::move(waits));
+  for (auto& [tenant, waits] : totals.by_tenant) out.by_tenant[tenant] = summary(std::move(waits));
   const auto whole = static_cast<double>(span);
   out.cpu = share(totals.cpu / whole, capacity.cpu_milli);
   out.memory = share(totals.memory / whole, capacity.memory_bytes);
@@ -182,8 +233,10 @@ std::string svg_of(const SimulationReport& report) {
   out += text(kLeft, kFirst - 8, "start", "in use:");
   out += text(kLeft + 60, kFirst - 8, "start", "gpu", "#1f6f54");
   out += text(kLeft + 100, kFirst - 8, "start", "cpu", "#3a62b0");
+  out += text(kLeft + 140, kFirst - 8, "start", "gpu free but too scattered", "#9a7b1e");
   out += frame(kFirst, 100, " %");
   out += line(report.curve.cpu, 1, kFirst, "#3a62b0");
+  out += line(report.curve.unusable, 1, kFirst, "#9a7b1e");
   out += line(report.curve.gpu, 1, kFirst, "#1f6f54");
   out += time_axis(kFirst, report.span_s);
   out += text(kLeft, kSecond - 8, "start", "waiting");

@@ -112,6 +112,7 @@ Result<TraceJob> openb_job(const Columns& row) {
       row.text("scheduled_time").empty() ? created : row.number("scheduled_time").value_or(created);
   job.submit_s = static_cast<double>(created);
   job.duration_s = static_cast<double>(std::max<std::int64_t>(1, deleted - started));
+  job.constraint.gpu_model = row.text("gpu_spec");  // "V100M16|V100M32"; mostly empty
   return job;
 }
 
@@ -125,6 +126,7 @@ Result<TraceJob> philly_job(const Columns& row) {
   job.priority = priority > 0 ? Priority::high : Priority::low;
   job.submit_s = static_cast<double>(submitted) / 1000.0;
   job.duration_s = std::max(1.0, static_cast<double>(lasts) / 1000.0);
+  job.tenant = row.text("vc");
   return job;
 }
 
@@ -234,6 +236,22 @@ Result<std::vector<TraceJob>> read_trace(const std::string& file) {
   }
   put_in_order(jobs);
   return jobs;
+}
+
+Result<std::vector<TraceJob>> read_traces(const std::vector<std::string>& files) {
+  std::vector<TraceJob> all;
+  for (const std::string& file : files) {
+    auto jobs = read_trace(file);
+    if (!jobs || files.size() == 1) return jobs;
+    const std::string name = std::filesystem::path(file).stem().string();
+    for (TraceJob& job : *jobs) {
+      job.tenant = job.tenant.empty() ? name : fmt::format("{}/{}", name, job.tenant);
+      job.line = all.size();
+      all.push_back(std::move(job));
+    }
+  }
+  put_in_order(all);
+  return all;
 }
 
 Result<std::vector<Node>> read_nodes(const std::string& file) {

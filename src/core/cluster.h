@@ -1,5 +1,6 @@
 // Clusters and their nodes.
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,7 @@ struct Node {
   std::string name;
   Resources capacity;
   std::string gpu_model;
+  std::map<std::string, std::string> labels = {};
   friend bool operator==(const Node&, const Node&) = default;
   [[nodiscard]] std::int32_t devices() const {
     return static_cast<std::int32_t>(capacity.gpu_milli / kGpuDevice);

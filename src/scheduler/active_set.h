@@ -29,8 +29,10 @@ class ActiveSet {
     return slot == SlotIndex::kNone ? nullptr : &entries_[slot];
   }
 
-  void leave(const DeploymentId& id, const DeploymentId& for_whom) {  // it must be there
-    entries_[find(id)].leaving_for = for_whom;
+  const ActiveEntry& leave(const DeploymentId& id, const DeploymentId& for_whom) {
+    ActiveEntry& entry = entries_[find(id)];  // it must be there
+    entry.leaving_for = for_whom;
+    return entry;
   }
 
   void set_leaving(const DeploymentId& id) {  // nothing when it is not there
@@ -52,17 +54,22 @@ class ActiveSet {
     index_.erase(hash_of_id(id), slot, hasher());
     if (slot != last) {  // the last entry fills the gap
       index_.erase(hash_of_id(entries_[last].id), last, hasher());
-      std::swap(entries_[slot], entries_[last]);
+    }
+    ActiveEntry out = std::move(entries_[slot]);
+    if (slot != last) {
+      entries_[slot] = std::move(entries_[last]);
       index_.insert(hash_of_id(entries_[slot].id), slot, hasher());
     }
-    ActiveEntry out = std::move(entries_.back());
     entries_.pop_back();
     return out;
   }
 
   // After a change of the node list: new_index[old] is where each node went.
   void renumber_nodes(std::span<const std::uint32_t> new_index) {
-    for (ActiveEntry& entry : entries_) entry.placement.node = new_index[entry.placement.node];
+    for (ActiveEntry& entry : entries_) {
+      entry.placement.node = new_index[entry.placement.node];
+      for (Placement& place : entry.more) place.node = new_index[place.node];
+    }
   }
 
  private:

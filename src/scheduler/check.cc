@@ -29,6 +29,17 @@ struct PlainNode {
     if (demand.gpu_milli >= kGpuDevice) return enough(kGpuDevice) >= demand.gpu_milli / kGpuDevice;
     return demand.gpu_milli == 0 || enough(demand.gpu_milli) > 0;
   }
+  void take(const Resources& demand) {  // it must hold it
+    cpu -= demand.cpu_milli;
+    memory -= demand.memory_bytes;
+    std::int64_t gpu = demand.gpu_milli;
+    for (std::int64_t& free : devices) {
+      const std::int64_t part = std::min(gpu, kGpuDevice);
+      if (part == 0 || free < part) continue;
+      free -= part;
+      gpu -= part;
+    }
+  }
 };
 
 std::vector<PlainNode> empty_nodes(const NodeTable& nodes) {
@@ -41,26 +52,31 @@ std::vector<PlainNode> empty_nodes(const NodeTable& nodes) {
   return out;
 }
 
+// What one replica of an attempt holds.
+void hold(std::vector<PlainNode>& plain, const ActiveEntry& entry, const Placement& place) {
+  must(place.node < plain.size(), "an attempt runs on a node that does not exist");
+  PlainNode& node = plain[place.node];
+  node.cpu -= entry.demand.cpu_milli;
+  node.memory -= entry.demand.memory_bytes;
+  ++node.active;
+  if (!entry.leaving_for.is_nil()) ++node.leaving;
+  std::int64_t gpu = 0;
+  for (const GpuShare& share : place.gpus) {
+    must(static_cast<std::size_t>(share.device) < node.devices.size(),
+         "an attempt holds a device that does not exist");
+    node.devices[static_cast<std::size_t>(share.device)] -= share.milli;
+    gpu += share.milli;
+  }
+  must(gpu == entry.demand.gpu_milli, "an attempt holds another GPU amount than it asked for");
+  must(entry.demand.gpu_milli >= kGpuDevice || place.gpus.size() <= 1,
+       "a share of one device is spread over several");
+}
+
 // Conservation: what is free is the capacity without what the attempts hold, and never negative.
 std::vector<PlainNode> check_nodes(const ClusterEngine::Impl& state) {
   std::vector<PlainNode> plain = empty_nodes(state.nodes);
   for (const ActiveEntry& entry : state.active.entries()) {
-    must(entry.placement.node < plain.size(), "an attempt runs on a node that does not exist");
-    PlainNode& node = plain[entry.placement.node];
-    node.cpu -= entry.demand.cpu_milli;
-    node.memory -= entry.demand.memory_bytes;
-    ++node.active;
-    if (!entry.leaving_for.is_nil()) ++node.leaving;
-    std::int64_t gpu = 0;
-    for (const GpuShare& share : entry.placement.gpus) {
-      must(static_cast<std::size_t>(share.device) < node.devices.size(),
-           "an attempt holds a device that does not exist");
-      node.devices[static_cast<std::size_t>(share.device)] -= share.milli;
-      gpu += share.milli;
-    }
-    must(gpu == entry.demand.gpu_milli, "an attempt holds another GPU amount than it asked for");
-    must(entry.demand.gpu_milli >= kGpuDevice || entry.placement.gpus.size() <= 1,
-         "a share of one device is spread over several");
+    for_each_place(entry, [&](const Placement& place) { hold(plain, entry, place); });
   }
   for (NodeIndex n = 0; n < plain.size(); ++n) {
     const PlainNode& node = plain[n];
@@ -78,25 +94,87 @@ std::vector<PlainNode> check_nodes(const ClusterEngine::Impl& state) {
   return plain;
 }
 
-bool any_holds(const std::vector<PlainNode>& nodes, const Resources& demand) {
-  return std::ranges::any_of(nodes, [&](const PlainNode& node) { return node.holds(demand); });
+// Whether the nodes that the constraint allows hold all replicas, one placed after the other.
+bool all_held(const ClusterEngine::Impl& state, const std::vector<PlainNode>& nodes,
+              const Shape& shape) {
+  const Constraint& constraint = state.constraints.constraint(shape.constraint);
+  std::uint32_t placed = 0;
+  for (NodeIndex n = 0; n < nodes.size() && placed < shape.replicas; ++n) {
+    if (!allows(constraint, state.nodes.node(n))) continue;
+    PlainNode left = nodes[n];
+    for (; placed < shape.replicas && left.holds(shape.demand); ++placed) left.take(shape.demand);
+  }
+  return placed == shape.replicas;
 }
 
-// Work conservation: what the policy allows to start fits nowhere.
+// What each tenant holds, and what its quota leaves it, counted again.
+void check_tenants(const ClusterEngine::Impl& state) {
+  std::vector<Resources> used(state.tenants.size());
+  for (const ActiveEntry& entry : state.active.entries()) {
+    if (!state.tenants.apart()) break;
+    must(entry.tenant < used.size(), "a tenant holds something and is not known");
+    for_each_place(entry, [&](const Placement&) { used[entry.tenant] += entry.demand; });
+  }
+  Resources nominal;
+  Resources counted;
+  for (std::uint32_t t = 0; t < used.size(); ++t) {
+    must(state.tenants.used(t) == used[t], "what a tenant holds is miscounted");
+    const auto& quota = state.tenants.quota(t);
+    if (!quota) continue;
+    for (const auto resource :
+         {&Resources::cpu_milli, &Resources::memory_bytes, &Resources::gpu_milli}) {
+      if (quota->nominal.*resource == kNoQuota) continue;
+      nominal.*resource += quota->nominal.*resource;
+      counted.*resource += used[t].*resource;
+    }
+  }
+  const Resources unused = state.tenants.unused_nominal();
+  must(nominal == counted + unused, "what the tenants leave unused is miscounted");
+}
+
+// By the words of the rule: within the own quota, or within the limit and what others leave.
+bool quota_allows(const ClusterEngine::Impl& state, const Shape& shape) {
+  const auto& quota = state.tenants.quota(shape.tenant);
+  if (!quota) return true;
+  const Resources asked = repeated(shape.demand, shape.replicas);
+  for (const auto resource :
+       {&Resources::cpu_milli, &Resources::memory_bytes, &Resources::gpu_milli}) {
+    const std::int64_t nominal = quota->nominal.*resource;
+    if (nominal == kNoQuota || asked.*resource == 0) continue;
+    const std::int64_t then = state.tenants.used(shape.tenant).*resource + asked.*resource;
+    if (then <= nominal) continue;
+    if (quota->borrowing && (*quota->borrowing).*resource != kNoQuota &&
+        then > nominal + (*quota->borrowing).*resource) {
+      return false;
+    }
+    if (asked.*resource > state.tenants.unused_nominal().*resource) return false;
+  }
+  return true;
+}
+
+// Work conservation: what the policy and the quotas allow to start fits nowhere.
 void check_fixpoint(const ClusterEngine::Impl& state, const std::vector<PlainNode>& now) {
   const std::vector<PlainNode> empty = empty_nodes(state.nodes);
   bool high_waits = false;
+  std::set<std::uint32_t> high_tenants;  // with a high one that waits, perhaps only for its quota
   for (const Priority priority : {Priority::high, Priority::low}) {
     const ShapeTable& shapes = state.waiting.band(priority).shapes;
     for (const ShapeTable::Row row : shapes.rows()) {
-      const bool feasible = any_holds(empty, shapes.demand(row));
+      const bool feasible = all_held(state, empty, shapes.shape(row));
       must(shapes.feasible(row) == feasible, "a demand is judged wrongly against the capacity");
       if (!feasible || shapes.waiting(row).empty()) continue;
-      if (priority == Priority::high) high_waits = true;
-      const bool may_start = !state.paused && (priority == Priority::high || !high_waits);
+      const Shape& shape = shapes.shape(row);
+      const bool in_quota = quota_allows(state, shape);
+      if (priority == Priority::high) {
+        high_waits = high_waits || in_quota;
+        if (state.tenants.has_quotas()) high_tenants.insert(shape.tenant);
+      }
+      const bool open =
+          priority == Priority::high || (!high_waits && !high_tenants.contains(shape.tenant));
+      const bool may_start = !state.paused && in_quota && open;
       // An overdue one holds up everybody behind it.
       must(!may_start || !state.settled || state.rules.age_bound ||
-               !any_holds(now, shapes.demand(row)),
+               !all_held(state, now, shapes.shape(row)),
            "a deployment waits that may start and fits");
     }
   }
@@ -119,6 +197,15 @@ class Hasher {
     add(static_cast<std::uint64_t>(r.cpu_milli)).add(static_cast<std::uint64_t>(r.memory_bytes));
     return add(static_cast<std::uint64_t>(r.gpu_milli));
   }
+  Hasher& add(const std::map<std::string, std::string>& labels) {
+    for (const auto& [name, value] : labels) add(name).add(value);
+    return add(labels.size());
+  }
+  // Nothing where there is none, so that plain histories keep their hashes.
+  Hasher& add(const Constraint& constraint) {
+    if (!constraint.empty()) add(constraint.gpu_model).add(constraint.labels);
+    return *this;
+  }
   Hasher& add(const DeploymentId& id) {
     for (const std::uint8_t byte : id.bytes()) add(std::uint64_t{byte});
     return *this;
@@ -136,11 +223,21 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
   if (with_times) {
     hash.add(static_cast<std::uint64_t>(entry.priority)).add(entry.order).add(entry.leaving_for);
     hash.add(std::uint64_t{entry.leaving}).add(static_cast<std::uint64_t>(entry.started));
-    hash.add(static_cast<std::uint64_t>(entry.since));
+    hash.add(static_cast<std::uint64_t>(entry.waited));
     hash.add(static_cast<std::uint64_t>(entry.max_run));
   }
-  for (const GpuShare& share : entry.placement.gpus) {
-    hash.add(static_cast<std::uint64_t>(share.device)).add(static_cast<std::uint64_t>(share.milli));
+  const auto add_gpus = [&](const Placement& place) {
+    for (const GpuShare& share : place.gpus) {
+      hash.add(static_cast<std::uint64_t>(share.device));
+      hash.add(static_cast<std::uint64_t>(share.milli));
+    }
+  };
+  add_gpus(entry.placement);
+  hash.add(entry.constraint);
+  if (entry.tenant > 0) hash.add(std::uint64_t{entry.tenant});
+  for (const Placement& place : entry.more) {
+    hash.add(std::uint64_t{place.node});
+    add_gpus(place);
   }
   return hash.value();
 }
@@ -150,6 +247,7 @@ std::uint64_t hash_of(const ActiveEntry& entry, bool with_times) {
 void ClusterEngine::check() const {
   const std::vector<PlainNode> plain = check_nodes(*impl_);
   impl_->waiting.check();
+  impl_->constraints.check(impl_->nodes);
   std::set<std::uint64_t> orders;
   for (const Priority priority : {Priority::high, Priority::low}) {
     const WaitingQueues::Band& band = impl_->waiting.band(priority);
@@ -167,6 +265,7 @@ void ClusterEngine::check() const {
     must(is_active(entry.id), "the index by id does not lead to an active attempt");
     must(!is_waiting(entry.id), "a deployment waits and is active");
   }
+  check_tenants(*impl_);
   check_fixpoint(*impl_, plain);
 }
 
@@ -180,12 +279,22 @@ std::uint64_t ClusterEngine::state_hash() const {
     hash.add(std::uint64_t{rules.backfill}).add(std::uint64_t{rules.preempt});
     hash.add(static_cast<std::uint64_t>(rules.age_bound.value_or(-1)));
   }
+  if (rules.fair) hash.add(std::uint64_t{1});
+  for (const Quota& quota : rules.quotas) {
+    hash.add(std::uint64_t{quota.tenant}).add(quota.nominal);
+    if (quota.borrowing) hash.add(*quota.borrowing);
+  }
   hash.add(std::uint64_t{impl_->paused});
   for (const Node& node : impl_->nodes.nodes()) {
     hash.add(node.name).add(node.capacity).add(node.gpu_model);
+    if (!node.labels.empty()) hash.add(node.labels);
   }
   std::uint64_t active = 0;
-  for (const ActiveEntry& entry : impl_->active.entries()) active += hash_of(entry, with_times);
+  for (const ActiveEntry& entry : impl_->active.entries()) {
+    active += hash_of(entry, with_times);
+    if (rules.age_bound)
+      active += Hasher().add(entry.id).add(static_cast<std::uint64_t>(entry.waited)).value();
+  }
   std::uint64_t waiting = 0;
   for (const Priority priority : {Priority::high, Priority::low}) {
     const WaitingQueues::Band& band = impl_->waiting.band(priority);
@@ -199,6 +308,10 @@ std::uint64_t ClusterEngine::state_hash() const {
           if (with_times) {
             one.add(static_cast<std::uint64_t>(e.since)).add(static_cast<std::uint64_t>(e.max_run));
           }
+          const Shape& shape = impl_->waiting.shape(slot);
+          one.add(impl_->constraints.constraint(shape.constraint));
+          if (shape.replicas > 1) one.add(std::uint64_t{shape.replicas});
+          if (shape.tenant > 0) one.add(~std::uint64_t{shape.tenant});
           one.add(static_cast<std::uint64_t>(priority)).add(std::uint64_t{e.parked});
           waiting += one.add(std::uint64_t{e.awaits}).value();
         }

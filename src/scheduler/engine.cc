@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <queue>
 #include <string_view>
 #include <unordered_map>
 
@@ -16,6 +17,10 @@ namespace {
 // one.
 constexpr std::size_t kFewNodes = 8;
 
+Resources held_by(const ActiveEntry& entry) {
+  return repeated(entry.demand, static_cast<std::uint32_t>(1 + entry.more.size()));
+}
+
 bool well_formed(const Resources& demand) {
   return demand.cpu_milli >= 0 && demand.memory_bytes >= 0 && demand.gpu_milli >= 0 &&
          (demand.gpu_milli < kGpuDevice || demand.gpu_milli % kGpuDevice == 0);
@@ -28,109 +33,267 @@ bool well_formed(const Resources& demand) {
 void ClusterEngine::Impl::run(Decisions& out) {
   if (paused) return;
   settled = true;
-  if (!start_overdue(out.starts)) return;
-  if (!pass(Priority::high, out.starts)) return;
-  if (low_is_blocked()) {
+  for (const Priority p : {Priority::high, Priority::low}) waiting.shapes(p).forget_tried();
+  if (!start_overdue(out.starts) || !pass(Priority::high, out.starts)) {
+    if (rules.preempt) preempt_for_overdue(out.evictions);
+  } else if (low_is_blocked()) {
     if (rules.preempt) preempt(out.evictions);
     if (rules.backfill) backfill(out.starts);
   } else {
-    pass(Priority::low, out.starts);
+    if (!pass(Priority::low, out.starts) && rules.preempt) preempt_for_overdue(out.evictions);
   }
 }
 
-// The heap of heads that the pass has to try: fresh rows, which must be compared with every node.
-// Where much was freed also the others that fit into some of it; where little was freed, the index
-// answers for each freed node which head comes first (next_head).
+bool ClusterEngine::Impl::low_is_blocked() const {
+  const ShapeTable& high = waiting.band(Priority::high).shapes;
+  if (!tenants.has_quotas()) return high.feasible_waiting() > 0;
+  Head any;
+  for (std::uint32_t lane = 0; lane < high.lanes() && any.order == HeadIndex::kNever; ++lane) {
+    const Resources headroom = tenants.headroom(lane);
+    high.first_fit(lane, headroom, any,
+                   [&](ShapeTable::Row row) { return within(high.shape(row), headroom); });
+  }
+  return any.order != HeadIndex::kNever;
+}
+
+Resources ClusterEngine::Impl::allowed(Priority priority, std::uint32_t lane) const {
+  if (!tenants.has_quotas()) return kUnlimited;
+  // A low one must not take the quota for which a high one of the same tenant waits.
+  if (priority == Priority::low && waiting.band(Priority::high).shapes.rows_in(lane) > 0) {
+    return {-1, -1, -1};
+  }
+  return tenants.headroom(lane);
+}
+
+// For each lane the heap of heads that the pass has to try: fresh rows, which must be compared with
+// every node. Where much was freed also the others that fit into some of it; where little was
+// freed, the index answers for each freed node which head comes first (next_in).
 void ClusterEngine::Impl::collect_heads(Priority priority, bool few_freed) {
   const ShapeTable& shapes = waiting.band(priority).shapes;
-  heads.clear();
+  for (auto& lane : heads) lane.clear();
+  if (heads.size() < shapes.lanes()) heads.resize(shapes.lanes());
   for (const ShapeTable::Row row : shapes.fresh()) {
-    heads.push_back({shapes.waiting(row).first().key, row});
+    heads[shapes.lane_of(row)].push_back({shapes.waiting(row).first().key, row});
   }
   if (!few_freed) {
     Resources room{-1, -1, -1};
     for (const NodeIndex n : freed_for(priority).list) {
       room = elementwise_max(room, nodes.room(n));
     }
-    candidates.clear();
-    shapes.collect(room, candidates);
-    for (const ShapeTable::Row row : candidates) {
-      if (!shapes.is_fresh(row)) heads.push_back({shapes.waiting(row).first().key, row});
+    for (std::uint32_t lane = 0; lane < shapes.lanes(); ++lane) {
+      candidates.clear();
+      shapes.collect(lane, elementwise_min(room, allowed(priority, lane)), candidates);
+      for (const ShapeTable::Row row : candidates) {
+        if (!shapes.is_fresh(row)) heads[lane].push_back({shapes.waiting(row).first().key, row});
+      }
     }
   }
-  std::ranges::make_heap(heads, std::greater{}, &Head::order);
+  for (auto& lane : heads) std::ranges::make_heap(lane, std::greater{}, &Head::order);
 }
 
-ClusterEngine::Impl::Head ClusterEngine::Impl::next_head(Priority priority, bool few_freed) {
+void ClusterEngine::Impl::push_head(std::uint32_t lane, const Head& head) {
+  heads[lane].push_back(head);
+  std::ranges::push_heap(heads[lane], std::greater{}, &Head::order);
+}
+
+// Takes it out of the heap, if it is there: it is the first.
+void ClusterEngine::Impl::drop_head(std::uint32_t lane, const Head& head) {
+  if (heads[lane].empty() || heads[lane].front().order != head.order) return;
+  std::ranges::pop_heap(heads[lane], std::greater{}, &Head::order);
+  heads[lane].pop_back();
+}
+
+// The first of the lane that is to be tried; its order is kNever when there is none.
+ClusterEngine::Impl::Head ClusterEngine::Impl::next_in(std::uint32_t lane, Priority priority,
+                                                       bool few_freed) {
   Head next;
+  const ShapeTable& shapes = waiting.band(priority).shapes;
+  const Resources most = allowed(priority, lane);
   if (few_freed) {
-    const ShapeTable& shapes = waiting.band(priority).shapes;
-    for (const NodeIndex n : freed_for(priority).list) shapes.first_fit(nodes.room(n), next);
+    for (const NodeIndex n : freed_for(priority).list) {
+      const Resources room = elementwise_min(nodes.room(n), most);
+      shapes.first_fit(lane, room, next, [&](ShapeTable::Row row) {
+        const Shape& shape = shapes.shape(row);
+        return !shapes.is_tried(row) && constraints.allows(shape.constraint, n) &&
+               (shape.replicas == 1 || within(shape, most));
+      });
+    }
   }
-  if (heads.empty() || heads.front().order > next.order) return next;
-  std::ranges::pop_heap(heads, std::greater{}, &Head::order);
-  next = heads.back();
-  heads.pop_back();
+  // What exceeds its quota exceeds it until the end of the pass.
+  while (!heads[lane].empty() && !within(shapes.shape(heads[lane].front().row), most)) {
+    drop_head(lane, heads[lane].front());
+  }
+  if (!heads[lane].empty() && heads[lane].front().order <= next.order) next = heads[lane].front();
   return next;
 }
 
 bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
   ShapeTable& shapes = waiting.shapes(priority);
   FreedNodes& new_room = freed_for(priority);
+  if (tenants.has_quotas()) {
+    for (std::uint32_t lane = 0; lane < shapes.lanes(); ++lane) {
+      shapes.open(lane, allowed(priority, lane));
+    }
+  }
   if (shapes.feasible_waiting() > 0 && !(new_room.list.empty() && shapes.fresh().empty())) {
     const bool few = new_room.list.size() <= kFewNodes;
     collect_heads(priority, few);
-    for (Head head = next_head(priority, few); head.order != HeadIndex::kNever;
-         head = next_head(priority, few)) {
-      if (rules.age_bound && policies::overdue(*this, now)) {
-        // What was freed stays to be looked at, and so do the fresh rows.
-        return start_overdue(starts) && pass(priority, starts);
-      }
-      const OrderedSequence& queue = shapes.waiting(head.row);
-      const Resources demand = shapes.demand(head.row);
-      const bool only_freed = few && !shapes.is_fresh(head.row);
-      auto place = only_freed ? nodes.find_among(new_room.list, demand) : find(demand);
-      if (!place) continue;
-      start(queue.first().value, *std::move(place), starts);
-      if (only_freed || queue.empty()) continue;
-      heads.push_back({queue.first().key, head.row});
-      std::ranges::push_heap(heads, std::greater{}, &Head::order);
-    }
+    const bool done = tenants.apart() ? go_through_lanes(priority, few, starts)
+                                      : go_through(priority, few, starts);
+    // What was freed stays to be looked at, and so do the fresh rows.
+    if (!done) return start_overdue(starts) && pass(priority, starts);
   }
+  // The last one to start may have left an overdue one at the front.
+  if (any_overdue()) return start_overdue(starts) && pass(priority, starts);
   new_room.clear();
   shapes.forget_fresh();
+  if (tenants.has_quotas()) {
+    for (std::uint32_t lane = 0; lane < shapes.lanes(); ++lane) {
+      shapes.remember_headroom(lane, allowed(priority, lane));
+    }
+  }
   return true;
 }
 
-std::optional<Placement> ClusterEngine::Impl::find(const Resources& demand) {
-  nodes.update_order();
-  return nodes.find(demand);
+bool ClusterEngine::Impl::any_overdue() const {
+  return rules.age_bound && policies::overdue(*this, now);
 }
 
-void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Placement placement,
+// Both answer false when somebody is overdue, who comes before all others.
+bool ClusterEngine::Impl::go_through(Priority priority, bool few_freed,
+                                     std::vector<Start>& starts) {
+  for (Head head = next_in(0, priority, few_freed); head.order != HeadIndex::kNever;
+       head = next_in(0, priority, few_freed)) {
+    if (!try_head(priority, head, few_freed, starts)) return false;
+  }
+  return true;
+}
+
+std::pair<std::uint64_t, std::uint64_t> ClusterEngine::Impl::turn(std::uint32_t lane,
+                                                                  const Head& head) const {
+  if (!rules.fair) return {0, head.order};
+  return {policies::dominant_share(tenants.used(lane), tenants.quota(lane), nodes.total_capacity()),
+          head.order};
+}
+
+// Within a pass the turn of a tenant only comes later: its share grows with its starts, and whoever
+// was first and has failed or started is followed by later ones. So what is known of the turns is
+// enough to find the next one, and only the one that is found has to be looked at again.
+bool ClusterEngine::Impl::go_through_lanes(Priority priority, bool few_freed,
+                                           std::vector<Start>& starts) {
+  using Turn = std::pair<std::pair<std::uint64_t, std::uint64_t>, std::uint32_t>;
+  std::priority_queue<Turn, std::vector<Turn>, std::greater<>> turns;
+  const auto line_up = [&](std::uint32_t lane) {
+    const Head head = next_in(lane, priority, few_freed);
+    if (head.order != HeadIndex::kNever) turns.emplace(turn(lane, head), lane);
+  };
+  const ShapeTable& shapes = waiting.band(priority).shapes;
+  for (std::uint32_t lane = 0; lane < shapes.lanes(); ++lane) {
+    if (shapes.rows_in(lane) > 0) line_up(lane);
+  }
+  while (!turns.empty()) {
+    const auto [known, lane] = turns.top();
+    turns.pop();
+    const Head head = next_in(lane, priority, few_freed);
+    if (head.order != HeadIndex::kNever && turn(lane, head) == known &&
+        !try_head(priority, head, few_freed, starts)) {
+      return false;
+    }
+    line_up(lane);
+  }
+  return true;
+}
+
+bool ClusterEngine::Impl::try_head(Priority priority, const Head& head, bool few_freed,
+                                   std::vector<Start>& starts) {
+  if (any_overdue()) return false;
+  ShapeTable& shapes = waiting.shapes(priority);
+  const std::uint32_t lane = shapes.lane_of(head.row);
+  drop_head(lane, head);
+  const OrderedSequence& queue = shapes.waiting(head.row);
+  const Shape shape = shapes.shape(head.row);
+  const bool only_freed = few_freed && !shapes.is_fresh(head.row);
+  std::optional<Places> places;
+  if (only_freed && shape.replicas == 1) {
+    auto place = nodes.find_among(freed_for(priority).list, shape.demand,
+                                  constraints.allowed(shape.constraint));
+    if (place) places = {*std::move(place), {}};
+  } else {
+    places = find(shape);
+  }
+  if (!places) {
+    if (shape.replicas > 1) shapes.set_tried(head.row);
+    return true;
+  }
+  start(queue.first().value, *std::move(places), starts);
+  if (!only_freed && !queue.empty()) push_head(lane, {queue.first().key, head.row});
+  return true;
+}
+
+std::optional<Places> ClusterEngine::Impl::find(const Shape& shape) {
+  if (shape.replicas > 1) return find_several(shape);
+  nodes.update_order();
+  auto place = nodes.find(shape.demand, constraints.allowed(shape.constraint));
+  return place ? std::optional(Places{*std::move(place), {}}) : std::nullopt;
+}
+
+// Each on the best node beside those before it. Counted first, so it never stops half way.
+std::optional<Places> ClusterEngine::Impl::find_several(const Shape& shape) {
+  const NodeSet* only = constraints.allowed(shape.constraint);
+  if (!fits_into(repeated(shape.demand, shape.replicas), nodes.total_free()) ||
+      nodes.copies(shape.demand, only, shape.replicas) < shape.replicas) {
+    return std::nullopt;
+  }
+  std::vector<Placement> places;
+  while (places.size() < shape.replicas) {
+    nodes.update_order();
+    auto place = nodes.find(shape.demand, only);
+    ensure(place.has_value(), "replicas that were counted find no place");
+    nodes.take(*place, shape.demand);
+    places.push_back(*std::move(place));
+  }
+  for (const Placement& place : places) nodes.give(place, shape.demand);
+  Places out{std::move(places.front()), {}};
+  places.erase(places.begin());
+  out.more = std::move(places);
+  return out;
+}
+
+void ClusterEngine::Impl::leave_queue(WaitingQueues::Slot slot) {
+  const ConstraintTable::Id constraint = waiting.shape(slot).constraint;
+  waiting.remove(slot);
+  constraints.release(constraint);
+}
+
+void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Places places,
                                 std::vector<Start>& starts) {
   const WaitingQueues::Entry& entry = waiting.entry(slot);
   const DeploymentId id = entry.id;
-  const Resources demand = waiting.demand(slot);
-  nodes.take(placement, demand);
+  const Shape shape = waiting.shape(slot);
+  nodes.take(places.first, shape.demand);
+  for (const Placement& place : places.more) nodes.take(place, shape.demand);
+  tenants.take(shape.tenant, repeated(shape.demand, shape.replicas));
   active.add({id,
-              demand,
-              placement,
+              shape.demand,
+              places.first,
               entry.priority,
               entry.order,
               now,
               entry.max_run,
               {},
               false,
-              entry.since});
-  waiting.remove(slot);
-  starts.push_back({id, std::move(placement)});
+              now - entry.since,
+              constraints.constraint(shape.constraint),
+              places.more,
+              shape.tenant});
+  leave_queue(slot);
+  starts.push_back({id, std::move(places.first), std::move(places.more)});
 }
 
 bool ClusterEngine::Impl::start_overdue(std::vector<Start>& starts) {
   if (!rules.age_bound) return true;
   while (const auto slot = policies::overdue(*this, now)) {
-    auto place = find(waiting.demand(*slot));
+    auto place = find(waiting.shape(*slot));
     if (!place) return false;
     start(*slot, *std::move(place), starts);
   }
@@ -140,7 +303,15 @@ bool ClusterEngine::Impl::start_overdue(std::vector<Start>& starts) {
 NodeRoom ClusterEngine::Impl::room_of(NodeIndex n) const {
   const Resources free = nodes.free(n);
   const auto devices = nodes.devices(n);
-  return {free.cpu_milli, free.memory_bytes, {devices.begin(), devices.end()}};
+  return {free.cpu_milli, free.memory_bytes, {devices.begin(), devices.end()}, n};
+}
+
+SharedRoom ClusterEngine::Impl::shared_room(const Shape& shape) const {
+  SharedRoom out(shape.demand);
+  for (NodeIndex n = 0; n < nodes.size(); ++n) {
+    out.add(room_of(n), constraints.allows(shape.constraint, n));
+  }
+  return out;
 }
 
 void ClusterEngine::Impl::free_everything() {
@@ -158,14 +329,20 @@ WaitingQueues::Slot ClusterEngine::Impl::waiting_slot(const DeploymentId& id) co
 void ClusterEngine::Impl::on(const Queued& event) {
   ensure(well_formed(event.demand), "a demand is negative or asks for whole and shared devices");
   ensure(!active.contains(event.id), "a deployment that is active is queued");
-  waiting.add(event, nodes.could_hold(event.demand));
+  ensure(event.replicas > 0, "a deployment without replicas is queued");
+  const Shape shape{event.demand, constraints.acquire(event.constraint, nodes), event.replicas,
+                    event.tenant};
+  const ShapeTable& shapes = waiting.band(event.priority).shapes;
+  // Whether many replicas could run is a long count: once for a row.
+  const ShapeTable::Row row = event.replicas > 1 ? shapes.find(shape) : SlotIndex::kNone;
+  waiting.add(event, shape, row == SlotIndex::kNone ? could_hold(shape) : shapes.feasible(row));
 }
 
 void ClusterEngine::Impl::on(const Unparked& event) { waiting.unpark(waiting_slot(event.id)); }
 
 void ClusterEngine::Impl::on(const Withdrawn& event) {
   const WaitingQueues::Slot slot = waiting.find(event.id);
-  if (slot != WaitingQueues::kNone) waiting.remove(slot);
+  if (slot != WaitingQueues::kNone) leave_queue(slot);
 }
 
 void ClusterEngine::Impl::on(const Reprioritized& event) {
@@ -175,11 +352,13 @@ void ClusterEngine::Impl::on(const Reprioritized& event) {
 void ClusterEngine::Impl::on(const Released& event) {
   const auto entry = active.remove(event.id);
   if (!entry) return;
-  const NodeIndex node = entry->placement.node;
-  nodes.give(entry->placement, entry->demand);
-  // A node that is being cleared for somebody stays closed until the last one has left it.
-  if (!entry->leaving_for.is_nil()) nodes.thaw(node);
-  for (FreedNodes& list : freed) list.add(node);
+  tenants.give(entry->tenant, held_by(*entry));
+  for_each_place(*entry, [&](const Placement& place) {
+    nodes.give(place, entry->demand);
+    // A node that is being cleared for somebody stays closed until the last one has left it.
+    if (!entry->leaving_for.is_nil()) nodes.thaw(place.node);
+    for (FreedNodes& list : freed) list.add(place.node);
+  });
 }
 
 void ClusterEngine::Impl::on(const Resized& event) {
@@ -194,13 +373,15 @@ void ClusterEngine::Impl::on(const Resized& event) {
   }
   active.renumber_nodes(new_index);
   for (const ActiveEntry& entry : active.entries()) {
-    ensure(entry.placement.node != kGone, "the new node list lacks a node that holds reservations");
+    for_each_place(entry, [&](const Placement& place) {
+      ensure(place.node != kGone, "the new node list lacks a node that holds reservations");
+    });
   }
   occupy(next);
   nodes = std::move(next);
+  constraints.nodes_changed(nodes);
   for (const Priority p : {Priority::high, Priority::low}) {
-    waiting.shapes(p).judge_again(
-        [&](const Resources& demand) { return nodes.could_hold(demand); });
+    waiting.shapes(p).judge_again([&](const Shape& shape) { return could_hold(shape); });
   }
   free_everything();
 }
@@ -209,26 +390,42 @@ void ClusterEngine::Impl::on(const PauseChanged& event) { paused = event.paused;
 
 void ClusterEngine::Impl::on(const Leaving& event) { active.set_leaving(event.id); }
 
+// Rare: built anew from what runs and what waits.
 void ClusterEngine::Impl::on(const RulesChanged& event) {
-  if (event.rules.mix != nodes.mix()) {
-    NodeTable next({nodes.nodes().begin(), nodes.nodes().end()}, event.rules.mix);
-    occupy(next);
-    nodes = std::move(next);
+  ClusterEngine next(Policy::strict, {nodes.nodes().begin(), nodes.nodes().end()}, paused,
+                     event.rules);
+  for (const ActiveEntry& entry : active.entries()) next.restore_active(entry);
+  for (const Priority priority : {Priority::high, Priority::low}) {
+    const WaitingQueues::Band& band = waiting.band(priority);
+    for (const OrderedSequence* queue : {&band.considered, &band.parked}) {
+      for (std::size_t rank = 0; rank < queue->size();) {
+        const auto run = queue->run(rank);
+        for (const WaitingQueues::Slot slot : run.values) next.restore_waiting(queued(slot));
+        rank += run.values.size();
+      }
+    }
   }
-  use(event.rules);
-  free_everything();
+  next.impl_->now = now;
+  *this = std::move(*next.impl_);
 }
 
-void ClusterEngine::Impl::use(Rules next) {
-  next.mix.reset();
-  rules = std::move(next);
+// What it was queued as.
+Queued ClusterEngine::Impl::queued(WaitingQueues::Slot slot) const {
+  const WaitingQueues::Entry& entry = waiting.entry(slot);
+  const Shape& shape = waiting.shape(slot);
+  return {entry.id,       entry.priority, entry.order,
+          shape.demand,   entry.parked,   entry.since,
+          entry.max_run,  entry.awaits,   constraints.constraint(shape.constraint),
+          shape.replicas, shape.tenant};
 }
 
 // What runs, on a table of nodes that holds nothing yet.
 void ClusterEngine::Impl::occupy(NodeTable& table) const {
   for (const ActiveEntry& entry : active.entries()) {
-    table.take(entry.placement, entry.demand);
-    if (!entry.leaving_for.is_nil()) table.freeze(entry.placement.node);
+    for_each_place(entry, [&](const Placement& place) {
+      table.take(place, entry.demand);
+      if (!entry.leaving_for.is_nil()) table.freeze(place.node);
+    });
   }
 }
 
@@ -240,7 +437,10 @@ ClusterEngine::ClusterEngine(Policy policy, std::vector<Node> nodes, bool paused
   impl_->nodes = NodeTable(std::move(nodes), rules.mix);
   rules.backfill = rules.backfill || backfills(policy);
   rules.preempt = rules.preempt || preempts(policy);
-  impl_->use(std::move(rules));
+  rules.mix.reset();
+  impl_->tenants = Tenants(rules);
+  if (impl_->tenants.apart()) impl_->waiting.keep_tenants_apart();
+  impl_->rules = std::move(rules);
   impl_->free_everything();
 }
 
@@ -254,10 +454,45 @@ ClusterEngine ClusterEngine::clone() const {
   return out;
 }
 
+std::vector<Queued> ClusterEngine::front(std::size_t first) const {
+  std::vector<Queued> out;
+  for (const bool parked : {false, true}) {
+    for (const Priority priority : {Priority::high, Priority::low}) {
+      const WaitingQueues::Band& band = impl_->waiting.band(priority);
+      const OrderedSequence& queue = parked ? band.parked : band.considered;
+      const std::size_t end = std::min(first, queue.size());
+      for (std::size_t rank = 0; rank < end;) {
+        const auto run = queue.run(rank);
+        for (std::size_t i = 0; i < run.values.size() && rank < end; ++i, ++rank) {
+          out.push_back(impl_->queued(run.values[i]));
+        }
+      }
+    }
+  }
+  return out;
+}
+
+ClusterEngine ClusterEngine::clone_front(std::size_t first) const {
+  ClusterEngine out(Policy::strict, {}, impl_->paused, impl_->rules);
+  Impl& copy = *out.impl_;
+  copy.now = impl_->now;
+  copy.settled = impl_->settled;
+  copy.nodes = impl_->nodes;
+  copy.active = impl_->active;
+  copy.tenants = impl_->tenants;
+  copy.freed = impl_->freed;
+  copy.constraints.nodes_changed(copy.nodes);
+  for (const Queued& entry : front(first)) copy.on(entry);
+  return out;
+}
+
 void ClusterEngine::restore_active(const ActiveEntry& entry) {
   ensure(!is_active(entry.id) && !is_waiting(entry.id), "a deployment is restored twice");
-  impl_->nodes.take(entry.placement, entry.demand);
-  if (!entry.leaving_for.is_nil()) impl_->nodes.freeze(entry.placement.node);
+  impl_->tenants.take(entry.tenant, held_by(entry));
+  for_each_place(entry, [&](const Placement& place) {
+    impl_->nodes.take(place, entry.demand);
+    if (!entry.leaving_for.is_nil()) impl_->nodes.freeze(place.node);
+  });
   impl_->active.add(entry);
   impl_->settled = false;
 }
@@ -323,7 +558,9 @@ std::vector<DeploymentId> ClusterEngine::can_resize(std::span<const Node> nodes)
   }
   std::vector<DeploymentId> out;
   for (const ActiveEntry& entry : impl_->active.entries()) {
-    if (refused[entry.placement.node]) out.push_back(entry.id);
+    bool stays = true;
+    for_each_place(entry, [&](const Placement& place) { stays = stays && !refused[place.node]; });
+    if (!stays) out.push_back(entry.id);
   }
   std::ranges::sort(out);
   return out;
@@ -333,9 +570,7 @@ EngineStatus ClusterEngine::status() const {
   EngineStatus out;
   const NodeTable& nodes = impl_->nodes;
   for (NodeIndex n = 0; n < nodes.size(); ++n) {
-    const auto devices = nodes.devices(n);
-    out.nodes.push_back(
-        {nodes.node(n), nodes.free(n), {devices.begin(), devices.end()}, nodes.active(n)});
+    out.nodes.push_back(node_state(n));
     out.capacity += nodes.node(n).capacity;
     out.free += nodes.free(n);
   }
@@ -346,6 +581,10 @@ EngineStatus ClusterEngine::status() const {
   out.parked = high.parked.size() + low.parked.size();
   out.active = impl_->active.size();
   out.paused = impl_->paused;
+  for (std::uint32_t tenant = 0; tenant < impl_->tenants.size(); ++tenant) {
+    const auto& quota = impl_->tenants.quota(tenant);
+    if (quota) out.tenants.push_back({*quota, impl_->tenants.used(tenant)});
+  }
   return out;
 }
 
@@ -372,9 +611,16 @@ std::optional<ActiveEntry> ClusterEngine::active_as(const DeploymentId& id) cons
   const ActiveEntry* entry = impl_->active.entry(id);
   return entry == nullptr ? std::nullopt : std::optional(*entry);
 }
+bool ClusterEngine::paused() const { return impl_->paused; }
 std::size_t ClusterEngine::waiting() const { return impl_->waiting.size(); }
 std::size_t ClusterEngine::active_count() const { return impl_->active.size(); }
 const Node& ClusterEngine::node(std::uint32_t index) const { return impl_->nodes.node(index); }
+NodeState ClusterEngine::node_state(std::uint32_t index) const {
+  const NodeTable& nodes = impl_->nodes;
+  const auto devices = nodes.devices(index);
+  return {
+      nodes.node(index), nodes.free(index), {devices.begin(), devices.end()}, nodes.active(index)};
+}
 EngineTime ClusterEngine::now() const { return impl_->now; }
 Rules ClusterEngine::rules() const {
   Rules out = impl_->rules;

@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::int64_t kMost = std::int64_t{1} << 53;  // of any one amount
 constexpr std::int64_t kMostDevices = 100'000;
+constexpr std::uint32_t kMostReplicas = 1'000'000;
+constexpr std::uint32_t kMostTenants = 1 << 20;
 
 Result<void> impossible(std::string what) {
   return fail(Code::internal, "impossible", std::move(what));
@@ -51,6 +53,34 @@ bool holds(const NodeTable& nodes, const Placement& place, const Resources& dema
   return gpu == demand.gpu_milli;
 }
 
+// A place for each replica, and all of them at once.
+template <class Placed>
+bool holds_all(NodeTable& nodes, const Placed& placed, const Resources& demand) {
+  std::vector<const Placement*> taken;
+  bool fine = true;
+  for_each_place(placed, [&](const Placement& place) {
+    fine = fine && holds(nodes, place, demand);
+    if (!fine) return;
+    nodes.take(place, demand);
+    taken.push_back(&place);
+  });
+  for (const Placement* place : taken) nodes.give(*place, demand);
+  return fine;
+}
+
+Result<void> check_rules(const Rules& rules) {
+  const auto is_quota = [](const Resources& r) {
+    return r.cpu_milli >= 0 && r.memory_bytes >= 0 && r.gpu_milli >= 0;
+  };
+  std::set<std::uint32_t> tenants;
+  for (const Quota& quota : rules.quotas) {
+    if (quota.tenant >= kMostTenants || !tenants.insert(quota.tenant).second ||
+        !is_quota(quota.nominal) || (quota.borrowing && !is_quota(*quota.borrowing)))
+      return impossible("A quota is impossible.");
+  }
+  return {};
+}
+
 bool is_order_taken(const WaitingQueues& waiting, std::uint64_t order) {
   for (const Priority priority : {Priority::high, Priority::low}) {
     const WaitingQueues::Band& band = waiting.band(priority);
@@ -81,7 +111,9 @@ Result<void> check_waits(const Impl& state, const DeploymentId& id) {
 }
 
 Result<void> check(const Impl& state, const Queued& event) {
-  if (!is_demand(event.demand)) return impossible("A demand is impossible.");
+  if (!is_demand(event.demand) || event.replicas == 0 || event.replicas > kMostReplicas ||
+      event.tenant >= kMostTenants)
+    return impossible("A demand is impossible.");
   if (state.active.contains(event.id) || state.waiting.find(event.id) != WaitingQueues::kNone)
     return impossible("A deployment is queued that waits or runs already.");
   return must(!is_order_taken(state.waiting, event.order),
@@ -99,15 +131,20 @@ Result<void> check(const Impl& state, const Resized& event) {
   std::map<std::string_view, NodeIndex> by_name;
   for (NodeIndex n = 0; n < next.size(); ++n) by_name.emplace(next.node(n).name, n);
   for (const ActiveEntry& entry : state.active.entries()) {
-    const auto found = by_name.find(state.nodes.node(entry.placement.node).name);
-    if (found == by_name.end()) return impossible("A node goes on which something runs.");
-    const Placement there{found->second, entry.placement.gpus};
-    if (!holds(next, there, entry.demand))
-      return impossible("A node becomes too small for what runs there.");
-    next.take(there, entry.demand);
+    bool fine = true;
+    for_each_place(entry, [&](const Placement& place) {
+      const auto found = by_name.find(state.nodes.node(place.node).name);
+      if (found == by_name.end()) fine = false;
+      if (!fine) return;
+      const Placement there{found->second, place.gpus};
+      fine = holds(next, there, entry.demand);
+      if (fine) next.take(there, entry.demand);
+    });
+    if (!fine) return impossible("A node goes, or becomes too small, on which something runs.");
   }
   return {};
 }
+Result<void> check(const Impl&, const RulesChanged& event) { return check_rules(event.rules); }
 template <class Event>
 Result<void> check(const Impl&, const Event&) {
   return {};
@@ -132,10 +169,11 @@ Result<void> take_in(Impl& state, std::span<const EngineEvent> events, EngineTim
 Result<void> start_as_decided(Impl& state, const Start& start) {
   const WaitingQueues::Slot slot = state.waiting.find(start.id);
   if (slot == WaitingQueues::kNone) return impossible("Something started that did not wait.");
-  if (!holds(state.nodes, start.placement, state.waiting.demand(slot)))
+  const Shape shape = state.waiting.shape(slot);
+  if (start.more.size() + 1 != shape.replicas || !holds_all(state.nodes, start, shape.demand))
     return impossible("Something started where it had no room.");
   std::vector<Start> ignored;
-  state.start(slot, start.placement, ignored);
+  state.start(slot, {start.placement, start.more}, ignored);
   return {};
 }
 
@@ -144,8 +182,8 @@ Result<void> evict_as_decided(Impl& state, const Evict& evict) {
   if (found == state.active.entries().end() || !found->leaving_for.is_nil())
     return impossible("Something was displaced that did not run, or was before.");
   if (evict.for_whom.is_nil()) return impossible("Something was displaced for nobody.");
-  state.nodes.freeze(found->placement.node);
-  state.active.leave(evict.id, evict.for_whom);
+  for_each_place(state.active.leave(evict.id, evict.for_whom),
+                 [&](const Placement& place) { state.nodes.freeze(place.node); });
   return {};
 }
 
@@ -163,9 +201,7 @@ EngineState state_of(const ClusterEngine& engine) {
       for (std::size_t rank = 0; rank < queue.size();) {
         const auto run = queue.run(rank);
         for (const WaitingQueues::Slot slot : run.values) {
-          const WaitingQueues::Entry& e = state.waiting.entry(slot);
-          out.waiting.push_back({e.id, priority, e.order, state.waiting.demand(slot), parked,
-                                 e.since, e.max_run, e.awaits});
+          out.waiting.push_back(state.queued(slot));
         }
         rank += run.keys.size();
       }
@@ -176,12 +212,13 @@ EngineState state_of(const ClusterEngine& engine) {
 
 Result<ClusterEngine> engine_of(EngineState from) {
   if (auto fine = check_nodes(from.nodes); !fine) return std::unexpected(fine.error());
+  if (auto fine = check_rules(from.rules); !fine) return std::unexpected(fine.error());
   ClusterEngine engine(Policy::strict, std::move(from.nodes), from.paused, std::move(from.rules));
   Impl& state = StateAccess::of(engine);
   state.now = from.now;
   for (const ActiveEntry& entry : from.active) {
     if (state.active.contains(entry.id) || !is_demand(entry.demand) ||
-        !holds(state.nodes, entry.placement, entry.demand)) {
+        entry.tenant >= kMostTenants || !holds_all(state.nodes, entry, entry.demand)) {
       return std::unexpected(impossible("Something runs twice, or where it has no room.").error());
     }
     engine.restore_active(entry);

@@ -88,6 +88,21 @@ TaskMix TaskMix::of(std::span<const Resources> demands, int percent) {
   return out;
 }
 
+double unusable_gpu(const TaskMix& mix, const Resources& free,
+                    std::span<const std::int32_t> devices) {
+  const NodeView node(free, devices);
+  std::int64_t sum = 0;
+  std::int64_t weights = 0;
+  for (const TaskMix::Kind& kind : mix.kinds) {
+    const std::int64_t usable = node.usable_devices(kind.demand.gpu_milli);
+    const bool runs = kind.demand.cpu_milli <= node.cpu && kind.demand.memory_bytes <= node.memory;
+    const bool fits = runs && usable >= kind.demand.gpu_milli;
+    sum += kind.weight * (fits ? node.total - usable : node.total);
+    weights += kind.weight;
+  }
+  return weights == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(weights);
+}
+
 std::int64_t fragmentation(const TaskMix& mix, const Resources& free,
                            std::span<const std::int32_t> devices) {
   return weighted(mix, NodeView(free, devices));

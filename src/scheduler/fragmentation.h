@@ -29,6 +29,11 @@ struct TaskMix {
   friend bool operator==(const TaskMix&, const TaskMix&) = default;
 };
 
+// The measure of the paper alone, for reports: thousandths of devices that are free on the node and
+// that a demand of the mix cannot use on average.
+[[nodiscard]] double unusable_gpu(const TaskMix& mix, const Resources& free,
+                                  std::span<const std::int32_t> devices);
+
 // In proportion to thousandths of devices; larger is worse.
 [[nodiscard]] std::int64_t fragmentation(const TaskMix& mix, const Resources& free,
                                          std::span<const std::int32_t> devices);

@@ -5,20 +5,9 @@
 #include <stdexcept>
 
 #include "base/ensure.h"
+#include "scheduler/growth.h"
 
 namespace berth {
-namespace {
-
-using Demand = std::array<std::int64_t, 3>;
-
-Demand as_array(const Resources& r) { return {r.cpu_milli, r.memory_bytes, r.gpu_milli}; }
-
-bool exceeds(const Demand& demand, const Demand& room) {
-  // One branch for all three: which resource is short, no processor can guess.
-  return (int{demand[0] > room[0]} | int{demand[1] > room[1]} | int{demand[2] > room[2]}) != 0;
-}
-
-}  // namespace
 
 // --- nodes and leaves ---------------------------------------------------------------------------
 
@@ -26,6 +15,7 @@ HeadIndex::NodeIndex HeadIndex::new_node(NodeIndex parent) {
   NodeIndex n = 0;
   if (unused_nodes_.empty()) {
     n = static_cast<NodeIndex>(nodes_.size());
+    make_room(nodes_, nodes_.size() + 1);
     nodes_.emplace_back();
   } else {
     n = unused_nodes_.back();
@@ -38,6 +28,7 @@ HeadIndex::NodeIndex HeadIndex::new_node(NodeIndex parent) {
 
 std::uint32_t HeadIndex::new_leaf() {
   if (unused_leaves_.empty()) {
+    make_room(leaves_, leaves_.size() + 1);
     leaves_.emplace_back();
     return static_cast<std::uint32_t>(leaves_.size() - 1);
   }
@@ -80,7 +71,10 @@ void HeadIndex::refresh_first(NodeIndex n) {
 }
 
 void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
-  if (row >= places_.size()) places_.resize(row + 1);
+  if (row >= places_.size()) {
+    make_room(places_, row + 1);
+    places_.resize(row + 1);
+  }
   if (const Place place = places_[row]; place.leaf != kNone) {
     Node& node = nodes_[place.leaf];
     const std::uint64_t before = leaf(place.leaf).order[place.at];
@@ -262,27 +256,6 @@ void HeadIndex::build(NodeIndex n, std::span<Item> items) {
 
 std::uint64_t HeadIndex::order_of(Row row) const {
   return contains(row) ? leaf(places_[row].leaf).order[places_[row].at] : kNever;
-}
-
-void HeadIndex::first_fit(const Resources& room, Head& best) const {
-  if (!nodes_.empty()) first_fit(kRoot, as_array(room), best);
-}
-
-void HeadIndex::first_fit(NodeIndex n, const Demand& room, Head& best) const {
-  const Node& node = nodes_[n];
-  if (node.first >= best.order || exceeds(node.low, room)) return;
-  if (node.left != kNone) {
-    const bool left_first = nodes_[node.left].first < nodes_[node.right].first;
-    first_fit(left_first ? node.left : node.right, room, best);
-    first_fit(left_first ? node.right : node.left, room, best);
-    return;
-  }
-  const Leaf& here = leaf(n);
-  for (std::uint32_t i = 0; i < node.count; ++i) {
-    const int misfit = int{here.demand[0][i] > room[0]} | int{here.demand[1][i] > room[1]} |
-                       int{here.demand[2][i] > room[2]} | int{here.order[i] >= best.order};
-    if (misfit == 0) best = {here.order[i], here.row[i]};
-  }
 }
 
 void HeadIndex::collect(const Resources& room, std::vector<Row>& out) const {

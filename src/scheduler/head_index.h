@@ -33,8 +33,15 @@ class HeadIndex {
   [[nodiscard]] bool contains(Row row) const {
     return row < places_.size() && places_[row].leaf != kNone;
   }
-  // Replaces `best` when a head that fits into `room` has a smaller order.
-  void first_fit(const Resources& room, Head& best) const;
+  // Replaces `best` when a head that fits into `room`, and for which eligible(row) holds, has a
+  // smaller order.
+  template <class Eligible>
+  void first_fit(const Resources& room, Head& best, const Eligible& eligible) const {
+    if (!nodes_.empty()) first_fit(kRoot, as_array(room), best, eligible);
+  }
+  void first_fit(const Resources& room, Head& best) const {
+    first_fit(room, best, [](Row) { return true; });
+  }
   // Appends all rows that fit into `room`.
   void collect(const Resources& room, std::vector<Row>& out) const;
 
@@ -49,8 +56,17 @@ class HeadIndex {
   static constexpr NodeIndex kRoot = 0;
   static constexpr std::uint32_t kLeaf = 64;
 
+  using Demand = std::array<std::int64_t, 3>;
+  [[nodiscard]] static Demand as_array(const Resources& r) {
+    return {r.cpu_milli, r.memory_bytes, r.gpu_milli};
+  }
+  [[nodiscard]] static bool exceeds(const Demand& demand, const Demand& room) {
+    // One branch for all three: which resource is short, no processor can guess.
+    return (int{demand[0] > room[0]} | int{demand[1] > room[1]} | int{demand[2] > room[2]}) != 0;
+  }
+
   struct Item {
-    std::array<std::int64_t, 3> demand{};
+    Demand demand{};
     std::uint64_t order = kNever;
     Row row = 0;
   };
@@ -87,7 +103,8 @@ class HeadIndex {
   void discard(NodeIndex n);  // what is below it; it becomes a leaf without an array
   void refresh_first(NodeIndex n);
   [[nodiscard]] std::uint64_t first_in_leaf(NodeIndex n) const;
-  void first_fit(NodeIndex n, const std::array<std::int64_t, 3>& room, Head& best) const;
+  template <class Eligible>
+  void first_fit(NodeIndex n, const Demand& room, Head& best, const Eligible& eligible) const;
 
   std::vector<Node> nodes_;
   std::vector<Leaf> leaves_;
@@ -95,5 +112,24 @@ class HeadIndex {
   std::vector<std::uint32_t> unused_leaves_;
   std::vector<Place> places_;  // by row
 };
+
+template <class Eligible>
+void HeadIndex::first_fit(NodeIndex n, const Demand& room, Head& best,
+                          const Eligible& eligible) const {
+  const Node& node = nodes_[n];
+  if (node.first >= best.order || exceeds(node.low, room)) return;
+  if (node.left != kNone) {
+    const bool left_first = nodes_[node.left].first < nodes_[node.right].first;
+    first_fit(left_first ? node.left : node.right, room, best, eligible);
+    first_fit(left_first ? node.right : node.left, room, best, eligible);
+    return;
+  }
+  const Leaf& here = leaf(n);
+  for (std::uint32_t i = 0; i < node.count; ++i) {
+    const int misfit = int{here.demand[0][i] > room[0]} | int{here.demand[1][i] > room[1]} |
+                       int{here.demand[2][i] > room[2]} | int{here.order[i] >= best.order};
+    if (misfit == 0 && eligible(here.row[i])) best = {here.order[i], here.row[i]};
+  }
+}
 
 }  // namespace berth

@@ -63,12 +63,13 @@ void NodeOrder::erase(const Entry& entry) {
 }
 
 const NodeOrder::Entry* NodeOrder::find(std::int64_t at_least, std::int64_t cpu,
-                                        std::int64_t memory) const {
+                                        std::int64_t memory, const NodeSet* only) const {
   for (std::size_t b = block_for({at_least, 0, 0, 0, 0}); b < blocks_.size(); ++b) {
     const Block& block = blocks_[b];
     if (block.cpu < cpu || block.memory < memory) continue;
     for (const Entry& entry : block.entries) {
-      if (entry.first >= at_least && entry.cpu >= cpu && entry.memory >= memory) return &entry;
+      const bool enough = entry.first >= at_least && entry.cpu >= cpu && entry.memory >= memory;
+      if (enough && (only == nullptr || only->contains(entry.node))) return &entry;
     }
   }
   return nullptr;

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <vector>
 
+#include "scheduler/node_set.h"
+
 namespace berth {
 
 class NodeOrder {
@@ -23,8 +25,9 @@ class NodeOrder {
   void insert(const Entry& entry);  // its key must be new
   void erase(const Entry& entry);   // it must be there
   // The first entry with at least `at_least` as `first`, and room for both; null when none has.
-  [[nodiscard]] const Entry* find(std::int64_t at_least, std::int64_t cpu,
-                                  std::int64_t memory) const;
+  // With `only`, of these nodes.
+  [[nodiscard]] const Entry* find(std::int64_t at_least, std::int64_t cpu, std::int64_t memory,
+                                  const NodeSet* only = nullptr) const;
 
  private:
   static constexpr std::size_t kBlock = 64;

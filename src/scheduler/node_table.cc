@@ -29,6 +29,17 @@ std::uint64_t relative(std::int64_t amount, std::int64_t largest) {
   return (whole << kUnit) + (rest << kUnit) / unit;
 }
 
+// What constraints look at.
+struct Looks {
+  std::string_view gpu_model;
+  const std::map<std::string, std::string>* labels = nullptr;
+};
+struct LooksBefore {
+  bool operator()(const Looks& a, const Looks& b) const {
+    return std::tie(a.gpu_model, *a.labels) < std::tie(b.gpu_model, *b.labels);
+  }
+};
+
 }  // namespace
 
 // Compared as (growth of fragmentation, first, slack, node), smallest wins.
@@ -44,6 +55,7 @@ NodeTable::NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix)
     : nodes_(std::move(nodes)), mix_(std::move(mix)) {
   const std::size_t count = nodes_.size();
   std::set<std::string_view> names;
+  std::map<Looks, NodeIndex, LooksBefore> alike;
   first_device_.reserve(count + 1);
   first_device_.push_back(0);
   for (const Node& node : nodes_) {
@@ -51,9 +63,12 @@ NodeTable::NodeTable(std::vector<Node> nodes, std::optional<TaskMix> mix)
     const Resources capacity = usable_capacity(node);
     ensure(capacity.cpu_milli >= 0 && capacity.memory_bytes >= 0 && capacity.gpu_milli >= 0,
            "a node has a negative capacity");
+    const auto index = static_cast<NodeIndex>(first_alike_.size());
+    first_alike_.push_back(alike.try_emplace({node.gpu_model, &node.labels}, index).first->second);
     first_device_.push_back(first_device_.back() + static_cast<std::uint32_t>(node.devices()));
     largest_ = elementwise_max(largest_, capacity);
     total_free_ += capacity;
+    total_capacity_ += capacity;
     const auto covers = [&](const Resources& kind) { return fits_into(capacity, kind); };
     if (std::ranges::any_of(capacity_kinds_, covers)) continue;
     std::erase_if(capacity_kinds_,
@@ -100,9 +115,89 @@ Resources NodeTable::usable_capacity(const Node& node) {
   return {node.capacity.cpu_milli, node.capacity.memory_bytes, node.devices() * kGpuDevice};
 }
 
-bool NodeTable::could_hold(const Resources& demand) const {
+bool NodeTable::could_hold(const Resources& demand, const NodeSet* only) const {
+  if (only != nullptr) {
+    const auto holds = [&](NodeIndex n) { return fits_into(demand, usable_capacity(nodes_[n])); };
+    if (only->is_listed()) return std::ranges::any_of(only->list(), holds);
+    for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+      if (only->contains(n) && holds(n)) return true;
+    }
+    return false;
+  }
   return std::ranges::any_of(capacity_kinds_,
                              [&](const Resources& kind) { return fits_into(demand, kind); });
+}
+
+std::uint32_t copies_in(const Resources& demand, std::int64_t cpu, std::int64_t memory,
+                        std::span<const std::int32_t> devices) {
+  std::int64_t copies = std::numeric_limits<std::uint32_t>::max();
+  if (demand.cpu_milli > 0) copies = std::min(copies, cpu / demand.cpu_milli);
+  if (demand.memory_bytes > 0) copies = std::min(copies, memory / demand.memory_bytes);
+  if (demand.gpu_milli >= kGpuDevice) {
+    const auto whole = std::ranges::count(devices, static_cast<std::int32_t>(kGpuDevice));
+    copies = std::min(copies, whole / (demand.gpu_milli / kGpuDevice));
+  } else if (demand.gpu_milli > 0) {
+    std::int64_t shares = 0;
+    for (const std::int32_t free : devices) shares += free / demand.gpu_milli;
+    copies = std::min(copies, shares);
+  }
+  return static_cast<std::uint32_t>(std::max<std::int64_t>(copies, 0));
+}
+
+std::uint32_t NodeTable::copies_on(NodeIndex n, const Resources& demand) const {
+  if (!fits_into(demand, room(n))) return 0;
+  return copies_in(demand, free_cpu_[n], free_memory_[n], devices(n));
+}
+
+Resources NodeTable::room_beside_copies(NodeIndex n, const Resources& demand) const {
+  const std::int64_t copies = copies_on(n, demand);
+  Resources out = room_for(n, demand);
+  out.cpu_milli -= copies * demand.cpu_milli;
+  out.memory_bytes -= copies * demand.memory_bytes;
+  if (demand.gpu_milli >= kGpuDevice) out.gpu_milli -= copies * demand.gpu_milli;
+  if (demand.gpu_milli == 0 || demand.gpu_milli >= kGpuDevice) return out;
+  // Shares are taken from the devices with the smallest sufficient part first.
+  std::vector<std::int32_t> free(devices(n).begin(), devices(n).end());
+  std::ranges::sort(free);
+  std::int64_t left = copies;
+  out.gpu_milli = 0;
+  for (const std::int64_t part : free) {
+    const std::int64_t here = std::min(left, part / demand.gpu_milli);
+    left -= here;
+    out.gpu_milli = std::max(out.gpu_milli, part - here * demand.gpu_milli);
+  }
+  return out;
+}
+
+namespace {
+
+// The sum of count(n) over the nodes, up to `enough`.
+template <class Count>
+std::uint32_t sum_over(std::size_t nodes, const NodeSet* only, std::uint32_t enough,
+                       const Count& count) {
+  std::uint64_t sum = 0;
+  for (NodeIndex n = 0; n < nodes && sum < enough; ++n) {
+    if (only == nullptr || only->contains(n)) sum += count(n);
+  }
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, enough));
+}
+
+}  // namespace
+
+std::uint32_t NodeTable::copies(const Resources& demand, const NodeSet* only,
+                                std::uint32_t enough) const {
+  return sum_over(nodes_.size(), only, enough, [&](NodeIndex n) { return copies_on(n, demand); });
+}
+
+std::uint32_t NodeTable::copies_when_empty(const Resources& demand, const NodeSet* only,
+                                           std::uint32_t enough) const {
+  std::vector<std::int32_t> devices;
+  return sum_over(nodes_.size(), only, enough, [&](NodeIndex n) {
+    const Resources& capacity = nodes_[n].capacity;
+    devices.assign(static_cast<std::size_t>(nodes_[n].devices()),
+                   static_cast<std::int32_t>(kGpuDevice));
+    return copies_in(demand, capacity.cpu_milli, capacity.memory_bytes, devices);
+  });
 }
 
 std::uint64_t NodeTable::weigh(const Resources& amount) const {
@@ -167,21 +262,39 @@ Placement NodeTable::place(const Best& best, const Resources& demand) const {
   return out;
 }
 
-std::optional<Placement> NodeTable::find(const Resources& demand) const {
+std::optional<Placement> NodeTable::find(const Resources& demand, const NodeSet* only) const {
   Best best;
-  if (ordered() && changed_.empty()) {
-    best = first_in_order(demand);
+  if (only != nullptr && only->is_listed()) {
+    for (const NodeIndex n : only->list()) consider(n, demand, best);
+  } else if (ordered() && changed_.empty()) {
+    best = first_in_order(demand, only);
   } else {
-    for (NodeIndex n = 0; n < nodes_.size(); ++n) consider(n, demand, best);
+    for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+      if (only == nullptr || only->contains(n)) consider(n, demand, best);
+    }
   }
   return best.found ? std::optional(place(best, demand)) : std::nullopt;
 }
 
 std::optional<Placement> NodeTable::find_among(std::span<const NodeIndex> nodes,
-                                               const Resources& demand) const {
+                                               const Resources& demand, const NodeSet* only) const {
   Best best;
-  for (const NodeIndex n : nodes) consider(n, demand, best);
+  for (const NodeIndex n : nodes) {
+    if (only == nullptr || only->contains(n)) consider(n, demand, best);
+  }
   return best.found ? std::optional(place(best, demand)) : std::nullopt;
+}
+
+// Judged once for all nodes that look alike.
+NodeSet NodeTable::allowed_by(const Constraint& constraint) const {
+  NodeSet out(nodes_.size());
+  std::vector<bool> first_is_allowed(nodes_.size(), false);
+  for (NodeIndex n = 0; n < nodes_.size(); ++n) {
+    const NodeIndex first = first_alike_[n];
+    if (first == n) first_is_allowed[n] = allows(constraint, nodes_[n]);
+    if (first_is_allowed[first]) out.add(n);
+  }
+  return out;
 }
 
 void NodeTable::take(const Placement& place, const Resources& demand) {
@@ -291,11 +404,11 @@ void NodeTable::enter(NodeIndex n) {
   if (now.reach > 0) by_reach_.insert(entry);
 }
 
-NodeTable::Best NodeTable::first_in_order(const Resources& demand) const {
+NodeTable::Best NodeTable::first_in_order(const Resources& demand, const NodeSet* only) const {
   const NodeOrder& order = demand.gpu_milli == 0           ? by_free_gpu_
                            : demand.gpu_milli < kGpuDevice ? by_share_
                                                            : by_reach_;
-  const auto* entry = order.find(demand.gpu_milli, demand.cpu_milli, demand.memory_bytes);
+  const auto* entry = order.find(demand.gpu_milli, demand.cpu_milli, demand.memory_bytes, only);
   if (entry == nullptr) return {};
   return {true, 0, entry->first, entry->slack, entry->node};
 }

@@ -18,15 +18,18 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "core/cluster.h"
+#include "core/constraint.h"
 #include "scheduler/engine.h"
 #include "scheduler/fragmentation.h"
 #include "scheduler/node_order.h"
+#include "scheduler/node_set.h"
 
 namespace berth {
 
@@ -51,6 +54,19 @@ using NodeIndex = std::uint32_t;
                          {});
 }
 
+// `times` over, at most the largest number there is.
+[[nodiscard]] constexpr Resources repeated(const Resources& demand, std::uint32_t times) {
+  const auto of = [times](std::int64_t amount) {
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+    return amount > kMost / std::max<std::int64_t>(times, 1) ? kMost : amount * times;
+  };
+  return {of(demand.cpu_milli), of(demand.memory_bytes), of(demand.gpu_milli)};
+}
+// How many equal demands fit side by side into so much, up to the largest number there is. They can
+// be placed one by one in any way: each takes one from the number of those that still fit.
+[[nodiscard]] std::uint32_t copies_in(const Resources& demand, std::int64_t cpu,
+                                      std::int64_t memory, std::span<const std::int32_t> devices);
+
 class NodeTable {
  public:
   NodeTable() = default;
@@ -66,26 +82,43 @@ class NodeTable {
   [[nodiscard]] Resources free(NodeIndex n) const;
   [[nodiscard]] std::span<const std::int32_t> devices(NodeIndex n) const;  // free per device
   [[nodiscard]] const Resources& total_free() const { return total_free_; }
+  [[nodiscard]] const Resources& total_capacity() const { return total_capacity_; }
   // CPU, memory and GPU reach: what fits_into() compares a demand with.
   [[nodiscard]] Resources room(NodeIndex n) const {
     if (frozen_[n] > 0) return {-1, -1, -1};
     return {free_cpu_[n], free_memory_[n], reach_[n]};
   }
+  // The same of a node that is being cleared, too.
+  [[nodiscard]] Resources open(NodeIndex n) const {
+    return {free_cpu_[n], free_memory_[n], reach_[n]};
+  }
   // The most that one demand of this kind (none, share, whole devices) could get on the node.
   [[nodiscard]] Resources room_for(NodeIndex n, const Resources& demand) const;
 
-  // Whether the empty node could hold it; whether any could.
-  [[nodiscard]] bool could_hold(const Resources& demand) const;
+  // Whether any node could hold it while it is empty; with `only`, any of these.
+  [[nodiscard]] bool could_hold(const Resources& demand, const NodeSet* only = nullptr) const;
+  // How many the nodes could hold at once while they are empty, and how many they can hold now;
+  // counted up to `enough`.
+  [[nodiscard]] std::uint32_t copies_when_empty(const Resources& demand, const NodeSet* only,
+                                                std::uint32_t enough) const;
+  [[nodiscard]] std::uint32_t copies(const Resources& demand, const NodeSet* only,
+                                     std::uint32_t enough) const;
+  [[nodiscard]] std::uint32_t copies_on(NodeIndex n, const Resources& demand) const;
+  // room_for() once so many as fit there have been placed on the node.
+  [[nodiscard]] Resources room_beside_copies(NodeIndex n, const Resources& demand) const;
   [[nodiscard]] static Resources usable_capacity(const Node& node);
   // A weight for a shortage, to compare nodes: each resource relative to the largest node's.
   [[nodiscard]] std::uint64_t weigh(const Resources& amount) const;
 
   // Makes find() fast again after changes; it answers the same without.
   void update_order();
-  // The best place now, over all nodes or over some.
-  [[nodiscard]] std::optional<Placement> find(const Resources& demand) const;
+  // The best place now, over all nodes or over some; with `only`, of these.
+  [[nodiscard]] std::optional<Placement> find(const Resources& demand,
+                                              const NodeSet* only = nullptr) const;
   [[nodiscard]] std::optional<Placement> find_among(std::span<const NodeIndex> nodes,
-                                                    const Resources& demand) const;
+                                                    const Resources& demand,
+                                                    const NodeSet* only = nullptr) const;
+  [[nodiscard]] NodeSet allowed_by(const Constraint& constraint) const;
 
   void take(const Placement& place, const Resources& demand);  // it must fit
   void give(const Placement& place, const Resources& demand);
@@ -107,14 +140,16 @@ class NodeTable {
   [[nodiscard]] bool ordered() const { return !mix_ && nodes_.size() > kFewNodes; }
   [[nodiscard]] Fragmenting fragmenting(NodeIndex n, const Resources& demand) const;
   void enter(NodeIndex n);
-  [[nodiscard]] Best first_in_order(const Resources& demand) const;
+  [[nodiscard]] Best first_in_order(const Resources& demand, const NodeSet* only) const;
 
   // Constant until the node list changes.
   std::vector<Node> nodes_;
   std::vector<std::uint32_t> first_device_;  // of node n; one more at the end
   Resources largest_;                        // the largest capacity per resource
   std::vector<Resources> capacity_kinds_;    // those that no other node exceeds in everything
+  std::vector<NodeIndex> first_alike_;       // of node n: the first with its GPU model and labels
 
+  Resources total_capacity_;
   Resources total_free_;
 
   // What is free, one array per number. A search reads them in a row.

@@ -64,7 +64,9 @@ class Planner {
       const Decisions decisions = engine_.decide(events[i], now_);
       for (const Start& start : decisions.starts) {
         const std::string& node = engine_.node(start.placement.node).name;
-        out.starts.push_back({start.id, node});
+        std::vector<std::string> more;
+        for (const Placement& place : start.more) more.push_back(engine_.node(place.node).name);
+        out.starts.push_back({start.id, node, std::move(more)});
         happened_.push_back({now_, Happening::starts, start.id, node});
         note_end(*engine_.active_as(start.id));
       }
@@ -77,16 +79,33 @@ class Planner {
   }
 
   [[nodiscard]] Queued queued_again(const ActiveEntry& entry) const {
-    return {entry.id, entry.priority, entry.order, entry.demand, false, now_, entry.max_run};
+    return {entry.id,
+            entry.priority,
+            entry.order,
+            entry.demand,
+            false,
+            now_,
+            entry.max_run,
+            false,
+            entry.constraint,
+            static_cast<std::uint32_t>(1 + entry.more.size()),
+            entry.tenant};
   }
 
   std::string run(const PlanSubmit& c, PlanStep& out) {
     if (engine_.is_waiting(c.id) || engine_.is_active(c.id)) return "It is there already.";
-    if (const auto refused = engine_.never_fits(c.demand)) {
+    if (const auto refused = engine_.never_fits(c.demand, c.constraint, c.replicas)) {
+      if (!refused->unsatisfied.empty()) return "No node satisfies its constraint.";
+      if (refused->replicas_fit > 0) {
+        return "The nodes could never hold more than " + std::to_string(refused->replicas_fit) +
+               " of the " + std::to_string(refused->replicas) + " replicas.";
+      }
       return "No node could ever hold it; the largest that would fit is " +
              resources_text(refused->largest) + ".";
     }
-    apply({Queued{c.id, c.priority, next_order_++, c.demand, false, now_, c.max_run}}, out);
+    apply({Queued{c.id, c.priority, next_order_++, c.demand, false, now_, c.max_run, false,
+                  c.constraint, c.replicas, c.tenant}},
+          out);
     return {};
   }
 
@@ -134,7 +153,9 @@ class Planner {
     if (rest.size() == status.nodes.size()) return "There is no node " + c.node + ".";
     std::vector<EngineEvent> events;
     for (const ActiveEntry& entry : engine_.active()) {
-      if (entry.placement.node != lost) continue;
+      bool on_it = false;
+      for_each_place(entry, [&](const Placement& place) { on_it |= place.node == lost; });
+      if (!on_it) continue;
       events.emplace_back(Released{entry.id});
       events.emplace_back(queued_again(entry));
       out.returns.push_back(entry.id);

@@ -17,6 +17,9 @@ struct PlanSubmit {
   Priority priority = Priority::low;
   Resources demand;
   EngineTime max_run = 0;
+  Constraint constraint = {};
+  std::uint32_t replicas = 1;
+  std::uint32_t tenant = 0;
 };
 struct PlanStop {  // ends at once, or leaves the queue
   DeploymentId id;
@@ -38,6 +41,7 @@ using PlanCommand = std::variant<PlanSubmit, PlanStop, PlanPriority, PlanResize,
 struct PlanStart {
   DeploymentId id;
   std::string node;
+  std::vector<std::string> more = {};  // the nodes of the other replicas
   friend bool operator==(const PlanStart&, const PlanStart&) = default;
 };
 struct PlanMove {  // position in the queue; 0: it does not wait

@@ -2,31 +2,38 @@
 
 #include <stdexcept>
 
+#include "scheduler/growth.h"
+#include "scheduler/node_table.h"
+
 namespace berth {
 
-std::uint64_t ShapeTable::hash(const Resources& demand) {
-  std::uint64_t h = mix(static_cast<std::uint64_t>(demand.cpu_milli));
-  h = mix(h + static_cast<std::uint64_t>(demand.memory_bytes));
-  return mix(h + static_cast<std::uint64_t>(demand.gpu_milli));
+std::uint64_t ShapeTable::hash(const Shape& shape) {
+  std::uint64_t h = mix(static_cast<std::uint64_t>(shape.demand.cpu_milli));
+  h = mix(h + static_cast<std::uint64_t>(shape.demand.memory_bytes));
+  return mix(h + static_cast<std::uint64_t>(shape.demand.gpu_milli) +
+             (std::uint64_t{shape.constraint} << 32) + shape.replicas +
+             (std::uint64_t{shape.tenant} << 16));
 }
 
-ShapeTable::Row ShapeTable::find(const Resources& demand) const {
-  return index_.find(hash(demand), [&](Row row) { return rows_[row].demand == demand; });
+ShapeTable::Row ShapeTable::find(const Shape& shape) const {
+  return index_.find(hash(shape), [&](Row row) { return rows_[row].shape == shape; });
 }
 
-ShapeTable::Row ShapeTable::acquire(const Resources& demand, bool feasible) {
-  Row row = find(demand);
+ShapeTable::Row ShapeTable::acquire(const Shape& shape, bool feasible) {
+  Row row = find(shape);
   if (row == SlotIndex::kNone) {
     if (unused_.empty()) {
       row = static_cast<Row>(rows_.size());
+      make_room(rows_, rows_.size() + 1);
       rows_.emplace_back();
     } else {
       row = unused_.back();
       unused_.pop_back();
     }
-    rows_[row].demand = demand;
+    rows_[row].shape = shape;
     rows_[row].feasible = feasible;
-    index_.insert(hash(demand), row, hasher());
+    rows_[row].tried = false;
+    index_.insert(hash(shape), row, hasher());
   }
   ++rows_[row].references;
   return row;
@@ -37,7 +44,7 @@ void ShapeTable::release(Row row) {
   ensure(state.references > 0, "a row of equal demands is released too often");
   if (--state.references > 0) return;
   ensure(state.waiting.empty(), "a row of equal demands is released while it is in use");
-  index_.erase(hash(state.demand), row, hasher());
+  index_.erase(hash(state.shape), row, hasher());
   unused_.push_back(row);
 }
 
@@ -47,7 +54,8 @@ void ShapeTable::add(Row row, std::uint64_t order, std::uint32_t slot) {
   if (!state.feasible) return;
   ++feasible_waiting_;
   if (state.waiting.size() == 1) set_fresh(row, true);
-  if (order < heads_.order_of(row)) heads_.set(row, state.demand, order);
+  Lane& here = lane(row);
+  if (order < here.heads.order_of(row)) here.heads.set(row, state.shape.demand, order);
 }
 
 void ShapeTable::remove(Row row, std::uint64_t order) {
@@ -55,7 +63,7 @@ void ShapeTable::remove(Row row, std::uint64_t order) {
   ensure(state.waiting.erase(order), "a waiting deployment is missing from its row");
   if (!state.feasible) return;
   --feasible_waiting_;
-  if (heads_.order_of(row) == order) refresh_head(row);
+  if (indexed_order(row) == order) refresh_head(row);
   if (state.waiting.empty()) set_fresh(row, false);
 }
 
@@ -94,10 +102,38 @@ void ShapeTable::forget_fresh() {
 void ShapeTable::refresh_head(Row row) {
   const RowState& state = rows_[row];
   if (state.feasible && !state.waiting.empty()) {
-    heads_.set(row, state.demand, state.waiting.first().key);
+    lane(row).heads.set(row, state.shape.demand, state.waiting.first().key);
   } else {
-    heads_.clear(row);
+    lane(row).heads.clear(row);
   }
+}
+
+ShapeTable::Lane& ShapeTable::lane(Row row) {
+  const std::uint32_t at = lane_of(row);
+  if (at >= lanes_.size()) lanes_.resize(at + 1);
+  if (apart_) {
+    const Shape& shape = rows_[row].shape;
+    lanes_[at].largest =
+        elementwise_max(lanes_[at].largest, repeated(shape.demand, shape.replicas));
+  }
+  return lanes_[at];
+}
+
+// Beyond the largest demand the headroom does not matter, and so does not grow.
+void ShapeTable::open(std::uint32_t lane, const Resources& headroom) {
+  const Resources now = elementwise_min(headroom, lanes_[lane].largest);
+  const Resources before = lanes_[lane].seen;
+  if (fits_into(now, before)) return;
+  std::vector<Row> rows;
+  lanes_[lane].heads.collect(now, rows);
+  for (const Row row : rows) {
+    const Resources all = repeated(rows_[row].shape.demand, rows_[row].shape.replicas);
+    if (fits_into(all, now) && !fits_into(all, before)) set_fresh(row, true);
+  }
+}
+
+void ShapeTable::remember_headroom(std::uint32_t lane, const Resources& headroom) {
+  lanes_[lane].seen = elementwise_min(headroom, lanes_[lane].largest);
 }
 
 std::vector<ShapeTable::Row> ShapeTable::rows() const {
@@ -110,7 +146,9 @@ std::vector<ShapeTable::Row> ShapeTable::rows() const {
 
 std::size_t ShapeTable::memory_bytes() const {
   std::size_t sum = rows_.capacity() * sizeof(RowState) + index_.memory_bytes() +
-                    (unused_.capacity() + fresh_.capacity()) * sizeof(Row) + heads_.memory_bytes();
+                    (unused_.capacity() + fresh_.capacity() + tried_.capacity()) * sizeof(Row) +
+                    lanes_.capacity() * sizeof(Lane);
+  for (const Lane& lane : lanes_) sum += lane.heads.memory_bytes();
   for (const RowState& state : rows_) sum += state.waiting.memory_bytes();
   return sum;
 }
@@ -122,12 +160,16 @@ void ShapeTable::check() const {
   std::size_t feasible = 0;
   std::size_t fresh = 0;
   std::size_t candidates = 0;
-  heads_.check();
+  std::size_t indexed = 0;
+  for (const Lane& lane : lanes_) {
+    lane.heads.check();
+    indexed += lane.heads.size();
+  }
   for (Row row = 0; row < rows_.size(); ++row) {
     const RowState& state = rows_[row];
     state.waiting.check();
     must(state.references >= state.waiting.size(), "a row of equal demands has lost references");
-    must(state.references == 0 || find(state.demand) == row, "a demand does not lead to its row");
+    must(state.references == 0 || find(state.shape) == row, "a demand does not lead to its row");
     const bool candidate = state.feasible && !state.waiting.empty();
     if (candidate) feasible += state.waiting.size();
     if (is_fresh(row)) {
@@ -135,11 +177,11 @@ void ShapeTable::check() const {
       must(candidate && fresh_[state.fresh_at] == row, "a row is marked fresh wrongly");
     }
     const std::uint64_t head = candidate ? state.waiting.first().key : HeadIndex::kNever;
-    must(heads_.order_of(row) == head, "the head of a row is not known to the index");
+    must(indexed_order(row) == head, "the head of a row is not known to the index");
     candidates += candidate ? 1 : 0;
   }
   must(feasible == feasible_waiting_, "feasible waiting deployments are counted wrongly");
-  must(candidates == heads_.size(), "the index holds rows that cannot start");
+  must(candidates == indexed, "the index holds rows that cannot start");
   must(fresh == fresh_.size(), "fresh rows are counted wrongly");
 }
 

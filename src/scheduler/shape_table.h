@@ -14,20 +14,46 @@
 
 namespace berth {
 
+// What those in one row have in common.
+struct Shape {
+  Resources demand;
+  std::uint32_t constraint = 0;  // its number in the ConstraintTable; 0: none
+  std::uint32_t replicas = 1;
+  std::uint32_t tenant = 0;
+  friend bool operator==(const Shape&, const Shape&) = default;
+};
+
 class ShapeTable {
  public:
   using Row = std::uint32_t;
 
   // A row lives as long as something refers to it, considered (add) or parked.
-  [[nodiscard]] Row find(const Resources& demand) const;  // SlotIndex::kNone: no such row
-  [[nodiscard]] Row acquire(const Resources& demand, bool feasible);
+  [[nodiscard]] Row find(const Shape& shape) const;  // SlotIndex::kNone: no such row
+  [[nodiscard]] Row acquire(const Shape& shape, bool feasible);
   void release(Row row);
 
   void add(Row row, std::uint64_t order, std::uint32_t slot);
   void remove(Row row, std::uint64_t order);
-  [[nodiscard]] const Resources& demand(Row row) const { return rows_[row].demand; }
+  [[nodiscard]] const Shape& shape(Row row) const { return rows_[row].shape; }
+  [[nodiscard]] const Resources& demand(Row row) const { return rows_[row].shape.demand; }
   [[nodiscard]] bool feasible(Row row) const { return rows_[row].feasible; }
   [[nodiscard]] const OrderedSequence& waiting(Row row) const { return rows_[row].waiting; }
+
+  // The rows of each tenant on their own in a lane of that number, instead of all in lane 0.
+  // Before anything waits.
+  void keep_tenants_apart() { apart_ = true; }
+  [[nodiscard]] std::uint32_t lane_of(Row row) const {
+    return apart_ ? rows_[row].shape.tenant : 0;
+  }
+  [[nodiscard]] std::uint32_t lanes() const { return static_cast<std::uint32_t>(lanes_.size()); }
+  // How many rows of the lane wait and are feasible.
+  [[nodiscard]] std::size_t rows_in(std::uint32_t lane) const {
+    return lane < lanes_.size() ? lanes_[lane].heads.size() : 0;
+  }
+  // Rows of the lane that now fit into `headroom`, but did not fit into what it was when
+  // remember_headroom() was called last, become fresh: they were passed over.
+  void open(std::uint32_t lane, const Resources& headroom);
+  void remember_headroom(std::uint32_t lane, const Resources& headroom);
 
   // How many wait (without parked ones) whose demand some node could hold while empty.
   [[nodiscard]] std::size_t feasible_waiting() const { return feasible_waiting_; }
@@ -35,7 +61,7 @@ class ShapeTable {
   template <class Feasible>
   void judge_again(Feasible&& feasible) {
     for (Row row = 0; row < rows_.size(); ++row) {
-      if (rows_[row].references > 0) set_feasible(row, feasible(rows_[row].demand));
+      if (rows_[row].references > 0) set_feasible(row, feasible(rows_[row].shape));
     }
   }
 
@@ -44,12 +70,28 @@ class ShapeTable {
   [[nodiscard]] bool is_fresh(Row row) const { return rows_[row].fresh_at != kNotFresh; }
   void forget_fresh();
 
-  // The first of the feasible waiting that ask for no more than `room`: replaces a later `best`.
-  void first_fit(const Resources& room, HeadIndex::Head& best) const {
-    heads_.first_fit(room, best);
+  // Rows that did not fit although one of their replicas fits somewhere; until forget_tried().
+  void set_tried(Row row) {
+    rows_[row].tried = true;
+    tried_.push_back(row);
+  }
+  [[nodiscard]] bool is_tried(Row row) const { return rows_[row].tried; }
+  void forget_tried() {
+    for (const Row row : tried_) rows_[row].tried = false;
+    tried_.clear();
+  }
+
+  // The first of the feasible waiting in a lane that ask for no more than `room`, and for whose row
+  // eligible(row) holds: replaces a later `best`.
+  template <class Eligible>
+  void first_fit(std::uint32_t lane, const Resources& room, HeadIndex::Head& best,
+                 const Eligible& eligible) const {
+    if (lane < lanes_.size()) lanes_[lane].heads.first_fit(room, best, eligible);
   }
   // Appends all feasible waiting rows whose demand does not exceed `room` in any resource.
-  void collect(const Resources& room, std::vector<Row>& out) const { heads_.collect(room, out); }
+  void collect(std::uint32_t lane, const Resources& room, std::vector<Row>& out) const {
+    if (lane < lanes_.size()) lanes_[lane].heads.collect(room, out);
+  }
 
   // The rows in use; for checks and listings.
   [[nodiscard]] std::vector<Row> rows() const;
@@ -60,26 +102,39 @@ class ShapeTable {
  private:
   static constexpr std::uint32_t kNotFresh = ~std::uint32_t{0};
   struct RowState {
-    Resources demand;
+    Shape shape;
     OrderedSequence waiting;
     std::uint32_t references = 0;
     std::uint32_t fresh_at = kNotFresh;  // its place in fresh_
     bool feasible = false;
+    bool tried = false;
   };
-  [[nodiscard]] static std::uint64_t hash(const Resources& demand);
+  struct Lane {
+    HeadIndex heads;             // of the feasible rows in which something waits
+    Resources largest;           // what all replicas of any of its rows asked for together, at most
+    Resources seen{-1, -1, -1};  // the headroom that was remembered, as far as it matters
+  };
+  [[nodiscard]] static std::uint64_t hash(const Shape& shape);
   [[nodiscard]] auto hasher() const {
-    return [this](std::uint32_t row) { return hash(rows_[row].demand); };
+    return [this](std::uint32_t row) { return hash(rows_[row].shape); };
   }
   void set_feasible(Row row, bool feasible);
   void set_fresh(Row row, bool fresh);
   void refresh_head(Row row);
+  [[nodiscard]] Lane& lane(Row row);
+  [[nodiscard]] std::uint64_t indexed_order(Row row) const {
+    const std::uint32_t at = lane_of(row);
+    return at < lanes_.size() ? lanes_[at].heads.order_of(row) : HeadIndex::kNever;
+  }
 
   std::vector<RowState> rows_;
   std::vector<Row> unused_;
-  SlotIndex index_;  // demand -> row
+  SlotIndex index_;  // shape -> row
   std::vector<Row> fresh_;
+  std::vector<Row> tried_;
   std::size_t feasible_waiting_ = 0;
-  HeadIndex heads_;  // of the feasible rows in which something waits
+  std::vector<Lane> lanes_;
+  bool apart_ = false;
 };
 
 }  // namespace berth

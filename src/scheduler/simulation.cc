@@ -4,6 +4,7 @@
 #include <functional>
 #include <queue>
 #include <tuple>
+#include <unordered_map>
 
 #include "base/ensure.h"
 
@@ -26,9 +27,14 @@ struct Ending {
 
 class VirtualRun {
  public:
-  VirtualRun(ClusterEngine engine, std::span<const SimulatedJob> jobs)
-      : engine_(std::move(engine)), jobs_(jobs) {
+  VirtualRun(ClusterEngine engine, std::span<const SimulatedJob> jobs,
+             const SimulationOptions& options)
+      : engine_(std::move(engine)), jobs_(jobs), options_(options) {
     out_.jobs.resize(jobs.size());
+    if (!options_.mix) return;
+    nodes_of_.resize(jobs.size());
+    unusable_.resize(engine_.status().nodes.size());
+    for (std::uint32_t n = 0; n < unusable_.size(); ++n) measure(n);
   }
 
   SimulationResult run() {
@@ -53,16 +59,18 @@ class VirtualRun {
   // One event, and those that follow from evictions: who is displaced is gone and waits again.
   void apply(const EngineEvent& event) {
     displaced_.clear();
-    carry_out(engine_.decide(event, now_));
+    carry_out(std::span(&event, 1));
     for (std::size_t i = 0; i < displaced_.size(); ++i) {
       const std::array<EngineEvent, 2> events{Released{simulated_id(displaced_[i])},
                                               queued(displaced_[i])};
-      carry_out(engine_.decide(events, now_));
+      carry_out(events);
     }
   }
 
-  void carry_out(const Decisions& decisions) {
+  void carry_out(std::span<const EngineEvent> events) {
     ++out_.events;
+    const Decisions decisions = engine_.decide(events, now_);
+    if (options_.mix) note_nodes(events.front(), decisions);
     for (const Start& start : decisions.starts) began(index_of(start.id));
     for (const Evict& evict : decisions.evictions) {
       const std::uint64_t job = index_of(evict.id);
@@ -75,24 +83,94 @@ class VirtualRun {
 
   void began(std::uint64_t job) {
     out_.jobs[job].start = now_;
+    if (options_.forecast_every > 0) note_start(job);
     endings_.push({now_ + jobs_[job].duration, out_.jobs[job].evictions, job});
     ++out_.decisions;
   }
 
   [[nodiscard]] Queued queued(std::uint64_t index) const {
     const SimulatedJob& job = jobs_[index];
-    return {simulated_id(index), job.priority, index + 1, job.demand, false, job.submit, job.limit};
+    return {simulated_id(index), job.priority, index + 1,      job.demand,   false,     job.submit,
+            job.limit,           false,        job.constraint, job.replicas, job.tenant};
   }
 
   void submit(std::size_t index) {
     const SimulatedJob& job = jobs_[index];
     ensure(job.submit >= now_ && job.duration > 0, "the jobs of a simulation are out of order");
     now_ = job.submit;
-    if (engine_.never_fits(job.demand)) {
+    if (engine_.never_fits(job.demand, job.constraint, job.replicas)) {
       out_.jobs[index].refused = true;
       return;
     }
+    if (options_.forecast_every > 0) recent_.queued(queued(index), now_);
     apply(queued(index));
+    if (options_.forecast_every > 0 && out_.jobs[index].start == SimulatedOutcome::kNever &&
+        had_to_wait_++ % options_.forecast_every == 0) {
+      foretell(index);
+    }
+  }
+
+  // --- fragmentation: only the nodes that an event touched are measured again ------------------
+
+  void measure(std::uint32_t node) {
+    const NodeState state = engine_.node_state(node);
+    const double now = unusable_gpu(*options_.mix, state.free, state.gpu_free_milli);
+    unusable_sum_ += now - unusable_[node];
+    unusable_[node] = now;
+  }
+
+  void note_nodes(const EngineEvent& event, const Decisions& decisions) {
+    const auto* released = std::get_if<Released>(&event);
+    if (released != nullptr) {
+      for (const std::uint32_t node : nodes_of_[index_of(released->id)]) measure(node);
+    }
+    for (const Start& start : decisions.starts) {
+      auto& nodes = nodes_of_[index_of(start.id)];
+      nodes.clear();
+      for_each_place(start, [&](const Placement& place) { nodes.push_back(place.node); });
+      for (const std::uint32_t node : nodes) measure(node);
+    }
+    auto& points = out_.fragmentation;
+    if (!points.empty() && points.back().when == now_) points.pop_back();
+    points.push_back({now_, unusable_sum_});
+  }
+
+  // --- forecasts: fed and asked as a service does ---------------------------------------------
+
+  void foretell(std::size_t index) {
+    const DeploymentId id = simulated_id(index);
+    const ForecastScope scope{options_.forecast_first, id};
+    promises_.advance(now_);
+    SimulatedForecast out{.job = index, .asked = now_, .forecast = {}};
+    for (const StartForecast& one : forecast(engine_, recent_, promises_, now_, scope)) {
+      out.forecast = one;
+      if (!one.raw) continue;
+      promises_.promised(id, one.method, one.priority, now_, *one.raw,
+                         {one.earliest - now_, *one.latest - now_});
+    }
+    foretold_.emplace(index, out_.forecasts.size());
+    out_.forecasts.push_back(out);
+  }
+
+  void note_start(std::uint64_t job) {
+    promises_.started(simulated_id(job), now_);
+    const auto found = foretold_.find(job);
+    if (found == foretold_.end()) return;
+    out_.forecasts[found->second].start = now_;
+    foretold_.erase(found);
+  }
+
+  void note_release(std::uint64_t job) {
+    const SimulatedJob& ran = jobs_[job];
+    recent_.released({.id = {},
+                      .demand = {},
+                      .placement = {},
+                      .priority = ran.priority,
+                      .order = 0,
+                      .started = out_.jobs[job].start,
+                      .max_run = ran.limit,
+                      .leaving_for = {}},
+                     now_);
   }
 
   void end(const Ending& ending) {
@@ -100,11 +178,20 @@ class VirtualRun {
     if (ending.attempt != job.evictions) return;
     now_ = ending.when;
     job.end = now_;
+    if (options_.forecast_every > 0) note_release(ending.job);
     apply(Released{simulated_id(ending.job)});
   }
 
   ClusterEngine engine_;
   std::span<const SimulatedJob> jobs_;
+  SimulationOptions options_;
+  RecentRate recent_;
+  Promises promises_;
+  std::size_t had_to_wait_ = 0;
+  std::vector<std::vector<std::uint32_t>> nodes_of_;  // of each job, only with a mix
+  std::vector<double> unusable_;                      // by node
+  double unusable_sum_ = 0;
+  std::unordered_map<std::uint64_t, std::size_t> foretold_;  // job -> its forecast
   SimulationResult out_;
   SimulatedTime now_ = 0;
   std::vector<std::uint64_t> displaced_;
@@ -119,8 +206,9 @@ DeploymentId simulated_id(std::uint64_t index) {
   return DeploymentId(bytes);
 }
 
-SimulationResult simulate(ClusterEngine engine, std::span<const SimulatedJob> jobs) {
-  return VirtualRun(std::move(engine), jobs).run();
+SimulationResult simulate(ClusterEngine engine, std::span<const SimulatedJob> jobs,
+                          const SimulationOptions& options) {
+  return VirtualRun(std::move(engine), jobs, options).run();
 }
 
 }  // namespace berth

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "scheduler/node_table.h"
+
 namespace berth {
 namespace {
 
@@ -45,6 +47,21 @@ std::optional<std::vector<std::size_t>> minimal_set(NodeRoom room, Candidates ca
   return chosen;
 }
 
+// Gives back, or takes, what the entry holds on the node.
+void change_room(NodeRoom& room, const ActiveEntry& entry, int sign) {
+  const auto change = [&](const Placement& place) {
+    room.cpu += sign * entry.demand.cpu_milli;
+    room.memory += sign * entry.demand.memory_bytes;
+    for (const GpuShare& share : place.gpus) {
+      room.devices[static_cast<std::size_t>(share.device)] += sign * share.milli;
+    }
+  };
+  if (!room.node) return change(entry.placement);
+  for_each_place(entry, [&](const Placement& place) {
+    if (place.node == *room.node) change(place);
+  });
+}
+
 }  // namespace
 
 bool NodeRoom::holds(const Resources& demand) const {
@@ -55,20 +72,50 @@ bool NodeRoom::holds(const Resources& demand) const {
   return std::ranges::count_if(devices, [&](std::int64_t free) { return free >= part; }) >= needed;
 }
 
-void NodeRoom::give_back(const ActiveEntry& entry) {
-  cpu += entry.demand.cpu_milli;
-  memory += entry.demand.memory_bytes;
-  for (const GpuShare& share : entry.placement.gpus) {
-    devices[static_cast<std::size_t>(share.device)] += share.milli;
+std::uint32_t NodeRoom::copies(const Resources& demand) const {
+  return copies_in(demand, cpu, memory, devices);
+}
+
+void NodeRoom::give_back(const ActiveEntry& entry) { change_room(*this, entry, 1); }
+void NodeRoom::take_again(const ActiveEntry& entry) { change_room(*this, entry, -1); }
+
+void SharedRoom::add(NodeRoom room, bool allowed) {
+  if (allowed) copies_ += room.copies(demand_);
+  rooms_.push_back(std::move(room));
+  allowed_.push_back(allowed);
+}
+
+template <class Change>
+void SharedRoom::change(const ActiveEntry& entry, const Change& change_room) {
+  std::vector<std::uint32_t> on;
+  for_each_place(entry, [&](const Placement& place) { on.push_back(place.node); });
+  std::ranges::sort(on);
+  on.erase(std::ranges::unique(on).begin(), on.end());
+  for (const std::uint32_t n : on) {
+    if (!allowed_[n]) continue;
+    copies_ -= rooms_[n].copies(demand_);
+    change_room(rooms_[n]);
+    copies_ += rooms_[n].copies(demand_);
   }
 }
 
-void NodeRoom::take_again(const ActiveEntry& entry) {
-  cpu -= entry.demand.cpu_milli;
-  memory -= entry.demand.memory_bytes;
-  for (const GpuShare& share : entry.placement.gpus) {
-    devices[static_cast<std::size_t>(share.device)] -= share.milli;
+void SharedRoom::give_back(const ActiveEntry& entry) {
+  change(entry, [&](NodeRoom& room) { room.give_back(entry); });
+}
+void SharedRoom::take_again(const ActiveEntry& entry) {
+  change(entry, [&](NodeRoom& room) { room.take_again(entry); });
+}
+
+std::vector<std::vector<const ActiveEntry*>> by_node(std::span<const ActiveEntry> entries,
+                                                     std::size_t nodes) {
+  std::vector<std::vector<const ActiveEntry*>> out(nodes);
+  for (const ActiveEntry& entry : entries) {
+    for_each_place(entry, [&](const Placement& place) {
+      auto& list = out[place.node];
+      if (list.empty() || list.back() != &entry) list.push_back(&entry);
+    });
   }
+  return out;
 }
 
 std::optional<std::vector<std::size_t>> smallest_set(NodeRoom room, Candidates candidates,

@@ -36,10 +36,10 @@ WaitingQueues::Slot WaitingQueues::take_slot() {
   return slot;
 }
 
-void WaitingQueues::link(Slot slot, const Resources& demand, bool feasible) {
+void WaitingQueues::link(Slot slot, const Shape& shape, bool feasible) {
   Entry& e = at(slot);
   Band& b = bands_[static_cast<std::size_t>(e.priority)];
-  e.row = b.shapes.acquire(demand, feasible);
+  e.row = b.shapes.acquire(shape, feasible);
   ensure((e.parked ? b.parked : b.considered).insert(e.order, slot),
          "two waiting deployments have the same order");
   if (!e.parked) b.shapes.add(e.row, e.order, slot);
@@ -54,13 +54,13 @@ void WaitingQueues::unlink(Slot slot) {
   b.shapes.release(e.row);
 }
 
-void WaitingQueues::add(const Queued& queued, bool feasible) {
+void WaitingQueues::add(const Queued& queued, const Shape& shape, bool feasible) {
   ensure(find(queued.id) == kNone, "a deployment that already waits is queued");
   const Slot slot = take_slot();
   at(slot) = {queued.id,    queued.order,  0, queued.priority, queued.parked, true, queued.awaits,
               queued.since, queued.max_run};
   index_.insert(hash_of_id(queued.id), slot, hasher());
-  link(slot, queued.demand, feasible);
+  link(slot, shape, feasible);
 }
 
 void WaitingQueues::remove(Slot slot) {
@@ -84,11 +84,11 @@ void WaitingQueues::unpark(Slot slot) {
 
 void WaitingQueues::change_priority(Slot slot, Priority priority) {
   if (entry(slot).priority == priority) return;
-  const Resources demand = this->demand(slot);
+  const Shape shape = this->shape(slot);
   const bool feasible = band(entry(slot).priority).shapes.feasible(entry(slot).row);
   unlink(slot);
   at(slot).priority = priority;
-  link(slot, demand, feasible);
+  link(slot, shape, feasible);
 }
 
 std::size_t WaitingQueues::memory_bytes() const {

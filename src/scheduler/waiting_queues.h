@@ -49,16 +49,21 @@ class WaitingQueues {
   [[nodiscard]] const Entry& entry(Slot slot) const {
     return chunks_[slot / kChunk][slot % kChunk];
   }
-  [[nodiscard]] const Resources& demand(Slot slot) const {
-    return band(entry(slot).priority).shapes.demand(entry(slot).row);
+  [[nodiscard]] const Resources& demand(Slot slot) const { return shape(slot).demand; }
+  [[nodiscard]] const Shape& shape(Slot slot) const {
+    return band(entry(slot).priority).shapes.shape(entry(slot).row);
   }
   [[nodiscard]] const Band& band(Priority p) const { return bands_[static_cast<std::size_t>(p)]; }
   [[nodiscard]] ShapeTable& shapes(Priority p) {
     return bands_[static_cast<std::size_t>(p)].shapes;
   }
 
-  // `feasible`: whether some node could hold the demand while nothing else runs.
-  void add(const Queued& entry, bool feasible);  // its id must be new
+  void keep_tenants_apart() {
+    for (Band& b : bands_) b.shapes.keep_tenants_apart();
+  }
+
+  // `feasible`: whether the nodes could hold that kind while nothing else runs.
+  void add(const Queued& entry, const Shape& shape, bool feasible);  // its id must be new
   void remove(Slot slot);
   void unpark(Slot slot);
   void change_priority(Slot slot, Priority priority);
@@ -71,7 +76,7 @@ class WaitingQueues {
   [[nodiscard]] Entry& at(Slot slot) { return chunks_[slot / kChunk][slot % kChunk]; }
   [[nodiscard]] auto hasher() const;
   [[nodiscard]] Slot take_slot();
-  void link(Slot slot, const Resources& demand, bool feasible);
+  void link(Slot slot, const Shape& shape, bool feasible);
   void unlink(Slot slot);
 
   std::vector<std::unique_ptr<Entry[]>> chunks_;

@@ -51,16 +51,17 @@ std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment
   for (std::uint32_t i = 0; i < cluster.nodes.size(); ++i) {
     if (cluster.nodes[i].name == d.grant->node) {
       const bool leaving = d.state == State::stopping;
+      const EngineTime started = millis(d.admitted_at.value_or(d.updated_at));
       return ActiveEntry{d.id,
                          d.spec.resources,
                          {i, d.grant->gpus},
                          d.priority,
                          d.order,
-                         millis(d.admitted_at.value_or(d.updated_at)),
+                         started,
                          longest_run(d.spec).count(),
                          d.displaced_for.value_or(DeploymentId{}),
                          leaving,
-                         millis(d.queued_at)};
+                         std::max<EngineTime>(0, started - millis(d.queued_at))};
     }
   }
   return std::nullopt;

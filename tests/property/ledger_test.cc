@@ -201,7 +201,7 @@ class World {
       auto step = change.tx.insert(d);
       if (step) step = change.record(Actor{}, "deployment.queued", d, "{}");
       if (!step) return step;
-      change.tell(d.cluster, Queued{d.id, d.priority, d.order, d.spec.resources, false});
+      change.tell(d.cluster, queued_entry(d));
       if (fails) change.tell(ClusterId{}, PauseChanged{});  // no such cluster: the follower refuses
       return {};
     });

@@ -495,5 +495,54 @@ TEST(AgeBound, NoStreamOfArrivalsKeepsOneWaitingForever) {
   EXPECT_LE(started, 520);
 }
 
+TEST(AgeBound, OneThatIsOverdueAtTheEndOfAPassHoldsUpTheRest) {
+  ClusterEngine engine = engine_with({.backfill = true, .age_bound = 100}, {machine("a", 4, 8)});
+  (void)engine.decide(limited(1, Priority::high, res(4), 100), 0);
+  Queued young = limited(2, Priority::high, res(3), 10);
+  young.since = 90;
+  (void)engine.decide(young, 90);
+  // It was held for long, and comes after 2 in the order; it has waited longer than the bound.
+  (void)engine.decide(limited(3, Priority::high, res(4), 10), 90);
+  Queued small = limited(4, Priority::low, res(1), 5);
+  small.since = 90;
+  (void)engine.decide(small, 90);
+  EXPECT_EQ(berth::numbers(engine.decide(Released{dep(1)}, 100).starts), (Numbers{2}))
+      << "4 would fit beside 2, but 3 is overdue";
+  EXPECT_EQ(berth::numbers(engine.decide(Released{dep(2)}, 110).starts), (Numbers{3}));
+}
+
+TEST(AgeBound, AnOverdueHighOneStillDisplaces) {
+  ClusterEngine engine = engine_with({.preempt = true, .age_bound = 100}, {machine("a", 4, 8)});
+  (void)engine.decide(since(1, Priority::low, res(4), 0), 0);
+  (void)engine.decide(PauseChanged{true}, 1);
+  (void)engine.decide(since(2, Priority::high, res(4), 1), 1);
+  EXPECT_EQ(numbers(engine.decide(PauseChanged{false}, 200).evictions), (Pairs{{1, 2}}));
+  EXPECT_EQ(berth::numbers(engine.decide(Released{dep(1)}, 201).starts), (Numbers{2}));
+}
+
+TEST(AgeBound, WhoWasOverdueIsNotDisplaced) {
+  ClusterEngine engine = engine_with({.preempt = true, .age_bound = 100}, {machine("a", 4, 8)});
+  (void)engine.decide(since(1, Priority::high, res(4), 0), 0);
+  (void)engine.decide(since(2, Priority::low, res(4), 0), 0);
+  (void)engine.decide(since(3, Priority::high, res(4), 150), 150);
+  const Decisions out = engine.decide(Released{dep(1)}, 200);
+  EXPECT_EQ(berth::numbers(out.starts), (Numbers{2}));
+  EXPECT_EQ(numbers(out.evictions), Pairs{}) << "2 and 3 would take turns";
+  EXPECT_EQ(berth::numbers(engine.decide(Released{dep(2)}, 300).starts), (Numbers{3}));
+}
+
+TEST(Backfill, LooksAtTheFirst256) {
+  for (const std::uint64_t in_front : {255U, 256U}) {
+    ClusterEngine engine = engine_with({.backfill = true}, {machine("a", 4, 8)});
+    (void)engine.decide(limited(1, Priority::high, res(3), 100), 0);
+    (void)engine.decide(limited(2, Priority::high, res(4), 100), 0);
+    for (std::uint64_t n = 0; n < in_front; ++n) {
+      (void)engine.decide(limited(10 + n, Priority::low, res(2), 0), 0);
+    }
+    const auto starts = engine.decide(limited(1'000, Priority::low, res(1), 10), 0).starts;
+    EXPECT_EQ(starts.size(), in_front == 255 ? 1U : 0U);
+  }
+}
+
 }  // namespace
 }  // namespace berth

@@ -13,6 +13,10 @@ struct HistoryShape {
   std::uint32_t shapes = 12;       // different demands; 0: nearly every demand is different
   std::uint32_t aim_waiting = 40;  // about how many wait
   bool gpus = true;
+  bool constraints = false;   // nodes differ in model and labels, and some demands mind
+  bool gangs = false;         // some have several replicas
+  std::uint32_t tenants = 0;  // so many, most of them with a quota; 0: nobody asks whose it is
+  bool fair = false;
 };
 
 class RandomHistory {
@@ -20,7 +24,13 @@ class RandomHistory {
   RandomHistory(std::uint64_t seed, const HistoryShape& shape) : random_(seed), shape_(shape) {
     for (std::uint32_t n = 0; n < shape.nodes; ++n) nodes_.push_back(random_node());
     for (std::uint32_t s = 0; s < shape.shapes; ++s) demands_.push_back(random_demand());
+    rules_.fair = shape.fair;
+    for (std::uint32_t t = 0; t < shape.tenants; ++t) {
+      if (t % 5 != 4) rules_.quotas.push_back(random_quota(t));
+    }
   }
+
+  [[nodiscard]] const Rules& rules() const { return rules_; }
 
   [[nodiscard]] const std::vector<Node>& nodes() const { return nodes_; }
 
@@ -52,8 +62,38 @@ class RandomHistory {
     // The first node has GPUs, so that every history with GPUs can use them.
     const bool with_gpus = shape_.gpus && (next_name_ == 0 || below(2) == 0);
     const auto gpus = with_gpus ? 1 + static_cast<std::int64_t>(below(4)) : 0;
-    return machine("n" + std::to_string(next_name_++), 4 + static_cast<std::int64_t>(below(13)),
-                   8 + static_cast<std::int64_t>(below(25)), gpus);
+    Node out = machine("n" + std::to_string(next_name_++), 4 + static_cast<std::int64_t>(below(13)),
+                       8 + static_cast<std::int64_t>(below(25)), gpus);
+    if (shape_.constraints) {
+      const std::vector<std::string> models{"", "NVIDIA A100-SXM4", "Tesla A1000", "h100"};
+      out.gpu_model = models[below(models.size())];
+      if (below(3) > 0) out.labels["zone"] = below(2) == 0 ? "east" : "west";
+      if (below(3) == 0) out.labels["disk"] = "fast";
+    }
+    return out;
+  }
+
+  Constraint random_constraint() {
+    Constraint out;
+    if (!shape_.constraints || below(2) == 0) return out;
+    const std::vector<std::string> models{"", "", "A100", "a1000", "H100|A100", "V100"};
+    out.gpu_model = models[below(models.size())];
+    if (below(2) == 0) out.labels["zone"] = below(2) == 0 ? "east" : "west";
+    if (below(4) == 0) out.labels["disk"] = "fast";
+    return out;
+  }
+
+  Quota random_quota(std::uint32_t tenant) {
+    const auto some = [&](std::int64_t least, std::uint64_t kinds, std::int64_t unit) {
+      return (least + static_cast<std::int64_t>(below(kinds))) * unit;
+    };
+    Quota out{tenant, {some(1, 4, 2'000), some(2, 6, 4 * kGiB), some(0, 4, 700)}};
+    if (below(3) == 0) out.nominal.memory_bytes = kNoQuota;
+    if (below(4) == 0) out.nominal.gpu_milli = kNoQuota;
+    // The first and every third one may borrow all that others leave.
+    if (tenant % 3 > 0) out.borrowing = {some(0, 3, 1'000), some(0, 5, 2 * kGiB), some(0, 3, 400)};
+    if (tenant % 3 == 2) out.borrowing->cpu_milli = kNoQuota;
+    return out;
   }
 
   Resources random_demand() {
@@ -73,6 +113,11 @@ class RandomHistory {
     if (below(40) == 0) demand = res(100);  // as after a cluster shrank under it
     Queued out = queued(++counter_, random_priority(), demand);
     out.parked = below(15) == 0;
+    out.constraint = random_constraint();
+    if (shape_.tenants > 0) out.tenant = static_cast<std::uint32_t>(below(shape_.tenants));
+    if (shape_.gangs && below(3) == 0) {
+      out.replicas = static_cast<std::uint32_t>(below(8) == 0 ? 5 + below(20) : 2 + below(3));
+    }
     return out;
   }
 
@@ -88,6 +133,9 @@ class RandomHistory {
     if (below(4) == 0) {
       returning_.push_back(
           {it->first, random_priority(), number_of(it->first), it->second.demand, below(2) == 0});
+      returning_.back().constraint = it->second.constraint;
+      returning_.back().replicas = static_cast<std::uint32_t>(1 + it->second.more.size());
+      returning_.back().tenant = it->second.tenant;
     }
     return Released{it->first};
   }
@@ -128,6 +176,7 @@ class RandomHistory {
   HistoryShape shape_;
   std::vector<Node> nodes_;
   std::vector<Resources> demands_;
+  Rules rules_;
   std::vector<Queued> returning_;
   std::uint64_t high_percent_ = 25;
   std::uint64_t events_ = 0;

@@ -61,6 +61,21 @@ TEST(Simulation, BackfillUsesTheGapAndDelaysNobody) {
             (Times{{0, 100}, {100, 150}, {150, 230}, {150, 231}}));
 }
 
+TEST(Simulation, RecordsHowMuchGpuTheMixCouldNotUse) {
+  // Half of the mix are whole devices, half are shares of 500 that need a core.
+  const TaskMix mix{{{res(0, 0, 1000), 1}, {res(1, 0, 500), 1}}};
+  const std::vector<SimulatedJob> jobs{{res(2, 0, 300), Priority::low, 0, 10},
+                                       {res(2, 0, 0), Priority::low, 5, 10}};
+  const auto result =
+      simulate({Policy::strict, {machine("a", 4, 8, 2)}, false}, jobs, {.mix = mix});
+  std::vector<std::pair<SimulatedTime, double>> points;
+  for (const auto& point : result.fragmentation) points.emplace_back(point.when, point.unusable);
+  // 700 and 1000 are free: no use for the 700 by whole ones. Then no core is left: 1700 for the
+  // shares. Then both devices are whole, with cores. Then nothing runs.
+  EXPECT_EQ(points, (std::vector<std::pair<SimulatedTime, double>>{
+                        {0, 350}, {5, 350 + 850}, {10, 0}, {15, 0}}));
+}
+
 TEST(Fragmentation, CountsWhatATypicalTaskCannotUse) {
   const TaskMix halves{{{res(1, 0, 500), 1}}};
   const std::vector<std::int32_t> devices{1000, 400, 0};

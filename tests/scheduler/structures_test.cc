@@ -6,6 +6,7 @@
 #include <set>
 
 #include "scheduler/head_index.h"
+#include "scheduler/node_search.h"
 #include "scheduler/node_table.h"
 #include "scheduler/ordered_sequence.h"
 #include "scheduler/slot_index.h"
@@ -272,6 +273,74 @@ TEST(NodeTable, TheFirstInOrderIsTheBestOfAll) {
       if (step % 500 == 0) nodes.check();
     }
     EXPECT_GT(placed, 1'000);
+  }
+}
+
+// --- questions about all nodes ------------------------------------------------------------------
+
+TEST(NodeSearch, TheTreeAnswersAsAScanDoes) {
+  std::mt19937_64 random(17);
+  const auto below = [&](std::uint64_t n) { return static_cast<std::int64_t>(random() % n); };
+  std::size_t fitting = 0;
+  for (int round = 0; round < 20; ++round) {
+    std::vector<Node> list;
+    for (int n = 0; n < 300 + round; ++n) {
+      list.push_back(machine("n" + std::to_string(n), 1 + below(round < 10 ? 4 : 64),
+                             1 + below(round < 10 ? 4 : 256), below(9)));
+    }
+    NodeTable nodes(list);
+    for (int i = 0; i < 600; ++i) {
+      const Resources demand{below(8) * 1'000, below(16) * kGiB,
+                             below(2) == 0 ? below(1'000) : below(4) * 1'000};
+      if (const auto place = nodes.find(demand)) nodes.take(*place, demand);
+    }
+    for (int i = 0; i < 10; ++i) nodes.freeze(static_cast<NodeIndex>(random() % nodes.size()));
+    const NodeSearch tree(nodes, 1'000);
+    const NodeSearch scan(nodes, 1);
+    for (int i = 0; i < 400; ++i) {
+      const Resources demand{below(40) * 500, below(100) * kGiB,
+                             below(2) == 0 ? below(1'000) : below(9) * 1'000};
+      ASSERT_EQ(tree.find(demand), nodes.find(demand));
+      ASSERT_EQ(tree.nearest(demand), scan.nearest(demand));
+      ASSERT_EQ(tree.largest_hole(demand), scan.largest_hole(demand));
+      fitting += nodes.find(demand) ? 1 : 0;
+    }
+  }
+  EXPECT_GT(fitting, 500U);
+  EXPECT_LT(fitting, 7'500U);
+}
+
+TEST(Explain, ManyAtOnceAreTheSameAsOneByOne) {
+  std::mt19937_64 random(23);
+  std::vector<Node> list;
+  for (int n = 0; n < 300; ++n) {
+    list.push_back(machine("n" + std::to_string(n), 2 + n % 7, 4 + n % 11, n % 5));
+  }
+  ClusterEngine engine(Policy::strict, list, false);
+  std::vector<DeploymentId> ids{dep(0)};  // nobody
+  for (std::uint64_t n = 1; n <= 1'500; ++n) {
+    Queued entry = queued(n, random() % 2 == 0 ? Priority::high : Priority::low,
+                          res(1 + static_cast<std::int64_t>(random() % 8), 1));
+    if (random() % 2 == 0) entry.demand.gpu_milli = random() % 2 == 0 ? 300 : 2'000;
+    if (n % 10 == 0) entry.demand.cpu_milli += static_cast<std::int64_t>(n);
+    entry.parked = random() % 10 == 0;
+    if (engine.apply(entry).empty()) ids.push_back(entry.id);
+  }
+  ASSERT_GT(ids.size(), 200U);
+  const auto together = engine.explain(ids);
+  ASSERT_EQ(together.size(), ids.size());
+  EXPECT_FALSE(together[0]);
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    const auto alone = engine.explain(ids[i]);
+    ASSERT_TRUE(alone && together[i]);
+    ASSERT_EQ(together[i]->all, alone->all);
+    ASSERT_EQ(together[i]->position, alone->position);
+    ASSERT_EQ(together[i]->nearest_node, alone->nearest_node);
+    ASSERT_EQ(together[i]->missing, alone->missing);
+    ASSERT_EQ(together[i]->free_there, alone->free_there);
+    ASSERT_EQ(together[i]->largest_hole, alone->largest_hole);
+    ASSERT_EQ(together[i]->would_fit, alone->would_fit);
+    ASSERT_EQ(together[i]->too_large.has_value(), alone->too_large.has_value());
   }
 }
 

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "service/restore.h"
 #include "store/sqlite/sqlite_store.h"
 
 namespace berth {
@@ -189,7 +190,7 @@ class RunnerTest : public ::testing::Test {
       d.created_at = d.updated_at = change.now;
       d.order = *change.tx.take_order(cluster_.id);
       if (auto step = change.tx.insert(d); !step) return step;
-      change.tell(cluster_.id, Queued{d.id, d.priority, d.order, d.spec.resources, false});
+      change.tell(cluster_.id, queued_entry(d));
       return {};
     });
     return d.id;

@@ -4,6 +4,7 @@
 
 #include "service/leases.h"
 #include "service/lifecycle.h"
+#include "service/restore.h"
 #include "simulation/database.h"
 #include "simulation/process.h"
 #include "simulation/statements.h"
@@ -71,7 +72,7 @@ class Cooperating : public ::testing::Test {
       d.order = *change.tx.take_order(cluster_.id);
       if (auto step = change.tx.insert(d); !step) return step;
       if (auto step = change.record(Actor{}, "deployment.queued", d, "{}"); !step) return step;
-      change.tell(cluster_.id, Queued{d.id, d.priority, d.order, d.spec.resources, false});
+      change.tell(cluster_.id, queued_entry(d));
       return {};
     });
     return d;

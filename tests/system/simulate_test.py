@@ -55,6 +55,44 @@ class Simulate(unittest.TestCase):
         self.assertEqual(first[0]["evictions"], 0)
         self.assertEqual(first, self.simulations(*words))
 
+    def test_a_pod_runs_only_on_the_models_that_it_asks_for(self):
+        nodes = self.folder / "nodes.csv"
+        nodes.write_text("sn,cpu_milli,memory_mib,gpu,model\na,8000,8192,1,V100M32\nb,8000,8192,1,T4\n")
+        head = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time\n"
+        pods = self.folder / "pods.csv"
+        pods.write_text(head + "one,1000,1024,1,1000,V100M16|V100M32,LS,Running,0,100,0\n"
+                               "two,1000,1024,1,1000,V100M16|V100M32,LS,Running,10,60,10\n"
+                               "three,1000,1024,1,1000,,LS,Running,20,70,20\n"
+                               "four,1000,1024,1,1000,P100,LS,Running,30,80,30\n")
+        (one,) = self.simulations("--trace", pods, "--nodes", nodes)
+        # 2 waits for the V100 until 100, 3 runs on the T4 at once, and nobody has a P100.
+        self.assertEqual((one["finished"], one["refused"]), (3, 1))
+        self.assertEqual(one["waits_by_priority"]["high"], {"jobs": 3, "mean_s": 30, "p50_s": 0, "p99_s": 90, "longest_s": 90})
+
+    def test_virtual_clusters_are_tenants(self):
+        head = "job_id,num_gpu,submit_time,duration,priority,vc\n"
+        trace = self.folder / "jobs.csv"
+        trace.write_text(head + "1,4,0,100000,0,red\n2,4,0,100000,0,red\n3,4,0,100000,0,blue\n4,4,0,100000,0,blue\n")
+        words = ("--trace", trace, "--gpus", 8)
+        tenants = lambda one: {name: (w["mean_s"], w["longest_s"]) for name, w in one["waits_by_tenant"].items()}
+        (one,) = self.simulations(*words)
+        self.assertEqual(tenants(one), {"red": (0, 0), "blue": (100, 100)})
+        # Each has a quota of four GPUs; before blue asks, red borrows the others.
+        (one,) = self.simulations(*words, "--quota-by-vc")
+        self.assertEqual(tenants(one), {"red": (0, 0), "blue": (100, 100)})
+        (one,) = self.simulations(*words, "--quota-by-vc", "--no-borrowing")
+        self.assertEqual(tenants(one), {"red": (50, 100), "blue": (50, 100)})
+        # In fair order the second free half goes to the one that holds nothing.
+        trace.write_text(head + "0,8,0,10000,0,red\n1,4,1000,100000,0,red\n2,4,1000,100000,0,red\n3,4,1000,100000,0,blue\n4,4,1000,100000,0,blue\n")
+        (one,) = self.simulations(*words)
+        self.assertEqual(tenants(one)["blue"], (109, 109))
+        (one,) = self.simulations(*words, "--fair")
+        self.assertEqual(tenants(one)["blue"], (59, 109))
+        other = self.folder / "other.csv"
+        other.write_text("job_id,num_gpu,submit_time,duration,priority\n1,1,5000,1000,0\n")
+        (one,) = self.simulations(*words, "--beside", other)
+        self.assertEqual(sorted(one["waits_by_tenant"]), ["jobs/blue", "jobs/red", "other"])
+
     def test_a_picture(self):
         picture = self.folder / "use.svg"
         said = self.berth("--trace", TRACES / "openb_pods_slice.csv", "--nodes", TRACES / "openb_nodes_slice.csv", "--plot", picture).stdout

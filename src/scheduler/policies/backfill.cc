@@ -6,8 +6,6 @@
 namespace berth::policies {
 namespace {
 
-using ByNode = std::vector<std::vector<const ActiveEntry*>>;
-
 EngineTime declared_end(const ActiveEntry& entry, EngineTime now) {
   if (entry.max_run == 0) return kNoEnd;
   return std::max(now, entry.started + entry.max_run);
@@ -28,29 +26,53 @@ EngineTime earliest_on(NodeRoom room, std::vector<const ActiveEntry*> running,
   return room.holds(demand) ? at : kNoEnd;
 }
 
-ByNode running_by_node(const ClusterEngine::Impl& state) {
-  ByNode out(state.nodes.size());
-  for (const ActiveEntry& entry : state.active.entries()) {
-    out[entry.placement.node].push_back(&entry);
+// Whether the node could hold it while nothing else runs there.
+bool could_run(const ClusterEngine::Impl& state, const Shape& shape, NodeIndex n) {
+  return state.constraints.allows(shape.constraint, n) &&
+         fits_into(shape.demand, NodeTable::usable_capacity(state.nodes.node(n)));
+}
+
+// The same for several replicas, which may stand on several nodes.
+EngineTime earliest_together(const ClusterEngine::Impl& state, const Shape& shape, EngineTime now,
+                             const ActiveEntry* also_running) {
+  SharedRoom room = state.shared_room(shape);
+  std::vector<const ActiveEntry*> running;
+  for (const ActiveEntry& entry : state.active.entries()) running.push_back(&entry);
+  if (also_running != nullptr) {
+    room.take_again(*also_running);
+    running.push_back(also_running);
   }
-  return out;
+  std::ranges::sort(running, {},
+                    [&](const ActiveEntry* e) { return std::pair(declared_end(*e, now), e->id); });
+  EngineTime at = now;
+  for (const ActiveEntry* entry : running) {
+    if (room.copies() >= shape.replicas) return at;
+    at = declared_end(*entry, now);
+    if (at == kNoEnd) return kNoEnd;
+    room.give_back(*entry);
+  }
+  return room.copies() >= shape.replicas ? at : kNoEnd;
 }
 
 }  // namespace
 
-std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state, const Resources& demand,
+std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state, const Shape& shape,
                                          EngineTime now, const ActiveEntry* also_running) {
-  const ByNode running = running_by_node(state);
   EngineTime best = kNoEnd;
+  if (shape.replicas > 1) {
+    best = earliest_together(state, shape, now, also_running);
+    return best == kNoEnd ? std::nullopt : std::optional(best);
+  }
+  const auto running = by_node(state.active.entries(), state.nodes.size());
   for (NodeIndex n = 0; n < running.size(); ++n) {
-    if (!fits_into(demand, NodeTable::usable_capacity(state.nodes.node(n)))) continue;
+    if (!could_run(state, shape, n)) continue;
     NodeRoom room = state.room_of(n);
     auto list = running[n];
     if (also_running != nullptr && also_running->placement.node == n) {
       room.take_again(*also_running);
       list.push_back(also_running);
     }
-    best = std::min(best, earliest_on(std::move(room), std::move(list), demand, now));
+    best = std::min(best, earliest_on(std::move(room), std::move(list), shape.demand, now));
   }
   return best == kNoEnd ? std::nullopt : std::optional(best);
 }
@@ -68,17 +90,19 @@ bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resou
                               .max_run = end - now,
                               .leaving_for = {},
                               .leaving = false,
-                              .since = now};
+                              .waited = 0,
+                              .constraint = {},
+                              .more = {}};
   const ShapeTable& high = state.waiting.band(Priority::high).shapes;
   for (const ShapeTable::Row row : high.rows()) {
     if (!high.feasible(row) || high.waiting(row).empty()) continue;
-    const Resources& waits = high.demand(row);
+    const Shape& waits = high.shape(row);
     const auto without = earliest_start(state, waits, now, nullptr);
     const auto with = earliest_start(state, waits, now, &candidate);
     // Nothing is known about when it could start: then only what leaves all nodes that could hold
     // it as they are is harmless.
     if (!without) {
-      if (fits_into(waits, NodeTable::usable_capacity(state.nodes.node(node)))) return false;
+      if (could_run(state, waits, node)) return false;
     } else if (!with || *with > *without) {
       return false;
     }
@@ -99,13 +123,23 @@ void ClusterEngine::Impl::backfill(std::vector<Start>& starts) {
     slots.insert(slots.end(), run.values.begin(), run.values.end());
     rank += run.values.size();
   }
+  slots.resize(std::min(slots.size(), kLookAt));
   for (const WaitingQueues::Slot slot : slots) {
+    // A start may have left an overdue one at the front; starting that one uses up its slot.
+    if (!start_overdue(starts)) return;
+    if (!waiting.entry(slot).used) continue;
     const EngineTime max_run = waiting.entry(slot).max_run;
     if (max_run == 0) continue;
-    const Resources demand = waiting.demand(slot);
-    auto place = find(demand);
-    if (place && policies::delays_nobody(*this, place->node, demand, now, now + max_run)) {
-      start(slot, *std::move(place), starts);
+    const Shape shape = waiting.shape(slot);
+    if (shape.replicas > 1 || !within(shape, allowed(Priority::low, shape.tenant)) ||
+        !policies::leaves_quota_for_high(*this, shape)) {
+      continue;
+    }
+    auto places = find(shape);
+    if (!places) continue;
+    const NodeIndex node = places->first.node;
+    if (policies::delays_nobody(*this, node, shape.demand, now, now + max_run)) {
+      start(slot, *std::move(places), starts);
     }
   }
 }

@@ -16,7 +16,7 @@ struct Victims {
   std::vector<DeploymentId> ids;
 };
 [[nodiscard]] std::optional<Victims> choose_victims(const ClusterEngine::Impl& state,
-                                                    const Resources& demand);
+                                                    const Shape& shape);
 
 // backfill.cc: whether a low deployment that runs until `end` at most on `node` delays none of the
 // waiting high ones, by the declared run times of what runs.
@@ -24,8 +24,20 @@ struct Victims {
                                  const Resources& demand, EngineTime now, EngineTime end);
 // When the demand could start by the declared run times; absent when they do not say.
 [[nodiscard]] std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state,
-                                                       const Resources& demand, EngineTime now,
+                                                       const Shape& shape, EngineTime now,
                                                        const ActiveEntry* also_running);
+
+// quota.cc: the most that one deployment may ask for, per resource: what is left of the tenant's
+// own quota, or what it may borrow of what all tenants together leave unused.
+[[nodiscard]] Resources headroom(const Quota& quota, const Resources& used,
+                                 const Resources& unused_nominal);
+// Whether the start of such a low one takes away no quota that a waiting high one needs.
+[[nodiscard]] bool leaves_quota_for_high(const ClusterEngine::Impl& state, const Shape& shape);
+
+// fair_share.cc: the largest part that is used of any resource, in millionths: of the nominal
+// quota, or of the capacity where there is no quota.
+[[nodiscard]] std::uint64_t dominant_share(const Resources& used, const std::optional<Quota>& quota,
+                                           const Resources& capacity);
 
 // age_bound.cc: the waiting deployment that must not be overtaken any more, if there is one: the
 // first of its queue, and of two queues the one that has waited longer.

@@ -11,32 +11,28 @@ struct NodeView {
   std::vector<const ActiveEntry*> leaving;       // by themselves: what they hold counts as free
 };
 
-// What had waited up to the age bound keeps its place, or it would be put off without end.
-bool is_protected(const Rules& rules, const ActiveEntry& entry) {
-  return rules.age_bound && entry.started - entry.since >= *rules.age_bound;
-}
-
 std::vector<NodeView> views(const ClusterEngine::Impl& state) {
-  std::vector<NodeView> by_node(state.nodes.size());
-  for (const ActiveEntry& entry : state.active.entries()) {
-    const NodeIndex node = entry.placement.node;
-    if (state.nodes.frozen(node)) continue;
-    if (entry.leaving) {
-      by_node[node].leaving.push_back(&entry);
-    } else if (entry.priority == Priority::low && !is_protected(state.rules, entry)) {
-      by_node[node].displaceable.push_back(&entry);
+  std::vector<NodeView> out(state.nodes.size());
+  const auto entries = by_node(state.active.entries(), state.nodes.size());
+  for (NodeIndex n = 0; n < out.size(); ++n) {
+    if (state.nodes.frozen(n)) continue;
+    for (const ActiveEntry* entry : entries[n]) {
+      const bool was_overdue = state.rules.age_bound && entry->waited >= *state.rules.age_bound;
+      if (entry->leaving) {
+        out[n].leaving.push_back(entry);
+      } else if (entry->priority == Priority::low && !was_overdue) {
+        out[n].displaceable.push_back(entry);
+      }
     }
-  }
-  for (auto& view : by_node) {
-    std::ranges::sort(view.displaceable, std::ranges::greater{},
+    std::ranges::sort(out[n].displaceable, std::ranges::greater{},
                       [](const ActiveEntry* e) { return std::pair(e->order, e->id); });
   }
-  return by_node;
+  return out;
 }
 
 }  // namespace
 
-std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Resources& demand) {
+std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Shape& shape) {
   const auto by_node = views(state);
   std::optional<Victims> best;
   std::vector<std::uint64_t> best_orders;
@@ -44,9 +40,10 @@ std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Re
   for (NodeIndex n = 0; n < by_node.size(); ++n) {
     const auto& candidates = by_node[n].displaceable;
     if (candidates.empty() && by_node[n].leaving.empty()) continue;
+    if (!state.constraints.allows(shape.constraint, n)) continue;
     NodeRoom room = state.room_of(n);
     for (const ActiveEntry* entry : by_node[n].leaving) room.give_back(*entry);
-    const auto chosen = smallest_set(std::move(room), candidates, demand, at_most);
+    const auto chosen = smallest_set(std::move(room), candidates, shape.demand, at_most);
     if (!chosen) continue;
     Victims here{n, {}};
     std::vector<std::uint64_t> orders;
@@ -70,9 +67,28 @@ std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Re
 
 namespace berth {
 
-// For each group of equal high demands the first one, in order. One that is being cleared for waits
-// until that has happened; so does its group.
+// For each group of equal high demands the first one, in order.
 void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
+  const ShapeTable& high = waiting.band(Priority::high).shapes;
+  std::vector<Head> first;
+  for (const ShapeTable::Row row : high.rows()) {
+    if (!high.feasible(row) || high.waiting(row).empty()) continue;
+    first.push_back({high.waiting(row).first().key, row});
+  }
+  std::ranges::sort(first, {}, &Head::order);
+  displace(first, evictions);
+}
+
+// While an overdue one waits nobody else starts, so there is nobody else to make room for.
+void ClusterEngine::Impl::preempt_for_overdue(std::vector<Evict>& evictions) {
+  const auto slot = policies::overdue(*this, now);
+  if (!slot || waiting.entry(*slot).priority == Priority::low) return;
+  displace({{waiting.entry(*slot).order, waiting.entry(*slot).row}}, evictions);
+}
+
+// One that is being cleared for waits until that has happened; so does its group.
+void ClusterEngine::Impl::displace(const std::vector<Head>& for_whom,
+                                   std::vector<Evict>& evictions) {
   std::vector<DeploymentId> served;
   bool any_low = false;
   for (const ActiveEntry& entry : active.entries()) {
@@ -81,20 +97,17 @@ void ClusterEngine::Impl::preempt(std::vector<Evict>& evictions) {
   }
   if (!any_low) return;
   const ShapeTable& high = waiting.band(Priority::high).shapes;
-  std::vector<Head> first;
-  for (const ShapeTable::Row row : high.rows()) {
-    if (!high.feasible(row) || high.waiting(row).empty()) continue;
-    first.push_back({high.waiting(row).first().key, row});
-  }
-  std::ranges::sort(first, {}, &Head::order);
-  for (const Head& head : first) {
+  for (const Head& head : for_whom) {
     const DeploymentId id = waiting.entry(high.waiting(head.row).first().value).id;
     if (std::ranges::find(served, id) != served.end()) continue;
-    const auto victims = policies::choose_victims(*this, high.demand(head.row));
+    const Shape& shape = high.shape(head.row);
+    if (shape.replicas > 1) continue;  // they displace nobody
+    if (!within(shape, tenants.headroom(shape.tenant))) continue;
+    const auto victims = policies::choose_victims(*this, high.shape(head.row));
     if (!victims) continue;
     for (const DeploymentId& victim : victims->ids) {
-      active.leave(victim, id);
-      nodes.freeze(victims->node);
+      for_each_place(active.leave(victim, id),
+                     [&](const Placement& place) { nodes.freeze(place.node); });
       evictions.push_back({victim, id});
     }
   }

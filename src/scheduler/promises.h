@@ -1,0 +1,99 @@
+// The record of start forecasts: those that are open, how the past ones turned out, and how much
+// wider or narrower the next ones have to be so that the wanted part of them comes true.
+//
+// The correction follows the errors alone, whatever causes them: each bound of the raw range
+// carries a factor, which is compared with the one that would have been needed. It grows by a step
+// when it would have been too small and shrinks by a small part of the step when not; in the long
+// run the part of the starts that lie beyond is the ratio of the two, without any assumption about
+// run times or arrivals (online quantile tracking, as in adaptive conformal inference). The ratio
+// itself is tightened while too many of the ranges that were told turn out wrong: waits in one
+// queue go wrong together, and what was learnt from the last does not cover the next. One that has
+// not started when even the factor of now would not have covered it counts then, not when it starts
+// at last; else long waits would be learnt too late.
+//
+// Deterministic; O(log n) for an event in the number n of open promises, which is bounded.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "core/names.h"
+#include "scheduler/engine.h"
+
+namespace berth {
+
+enum class ForecastMethod { unknown, from_recent_rate, from_runtime_limits };
+template <>
+struct Names<ForecastMethod> {
+  static constexpr std::array<std::pair<ForecastMethod, std::string_view>, 3> table{
+      {{ForecastMethod::unknown, "unknown"},
+       {ForecastMethod::from_recent_rate, "from_recent_rate"},
+       {ForecastMethod::from_runtime_limits, "from_runtime_limits"}}};
+};
+
+// Between the moment of asking and the start.
+struct WaitRange {
+  EngineTime earliest = 0;
+  EngineTime latest = 0;
+  friend bool operator==(const WaitRange&, const WaitRange&) = default;
+};
+
+struct PromiseTally {
+  std::uint64_t kept = 0;
+  std::uint64_t too_early = 0;  // started before the range
+  std::uint64_t too_late = 0;   // started after it, or has not started yet
+  friend bool operator==(const PromiseTally&, const PromiseTally&) = default;
+};
+
+class Promises {
+ public:
+  // `raw` as it came out of the method, made wider or narrower by what was learnt.
+  [[nodiscard]] WaitRange corrected(ForecastMethod method, Priority priority, WaitRange raw) const;
+
+  // A range was told at `now`: the raw one, and what was said. Of several open ones for the same
+  // deployment the first counts; beyond a few thousand open ones nothing is kept.
+  void promised(const DeploymentId& id, ForecastMethod method, Priority priority, EngineTime now,
+                WaitRange raw, WaitRange said);
+  void started(const DeploymentId& id, EngineTime now);
+  void dropped(const DeploymentId& id);  // it left the queue, or changed its priority
+  void advance(EngineTime now);          // what has run out counts
+
+  [[nodiscard]] const PromiseTally& tally(ForecastMethod method, Priority priority) const {
+    return learnt(method, priority).tally;
+  }
+  [[nodiscard]] std::size_t open() const { return open_.size(); }
+
+ private:
+  static constexpr double kBeyond = 0.06;
+  struct Learnt {
+    double early = 3;  // binary logarithms of the factors: at first nothing is known
+    double late = 3;
+    double beyond_early = kBeyond;  // wanted part beyond the bounds
+    double beyond_late = kBeyond;
+    std::uint64_t seen = 0;
+    PromiseTally tally;
+  };
+  struct Open {
+    ForecastMethod method = ForecastMethod::unknown;
+    Priority priority = Priority::low;
+    EngineTime asked = 0;
+    WaitRange raw;
+    WaitRange said;
+    EngineTime look_again = 0;
+    bool counted = false;  // as one that starts too late for the factor
+  };
+  [[nodiscard]] const Learnt& learnt(ForecastMethod method, Priority priority) const {
+    return learnt_[static_cast<std::size_t>(method)][static_cast<std::size_t>(priority)];
+  }
+  [[nodiscard]] Learnt& learnt(const Open& open) {
+    return learnt_[static_cast<std::size_t>(open.method)][static_cast<std::size_t>(open.priority)];
+  }
+
+  std::array<std::array<Learnt, 2>, 3> learnt_;  // by method and priority
+  std::map<DeploymentId, Open> open_;
+  std::set<std::pair<EngineTime, DeploymentId>> to_look_at_;
+};
+
+}  // namespace berth
