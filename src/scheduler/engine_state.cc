@@ -10,8 +10,8 @@ namespace {
 
 constexpr std::int64_t kMost = std::int64_t{1} << 53;  // of any one amount
 constexpr std::int64_t kMostDevices = 100'000;
-constexpr std::uint32_t kMostReplicas = 100'000;
-constexpr std::uint32_t kMostTenants = 100'000;
+constexpr std::uint32_t kMostReplicas = 1'000'000;
+constexpr std::uint32_t kMostTenants = 1 << 20;
 
 Result<void> impossible(std::string what) {
   return fail(Code::internal, "impossible", std::move(what));
@@ -53,7 +53,7 @@ bool holds(const NodeTable& nodes, const Placement& place, const Resources& dema
   return gpu == demand.gpu_milli;
 }
 
-// Every replica beside those before it.
+// A place for each replica, and all of them at once.
 template <class Placed>
 bool holds_all(NodeTable& nodes, const Placed& placed, const Resources& demand) {
   std::vector<const Placement*> taken;
@@ -66,6 +66,19 @@ bool holds_all(NodeTable& nodes, const Placed& placed, const Resources& demand) 
   });
   for (const Placement* place : taken) nodes.give(*place, demand);
   return fine;
+}
+
+Result<void> check_rules(const Rules& rules) {
+  const auto is_quota = [](const Resources& r) {
+    return r.cpu_milli >= 0 && r.memory_bytes >= 0 && r.gpu_milli >= 0;
+  };
+  std::set<std::uint32_t> tenants;
+  for (const Quota& quota : rules.quotas) {
+    if (quota.tenant >= kMostTenants || !tenants.insert(quota.tenant).second ||
+        !is_quota(quota.nominal) || (quota.borrowing && !is_quota(*quota.borrowing)))
+      return impossible("A quota is impossible.");
+  }
+  return {};
 }
 
 bool is_order_taken(const WaitingQueues& waiting, std::uint64_t order) {
@@ -98,9 +111,9 @@ Result<void> check_waits(const Impl& state, const DeploymentId& id) {
 }
 
 Result<void> check(const Impl& state, const Queued& event) {
-  if (!is_demand(event.demand)) return impossible("A demand is impossible.");
-  if (event.replicas == 0 || event.replicas > kMostReplicas || event.tenant >= kMostTenants)
-    return impossible("So many replicas or tenants are impossible.");
+  if (!is_demand(event.demand) || event.replicas == 0 || event.replicas > kMostReplicas ||
+      event.tenant >= kMostTenants)
+    return impossible("A demand is impossible.");
   if (state.active.contains(event.id) || state.waiting.find(event.id) != WaitingQueues::kNone)
     return impossible("A deployment is queued that waits or runs already.");
   return must(!is_order_taken(state.waiting, event.order),
@@ -118,26 +131,20 @@ Result<void> check(const Impl& state, const Resized& event) {
   std::map<std::string_view, NodeIndex> by_name;
   for (NodeIndex n = 0; n < next.size(); ++n) by_name.emplace(next.node(n).name, n);
   for (const ActiveEntry& entry : state.active.entries()) {
-    bool there = true;
-    bool fits = true;
+    bool fine = true;
     for_each_place(entry, [&](const Placement& place) {
       const auto found = by_name.find(state.nodes.node(place.node).name);
-      there = there && found != by_name.end();
-      if (!there || !fits) return;
-      const Placement moved{found->second, place.gpus};
-      fits = holds(next, moved, entry.demand);
-      if (fits) next.take(moved, entry.demand);
+      if (found == by_name.end()) fine = false;
+      if (!fine) return;
+      const Placement there{found->second, place.gpus};
+      fine = holds(next, there, entry.demand);
+      if (fine) next.take(there, entry.demand);
     });
-    if (!there) return impossible("A node goes on which something runs.");
-    if (!fits) return impossible("A node becomes too small for what runs there.");
+    if (!fine) return impossible("A node goes, or becomes too small, on which something runs.");
   }
   return {};
 }
-Result<void> check(const Impl&, const RulesChanged& event) {
-  return must(std::ranges::all_of(event.rules.quotas,
-                                  [](const Quota& quota) { return quota.tenant < kMostTenants; }),
-              "So many tenants are impossible.");
-}
+Result<void> check(const Impl&, const RulesChanged& event) { return check_rules(event.rules); }
 template <class Event>
 Result<void> check(const Impl&, const Event&) {
   return {};
@@ -162,9 +169,8 @@ Result<void> take_in(Impl& state, std::span<const EngineEvent> events, EngineTim
 Result<void> start_as_decided(Impl& state, const Start& start) {
   const WaitingQueues::Slot slot = state.waiting.find(start.id);
   if (slot == WaitingQueues::kNone) return impossible("Something started that did not wait.");
-  if (start.more.size() + 1 != state.waiting.shape(slot).replicas)
-    return impossible("Something started with another number of replicas.");
-  if (!holds_all(state.nodes, start, state.waiting.demand(slot)))
+  const Shape shape = state.waiting.shape(slot);
+  if (start.more.size() + 1 != shape.replicas || !holds_all(state.nodes, start, shape.demand))
     return impossible("Something started where it had no room.");
   std::vector<Start> ignored;
   state.start(slot, {start.placement, start.more}, ignored);
@@ -194,7 +200,9 @@ EngineState state_of(const ClusterEngine& engine) {
       const OrderedSequence& queue = parked ? band.parked : band.considered;
       for (std::size_t rank = 0; rank < queue.size();) {
         const auto run = queue.run(rank);
-        for (const WaitingQueues::Slot slot : run.values) out.waiting.push_back(state.queued(slot));
+        for (const WaitingQueues::Slot slot : run.values) {
+          out.waiting.push_back(state.queued(slot));
+        }
         rank += run.keys.size();
       }
     }
@@ -204,8 +212,7 @@ EngineState state_of(const ClusterEngine& engine) {
 
 Result<ClusterEngine> engine_of(EngineState from) {
   if (auto fine = check_nodes(from.nodes); !fine) return std::unexpected(fine.error());
-  if (auto fine = check(Impl{}, RulesChanged{from.rules}); !fine)
-    return std::unexpected(fine.error());
+  if (auto fine = check_rules(from.rules); !fine) return std::unexpected(fine.error());
   ClusterEngine engine(Policy::strict, std::move(from.nodes), from.paused, std::move(from.rules));
   Impl& state = StateAccess::of(engine);
   state.now = from.now;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
 
 #include "base/hash.h"
 #include "scheduler/packing.h"
@@ -13,7 +12,6 @@ namespace {
 constexpr char kVersion = 1;
 constexpr std::size_t kChecksum = 8;
 constexpr std::uint64_t kAnyInt32 = std::uint64_t{1} << 31;
-constexpr std::uint64_t kAnyNatural32 = std::uint64_t{1} << 32;
 
 enum class RecordKind : std::uint8_t { step = 1, checkpoint = 2 };
 enum class EventKind : std::uint8_t {
@@ -67,36 +65,19 @@ Resources get_resources(Unpacker& in) {
   return out;
 }
 
-// --- what waits, runs, and is there
-// ---------------------------------------------------------------
-
-enum QueuedFlag : std::uint64_t {
-  kLow = 1,
-  kParked = 2,
-  kSince = 4,
-  kMaxRun = 8,
-  kAwaits = 16,
-  kConstrained = 32,
-  kReplicas = 64,
-  kTenant = 128,
-  kQueuedFlags = 255
-};
-
-using Labels = std::map<std::string, std::string>;
-
-void put(Packer& out, const Labels& labels) {
+void put(Packer& out, const std::map<std::string, std::string>& labels) {
   out.natural(labels.size());
-  for (const auto& [name, value] : labels) {
-    out.text(name);
+  for (const auto& [key, value] : labels) {
+    out.text(key);
     out.text(value);
   }
 }
-Labels get_labels(Unpacker& in) {
-  Labels out;
+std::map<std::string, std::string> get_labels(Unpacker& in) {
+  std::map<std::string, std::string> out;
   const std::size_t count = in.count(2);
   for (std::size_t i = 0; i < count && in.ok(); ++i) {
-    std::string name = in.text();
-    out.insert_or_assign(std::move(name), in.text());
+    std::string key = in.text();
+    if (!out.emplace(std::move(key), in.text()).second) in.refuse();
   }
   return out;
 }
@@ -112,6 +93,23 @@ Constraint get_constraint(Unpacker& in) {
   return out;
 }
 
+constexpr std::uint64_t kAnyUint32 = std::uint64_t{1} << 32;
+
+// --- what waits, runs, and is there
+// ---------------------------------------------------------------
+
+enum QueuedFlag : std::uint64_t {
+  kLow = 1,
+  kParked = 2,
+  kSince = 4,
+  kMaxRun = 8,
+  kAwaits = 16,
+  kConstraint = 32,
+  kReplicas = 64,
+  kTenant = 128,
+  kQueuedFlags = 255
+};
+
 void put(Packer& out, const Queued& q, EngineTime now) {
   const auto flags = Flags()
                          .set(kLow, q.priority == Priority::low)
@@ -119,7 +117,7 @@ void put(Packer& out, const Queued& q, EngineTime now) {
                          .set(kSince, q.since != now)
                          .set(kMaxRun, q.max_run != 0)
                          .set(kAwaits, q.awaits)
-                         .set(kConstrained, !q.constraint.empty())
+                         .set(kConstraint, !q.constraint.empty())
                          .set(kReplicas, q.replicas != 1)
                          .set(kTenant, q.tenant != 0);
   out.natural(flags.value());
@@ -128,7 +126,7 @@ void put(Packer& out, const Queued& q, EngineTime now) {
   put(out, q.demand);
   if (flags.has(kSince)) out.integer(before(now, q.since));
   if (flags.has(kMaxRun)) out.integer(q.max_run);
-  if (flags.has(kConstrained)) put(out, q.constraint);
+  if (flags.has(kConstraint)) put(out, q.constraint);
   if (flags.has(kReplicas)) out.natural(q.replicas);
   if (flags.has(kTenant)) out.natural(q.tenant);
 }
@@ -143,9 +141,9 @@ Queued get_queued(Unpacker& in, EngineTime now) {
   out.since = flags.has(kSince) ? before(now, in.integer()) : now;
   if (flags.has(kMaxRun)) out.max_run = in.integer();
   out.awaits = flags.has(kAwaits);
-  if (flags.has(kConstrained)) out.constraint = get_constraint(in);
-  if (flags.has(kReplicas)) out.replicas = in.number<std::uint32_t>(kAnyNatural32);
-  if (flags.has(kTenant)) out.tenant = in.number<std::uint32_t>(kAnyNatural32);
+  if (flags.has(kConstraint)) out.constraint = get_constraint(in);
+  if (flags.has(kReplicas)) out.replicas = in.number<std::uint32_t>(kAnyUint32);
+  if (flags.has(kTenant)) out.tenant = in.number<std::uint32_t>(kAnyUint32);
   return out;
 }
 
@@ -159,7 +157,7 @@ void put(Packer& out, const Placement& place) {
 }
 Placement get_placement(Unpacker& in) {
   Placement out;
-  out.node = in.number<std::uint32_t>(kAnyNatural32);
+  out.node = in.number<std::uint32_t>(kAnyUint32);
   const std::size_t gpus = in.count(2);
   out.gpus.reserve(gpus);
   for (std::size_t i = 0; i < gpus && in.ok(); ++i) {
@@ -169,12 +167,11 @@ Placement get_placement(Unpacker& in) {
   return out;
 }
 
-// Of the replicas after the first.
-void put(Packer& out, const std::vector<Placement>& more) {
-  out.natural(more.size());
-  for (const Placement& place : more) put(out, place);
+void put(Packer& out, const std::vector<Placement>& places) {
+  out.natural(places.size());
+  for (const Placement& place : places) put(out, place);
 }
-std::vector<Placement> get_more(Unpacker& in) {
+std::vector<Placement> get_placements(Unpacker& in) {
   std::vector<Placement> out;
   const std::size_t count = in.count(2);
   for (std::size_t i = 0; i < count && in.ok(); ++i) out.push_back(get_placement(in));
@@ -188,7 +185,7 @@ enum ActiveFlag : std::uint64_t {
   kLeavingFor = 8,
   kLeaving = 16,
   kWaited = 32,
-  kActiveConstrained = 64,
+  kActiveConstraint = 64,
   kMore = 128,
   kActiveTenant = 256,
   kActiveFlags = 511
@@ -202,7 +199,7 @@ void put(Packer& out, const ActiveEntry& e, EngineTime now) {
                          .set(kLeavingFor, !e.leaving_for.is_nil())
                          .set(kLeaving, e.leaving)
                          .set(kWaited, e.waited != 0)
-                         .set(kActiveConstrained, !e.constraint.empty())
+                         .set(kActiveConstraint, !e.constraint.empty())
                          .set(kMore, !e.more.empty())
                          .set(kActiveTenant, e.tenant != 0);
   out.natural(flags.value());
@@ -214,7 +211,7 @@ void put(Packer& out, const ActiveEntry& e, EngineTime now) {
   if (flags.has(kActiveMaxRun)) out.integer(e.max_run);
   if (flags.has(kLeavingFor)) out.id(e.leaving_for);
   if (flags.has(kWaited)) out.integer(e.waited);
-  if (flags.has(kActiveConstrained)) put(out, e.constraint);
+  if (flags.has(kActiveConstraint)) put(out, e.constraint);
   if (flags.has(kMore)) put(out, e.more);
   if (flags.has(kActiveTenant)) out.natural(e.tenant);
 }
@@ -231,9 +228,9 @@ ActiveEntry get_active(Unpacker& in, EngineTime now) {
   if (flags.has(kLeavingFor)) out.leaving_for = in.id();
   out.leaving = flags.has(kLeaving);
   if (flags.has(kWaited)) out.waited = in.integer();
-  if (flags.has(kActiveConstrained)) out.constraint = get_constraint(in);
-  if (flags.has(kMore)) out.more = get_more(in);
-  if (flags.has(kActiveTenant)) out.tenant = in.number<std::uint32_t>(kAnyNatural32);
+  if (flags.has(kActiveConstraint)) out.constraint = get_constraint(in);
+  if (flags.has(kMore)) out.more = get_placements(in);
+  if (flags.has(kActiveTenant)) out.tenant = in.number<std::uint32_t>(kAnyUint32);
   return out;
 }
 
@@ -291,7 +288,7 @@ void put(Packer& out, const Rules& rules) {
     }
   }
   if (rules.age_bound) out.integer(*rules.age_bound);
-  if (rules.quotas.empty()) return;
+  if (!flags.has(kQuotas)) return;
   out.natural(rules.quotas.size());
   for (const Quota& quota : rules.quotas) {
     out.natural(quota.tenant);
@@ -317,10 +314,11 @@ Rules get_rules(Unpacker& in) {
   out.fair = flags.has(kFair);
   const std::size_t quotas = flags.has(kQuotas) ? in.count(5) : 0;
   for (std::size_t i = 0; i < quotas && in.ok(); ++i) {
-    Quota& quota = out.quotas.emplace_back();
-    quota.tenant = in.number<std::uint32_t>(kAnyNatural32);
+    Quota quota;
+    quota.tenant = in.number<std::uint32_t>(kAnyUint32);
     quota.nominal = get_resources(in);
     if (in.number<int>(2) == 1) quota.borrowing = get_resources(in);
+    out.quotas.push_back(std::move(quota));
   }
   return out;
 }
@@ -430,11 +428,11 @@ Step get_step(Unpacker& in) {
   out.now = in.integer();
   const std::size_t events = in.count(2);
   for (std::size_t i = 0; i < events && in.ok(); ++i) out.events.push_back(get_event(in, out.now));
-  const std::size_t starts = in.count(4);
+  const std::size_t starts = in.count(3);
   for (std::size_t i = 0; i < starts && in.ok(); ++i) {
     const DeploymentId id = get_id(in, out.events);
     Placement first = get_placement(in);
-    out.decided.starts.push_back({id, std::move(first), get_more(in)});
+    out.decided.starts.push_back({id, std::move(first), get_placements(in)});
   }
   const std::size_t evictions = in.count(2);
   for (std::size_t i = 0; i < evictions && in.ok(); ++i) {

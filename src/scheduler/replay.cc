@@ -64,13 +64,16 @@ std::string words_of(const Decisions& decided, const ClusterEngine* engine) {
   const auto nodes = engine != nullptr ? engine->status().nodes : std::vector<NodeState>{};
   std::string out;
   if (!decided.starts.empty()) {
-    out =
-        "start " + joined(decided.starts, [&](const Start& start) {
-          const auto number = start.placement.node;
-          const auto node =
-              number < nodes.size() ? nodes[number].node.name : fmt::format("node {}", number);
-          return fmt::format("{} on {}{}", start.id.str(), node, gpus_words(start.placement.gpus));
-        });
+    out = "start " + joined(decided.starts, [&](const Start& start) {
+            std::vector<Placement> places{start.placement};
+            places.insert(places.end(), start.more.begin(), start.more.end());
+            return start.id.str() + " on " + joined(places, [&](const Placement& place) {
+                     const auto node = place.node < nodes.size()
+                                           ? nodes[place.node].node.name
+                                           : fmt::format("node {}", place.node);
+                     return node + gpus_words(place.gpus);
+                   });
+          });
   }
   if (!decided.evictions.empty()) {
     out += out.empty() ? "" : "; ";

@@ -53,32 +53,31 @@ class AnyValues {
     for (auto n = below(4); n > 0; --n) out.gpus.push_back({small(), small()});
     return out;
   }
+  std::map<std::string, std::string> labels() {
+    std::map<std::string, std::string> out;
+    for (auto n = below(3); n > 0; --n) out.emplace(text(), text());
+    return out;
+  }
+  Constraint constraint() { return {coin() ? text() : "", labels()}; }
+  std::vector<Placement> more() {
+    std::vector<Placement> out(coin() ? 0 : below(3));
+    for (Placement& place : out) place = placement();
+    return out;
+  }
+  std::uint32_t count() { return coin() ? 1 : static_cast<std::uint32_t>(random_()); }
   Queued queued() {
-    return {id(),     priority(), random_(),    resources(), coin(),  number(),
-            number(), coin(),     constraint(), replicas(),  tenant()};
+    return {id(),     priority(), random_(),    resources(), coin(), number(),
+            number(), coin(),     constraint(), count(),     count()};
   }
   ActiveEntry active() {
     return {id(),      resources(), placement(),  priority(),
             random_(), number(),    number(),     coin() ? id() : DeploymentId{},
             coin(),    number(),    constraint(), more(),
-            tenant()};
-  }
-  Constraint constraint() {
-    Constraint out;
-    if (coin()) out.gpu_model = text();
-    for (auto n = below(3); n > 0; --n) out.labels.insert_or_assign(text(), text());
-    return out;
-  }
-  std::uint32_t replicas() { return coin() ? 1 : static_cast<std::uint32_t>(random_()); }
-  std::uint32_t tenant() { return coin() ? 0 : static_cast<std::uint32_t>(random_()); }
-  std::vector<Placement> more() {
-    std::vector<Placement> out;
-    for (auto n = coin() ? 0 : below(4); n > 0; --n) out.push_back(placement());
-    return out;
+            count()};
   }
   std::vector<Node> nodes() {
     std::vector<Node> out(below(4));
-    for (Node& node : out) node = {text(), resources(), coin() ? text() : "", constraint().labels};
+    for (Node& node : out) node = {text(), resources(), coin() ? text() : "", labels()};
     return out;
   }
   Rules rules() {
@@ -88,8 +87,8 @@ class AnyValues {
     if (coin()) out.age_bound = number();
     out.fair = coin();
     for (auto n = below(3); n > 0; --n) {
-      Quota& quota = out.quotas.emplace_back(Quota{tenant(), resources(), {}});
-      if (coin()) quota.borrowing = resources();
+      out.quotas.push_back(
+          {count(), resources(), coin() ? std::nullopt : std::optional(resources())});
     }
     if (coin()) {
       out.mix.emplace();
@@ -177,7 +176,7 @@ constexpr EngineTime kNow = 1'700'000'000'000;
 TEST(JournalBytes, AnArrivalThatStartsIsShort) {
   const std::vector<EngineEvent> events{
       Queued{dep(1), Priority::low, 70'000, res(4, 16, 1000), false, kNow}};
-  const Decisions decided{{{dep(1), {3, {{2, 1000}}}}}, {}};
+  const Decisions decided{{{dep(1), {3, {{2, 1000}}}, {}}}, {}};
   std::string out;
   journal::put_step(out, kNow, events, decided);
   EXPECT_EQ(out.size(), 48U);
@@ -245,22 +244,23 @@ class Life {
   Priority priority() { return below(3) == 0 ? Priority::high : Priority::low; }
   std::vector<Node> nodes() {
     std::vector<Node> out;
-    for (int i = 0; i < 3; ++i)
+    for (int i = 0; i < 3; ++i) {
       out.push_back(machine("n" + std::to_string(i), 4 + static_cast<std::int64_t>(below(8)), 32,
                             static_cast<std::int64_t>(below(4))));
+      if (i > 0) out.back().labels = {{"zone", i == 1 ? "a" : "b"}};
+    }
     return out;
   }
   Queued newcomer() {
     Resources demand = res(1 + static_cast<std::int64_t>(below(5)), 1);
     if (below(3) == 0) demand.gpu_milli = below(2) == 0 ? 300 : 1000;
     ++count_;
-    return {dep(count_),
-            priority(),
-            count_,
-            demand,
-            below(12) == 0,
-            now_,
-            below(2) == 0 ? 1000 + static_cast<EngineTime>(below(5000)) : 0};
+    Queued out{dep(count_), priority(), count_, demand, below(12) == 0, now_};
+    if (below(2) == 0) out.max_run = 1000 + static_cast<EngineTime>(below(5000));
+    if (below(8) == 0) out.constraint.labels = {{"zone", below(2) == 0 ? "a" : "b"}};
+    if (below(6) == 0) out.replicas = 2 + static_cast<std::uint32_t>(below(3));
+    out.tenant = static_cast<std::uint32_t>(below(3));
+    return out;
   }
   // The evicted leave in the end, and come back.
   EngineEvent something() {
@@ -338,7 +338,9 @@ const std::vector<Rules>& all_rules() {
       {.mix = TaskMix::of(std::vector<Resources>{res(3, 1)}),
        .backfill = true,
        .preempt = true,
-       .age_bound = 2000}};
+       .age_bound = 2000},
+      {.preempt = true, .quotas = {{1, res(8, 16, 2000), res(2)}, {2, res(6, 16, 1000)}}},
+      {.quotas = {{0, res(8, 16, 2000)}}, .fair = true}};
   return all;
 }
 
@@ -374,7 +376,7 @@ TEST(Replaying, DecidesTheSameUnderEveryRule) {
 }
 
 TEST(Replaying, AnyCheckpointIsABeginning) {
-  Life life(5, all_rules().back());
+  Life life(5, all_rules()[5]);
   life.live(200);
   const auto& entries = life.journal().entries;
   std::size_t beginnings = 0;
@@ -396,7 +398,7 @@ TEST(Replaying, AnyCheckpointIsABeginning) {
 
 // Behind a checksum that is right: whatever was changed, nothing crashes.
 TEST(Replaying, AChangedByteIsNamedOrHarmless) {
-  Life life(9, all_rules().back());
+  Life life(9, all_rules()[5]);
   life.live(60);
   std::mt19937_64 random(3);
   std::size_t named = 0;
@@ -425,7 +427,7 @@ TEST(Replaying, AnotherDecisionIsNamedWithBoth) {
   std::string first, second;
   journal::put_checkpoint(first, engine, true);
   const EngineEvent event = queued(1, Priority::high, res(1));
-  const Decisions wrong{{{dep(1), {1, {}}}}, {}};
+  const Decisions wrong{{{dep(1), {1, {}}, {}}}, {}};
   journal::put_step(second, 1'700'000'000'000, std::span(&event, 1), wrong);
   Replay replay(Mode::compare);
   ASSERT_TRUE(replay.take(1, journal::seal(first)));
