@@ -253,6 +253,43 @@ TEST(Dependencies, AreKeptOverARestart) {
   site.until("third", "running");
 }
 
+// --- where ---------------------------------------------------------------------------------------
+
+TEST(Constraints, OnlyOnNodesThatHaveTheModelAndTheLabels) {
+  Site site(amounts(1));
+  const auto node = [](const char* name, const char* model, js::object labels) {
+    return js::object{{"name", name},
+                      {"resources", {{"cpu", 4}, {"memory", "8GiB"}, {"gpu", 1}}},
+                      {"gpu_model", model},
+                      {"labels", std::move(labels)}};
+  };
+  site.cluster =
+      site.server.cluster_of_nodes(site.organization, "mixed", site.owner,
+                                   {node("old", "Tesla V100-SXM2-16GB", {{"zone", "a"}}),
+                                    node("new", "NVIDIA A100-SXM4-80GB", {{"zone", "b"}})});
+  const js::object gpu{{"cpu", 1}, {"memory", 0}, {"gpu", 1}};
+  ASSERT_EQ(site.submit("first", gpu, {{"gpu_model", "A100"}}).text("/gpu_model"), "A100");
+  site.until("first", "running");
+  EXPECT_EQ(site.show("first").text("/place/node"), "new");
+  site.submit("second", gpu, {{"gpu_model", "a100|h100"}});
+  site.submit("third", gpu, {{"node_labels", {{"zone", "a"}}}});
+  site.until("third", "running");
+  EXPECT_EQ(site.show("third").text("/place/node"), "old");
+  EXPECT_EQ(site.queue(), "second");
+  EXPECT_EQ(explain(site, "second").text("/nearest_node"), "new");
+  const auto refused = site.submit("fourth", gpu, {{"gpu_model", "A1000"}});
+  EXPECT_EQ(refused.status, 400) << refused;
+  EXPECT_EQ(refused.fields(), "/gpu_model");
+  const auto nowhere =
+      site.submit("fifth", gpu, {{"gpu_model", "V100"}, {"node_labels", {{"zone", "b"}}}});
+  EXPECT_EQ(nowhere.status, 400) << nowhere;
+  site.server.restart();
+  EXPECT_EQ(site.queue(), "second");
+  stop(site, "first");
+  site.until("second", "running");
+  EXPECT_EQ(site.show("second").text("/place/node"), "new");
+}
+
 // --- foreseeing ---------------------------------------------------------------------------------
 
 TEST(Foreseeing, APlanIsWhatThenHappens) {

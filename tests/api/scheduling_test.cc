@@ -334,7 +334,8 @@ TEST(Forecast, ComesFromDeclaredRunTimesAndTheEngine) {
   const auto started = [&](const std::string& name) {
     const auto events =
         site.server.get("/api/v1/deployments/" + site.id(name) + "/events", site.owner.token);
-    return *from_rfc3339(events.text("/items/1/at"));  // "deployment.starting"
+    const auto at = *from_rfc3339(events.text("/items/1/at"));  // "deployment.starting"
+    return Timestamp{at.micros / 1000 * 1000};                  // the engine counts milliseconds
   };
   site.submit("one-hour", amounts(2), {{"max_run_time", "1h"}, {"stop_grace", 10}});
   site.submit("two-hours", amounts(2), {{"max_run_time", "2h"}, {"stop_grace", 0}});
@@ -351,9 +352,14 @@ TEST(Forecast, ComesFromDeclaredRunTimesAndTheEngine) {
   using std::chrono::seconds;
   EXPECT_EQ(latest("small"),
             "from_runtime_limits " + to_rfc3339(started("one-hour").plus(seconds(3610))));
-  EXPECT_EQ(latest("next"),
-            "from_runtime_limits " + to_rfc3339(started("two-hours").plus(seconds(7200))));
-  EXPECT_EQ(latest("behind"), "unknown ");  // nobody knows how long those before it run
+  EXPECT_EQ(latest("next"), "unknown ");  // nobody knows how long "small" runs
+  EXPECT_EQ(latest("behind"), "unknown ");
+  // Whoever comes: what "one-hour" holds suffices for "small", and nobody is before it.
+  const auto why =
+      site.server.get("/api/v1/deployments/" + site.id("small") + "/explain", site.owner.token);
+  EXPECT_EQ(why.at("/forecast/guaranteed"), js::value(true)) << why;
+  EXPECT_EQ(why.text("/forecast/never_later"), to_rfc3339(started("one-hour").plus(seconds(3610))));
+  EXPECT_LT(why.text("/forecast/earliest"), why.text("/forecast/latest"));
   const auto queue =
       site.server.get("/api/v1/clusters/" + site.cluster + "/queue", site.owner.token);
   EXPECT_EQ(queue.text("/items/0/forecast/latest"),

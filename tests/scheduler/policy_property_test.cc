@@ -113,7 +113,7 @@ class EveryPolicy : public testing::TestWithParam<int> {
       sum.evictions += out.evictions;
     }
     EXPECT_GT(sum.starts, sum.events / 20) << "too few starts to say much";
-    if (combination().preempt && shape.nodes < 10) EXPECT_GT(sum.evictions, sum.events / 1'000);
+    if (combination().preempt && shape.nodes < 10) EXPECT_GT(sum.evictions, 0U);
   }
 };
 
