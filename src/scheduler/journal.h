@@ -6,8 +6,6 @@
 // A structure begins with a word of flags that says which of its fields follow; the others have
 // their usual value. A new field takes a new flag, so old entries stay readable.
 #pragma once
-#include <map>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
