@@ -80,6 +80,7 @@ class Deployments {
                                                   std::string_view organization,
                                                   std::string_view deployment);
   Result<void> explain_dependencies(WaitExplanation& out);
+  static Result<void> note_dependencies(Change& change, const Deployment& d);
   // Inside the unit of work: whom it has to wait for.
   Result<void> depend(Change& change, const Actor& actor, Deployment& d,
                       const std::vector<DeploymentWish::After>& on);

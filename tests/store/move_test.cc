@@ -84,6 +84,7 @@ struct Filled : Source {
     must(tx->take_order(pool.id));
     must(tx->insert(waiting));
     must(tx->insert(running));
+    must(tx->add_dependency(waiting.id, {running.id, Milestone::succeeded}));
     running.state = State::running;
     running.attempt = 1;
     running.version = 2;
@@ -127,25 +128,14 @@ TEST(Move, EverythingArrivesAndTheInstallationGoesOnFromThere) {
   const auto report = must(move::move_all(from.file(), to.url));
   std::map<std::string, std::int64_t> rows;
   for (const auto& table : report.tables) rows[table.name] = table.rows;
-  EXPECT_EQ(rows, (std::map<std::string, std::int64_t>{{"users", 2},
-                                                       {"sessions", 2},
-                                                       {"spent_refresh", 1},
-                                                       {"api_keys", 1},
-                                                       {"setup_token", 1},
-                                                       {"organizations", 1},
-                                                       {"members", 1},
-                                                       {"invites", 1},
-                                                       {"clusters", 1},
-                                                       {"nodes", 2},
-                                                       {"gpus", 2},
-                                                       {"deployments", 2},
-                                                       {"reservations", 1},
-                                                       {"events", 3},
-                                                       {"journal", 2},
-                                                       {"replies", 1},
-                                                       {"schedulers", 1},
-                                                       {"leases", 1},
-                                                       {"installation", 1}}));
+  EXPECT_EQ(
+      rows,
+      (std::map<std::string, std::int64_t>{
+          {"users", 2},        {"sessions", 2},      {"spent_refresh", 1}, {"api_keys", 1},
+          {"setup_token", 1},  {"organizations", 1}, {"members", 1},       {"invites", 1},
+          {"clusters", 1},     {"nodes", 2},         {"gpus", 2},          {"deployments", 2},
+          {"dependencies", 1}, {"reservations", 1},  {"events", 3},        {"journal", 2},
+          {"replies", 1},      {"schedulers", 1},    {"leases", 1},        {"installation", 1}}));
   EXPECT_EQ(report.repaired_texts, 0);
 
   postgres::PostgresStore store(postgres::Options{to.url});
