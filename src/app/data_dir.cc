@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 namespace berth::app {
 namespace {
@@ -46,13 +48,26 @@ Result<std::filesystem::path> make_folder(const std::filesystem::path& path, boo
   return absolute;
 }
 
+// A process that was killed while it started another holds its locks until that one has begun.
+constexpr auto kPatience = std::chrono::seconds(1);
+constexpr auto kAgain = std::chrono::milliseconds(5);
+
+bool locked_within(int fd, std::chrono::milliseconds patience) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK || std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(kAgain);
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<void> DataDir::lock(const std::filesystem::path& file) {
   const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0)
     return system_error(fmt::format("cannot write to the data directory {}", path_.string()));
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  if (!locked_within(fd, kPatience)) {
     char holder[32] = {};
     const auto n = ::read(fd, holder, sizeof holder - 1);
     ::close(fd);

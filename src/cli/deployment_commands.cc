@@ -306,6 +306,12 @@ int explain(const Global& global, const std::string& name) {
   }
   if (const auto& smaller = at(why, "would_start_now"); smaller.is_object())
     fmt::print("would start now: {}\n", amounts(smaller));
+  if (const auto& forecast = at(why, "forecast"); !text_at(forecast, "latest").empty()) {
+    fmt::print("start expected between {} and {} ({})\n", text_at(forecast, "earliest"),
+               text_at(forecast, "latest"), text_at(forecast, "method"));
+  }
+  if (const auto bound = text_at(at(why, "forecast"), "never_later"); !bound.empty())
+    fmt::print("guaranteed by {}, whatever else is submitted\n", bound);
   // A pause is up to people, but says so itself.
   if (reason != "ClusterPaused") {
     fmt::print("{}\n",

@@ -159,13 +159,13 @@ void print_step(const Value& step, const std::string& command, std::size_t numbe
     return;
   }
   bool anything = false;
-  for (const auto& start : at(step, "starts").as_array()) {
-    fmt::print("   starts {} on {}\n", called(start), safe_text(text_at(start, "node")));
-    anything = true;
-  }
   for (const auto& evict : at(step, "evictions").as_array()) {
     fmt::print("   displaces {} for {}\n", called(evict),
                called(evict, "for_deployment_id", "for_name"));
+    anything = true;
+  }
+  for (const auto& start : at(step, "starts").as_array()) {
+    fmt::print("   starts {} on {}\n", called(start), safe_text(text_at(start, "node")));
     anything = true;
   }
   if (const auto& returns = at(step, "returns").as_array(); !returns.empty()) {

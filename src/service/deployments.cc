@@ -455,8 +455,17 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
                    start == starts.end() ? std::nullopt : std::optional(start->second),
                    blockers_of(engine, id)};
     };
-    auto seen =
-        co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, std::move(look));
+    auto seen = co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, look);
+    if (seen && !seen->value.detail) {
+      // Started since, or the engine has not heard of it yet: then it looks now.
+      std::move_only_function<Result<void>(Change&)> hear = [cluster](Change& change) {
+        change.look_at(cluster);
+        return Result<void>{};
+      };
+      auto heard = co_await committer_.write(std::move(hear), cluster);
+      if (!heard) co_return std::unexpected(std::move(heard.error()));
+      seen = co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, look);
+    }
     if (!seen) co_return std::unexpected(std::move(seen.error()));
     out.detail = std::move(seen->value.detail);
     out.forecast = seen->value.forecast;

@@ -17,7 +17,9 @@ void Outlook::before(const ClusterEngine& engine, std::span<const EngineEvent> e
       // One that comes back began to wait anew while it was active, or is in back-off.
       if (!queued->parked && !engine.is_active(queued->id)) recent_.queued(*queued, now);
     } else if (const auto* released = std::get_if<Released>(&event)) {
-      if (const auto entry = engine.active_as(released->id)) recent_.released(*entry, now);
+      // How long a displaced one ran says nothing about how long it runs.
+      const auto entry = engine.active_as(released->id);
+      if (entry && entry->leaving_for.is_nil()) recent_.released(*entry, now);
     } else if (const auto* withdrawn = std::get_if<Withdrawn>(&event)) {
       promises_.dropped(withdrawn->id);
     } else if (const auto* moved = std::get_if<Reprioritized>(&event)) {

@@ -347,10 +347,10 @@ Decisions Scheduling::advance(Change& change, Known& known, const ClusterId& clu
                               std::span<const EngineEvent> events) {
   catch_up_journal(change, known, cluster);
   const EngineTime now = engine_time(known.engine, change.now);
-  Outlook& seen = outlook(cluster);
-  seen.before(known.engine, events, now);
+  Outlook* const outlook = outlook_for(cluster, events);
+  if (outlook != nullptr) outlook->before(known.engine, events, now);
   Decisions out = events.empty() ? known.engine.settle(now) : known.engine.decide(events, now);
-  seen.after(out, now);
+  if (outlook != nullptr) outlook->after(out, now);
   JournalPiece piece{cluster, {}, false};
   journal::put_step(piece.bytes, now, events, out);
   Journaling& journal = known.journal;
@@ -372,7 +372,8 @@ void Scheduling::advance_unlocked(Change& change, Known& known, const ClusterId&
                                   const EngineEvent& event) {
   ensure(known.journal.begun, "an engine that has settled has begun its journal");
   const EngineTime now = engine_time(known.engine, change.now);
-  outlook(cluster).before(known.engine, std::span(&event, 1), now);
+  if (Outlook* const outlook = outlook_for(cluster, {}); outlook != nullptr)
+    outlook->before(known.engine, std::span(&event, 1), now);
   const Decisions out = known.engine.decide(event, now);
   ensure(out == Decisions{}, "what has no room does not start, and lets nothing else start");
   Journaling& journal = known.journal;
@@ -422,6 +423,16 @@ Result<void> Scheduling::before_commit(Change& change) {
     });
   }
   return {};
+}
+
+// Nothing is kept of a cluster on which nothing has ended and about which nobody has asked: there
+// may be ten thousand of them.
+Outlook* Scheduling::outlook_for(const ClusterId& cluster, std::span<const EngineEvent> events) {
+  const bool ends = std::ranges::any_of(
+      events, [](const EngineEvent& event) { return std::holds_alternative<Released>(event); });
+  if (ends) return &outlook(cluster);
+  const auto found = outlooks_.find(cluster);
+  return found == outlooks_.end() ? nullptr : found->second.get();
 }
 
 Outlook& Scheduling::outlook(const ClusterId& cluster) {

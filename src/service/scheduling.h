@@ -49,7 +49,10 @@ class Scheduling final : public Follower {
   // The engine of a cluster, loaded from the record if need be. Answers are durable state when
   // asked through Committer::inspect. Error unavailable "not_held" when another process decides.
   Result<ClusterEngine*> engine(ReadView& view, const ClusterId& cluster);
-  void drop(const ClusterId& cluster) { forget({cluster}); }
+  void drop(const ClusterId& cluster) {
+    forget({cluster});
+    outlooks_.erase(cluster);
+  }
 
   // What the past of a cluster tells about its future. On the committer's thread.
   [[nodiscard]] Outlook& outlook(const ClusterId& cluster);
@@ -109,6 +112,7 @@ class Scheduling final : public Follower {
                     std::span<const EngineEvent> events);
   void advance_unlocked(Change& change, Known& known, const ClusterId& cluster,
                         const EngineEvent& event);
+  Outlook* outlook_for(const ClusterId& cluster, std::span<const EngineEvent> events);
   void catch_up_journal(Change& change, Known& known, const ClusterId& cluster);
   void set_current(Change& change, Known& known, const ClusterId& cluster);
   void note_seen(const ClusterId& cluster, std::int64_t seq);

@@ -12,8 +12,10 @@ Answer use(Site& site, js::object rules) {
   return site.server.patch(path_of(site), std::move(rules), site.owner.token);
 }
 
+// Once somebody decides about the cluster, which may be a young one.
 Answer explain(Site& site, const std::string& name) {
-  return site.server.get("/api/v1/deployments/" + site.id(name) + "/explain", site.owner.token);
+  return site.server.until("/api/v1/deployments/" + site.id(name) + "/explain", site.owner.token,
+                           [](const Answer& answer) { return answer.status == 200; });
 }
 
 // Kinds of all events of one deployment, oldest first.
@@ -159,7 +161,7 @@ js::object after(std::initializer_list<js::object> on) {
 
 TEST(Dependencies, AJobIsWaitedForUntilItHasSucceeded) {
   Site site(amounts(8));
-  site.submit("prepare", amounts(1), {{"kind", "job"}, {"simulate", {{"duration", "300ms"}}}});
+  site.submit("prepare", amounts(1), {{"kind", "job"}, {"simulate", {{"duration", "1s"}}}});
   const auto made = site.submit("train", amounts(1), after({{{"deployment", "prepare"}}}));
   ASSERT_EQ(made.status, 201) << made;
   EXPECT_EQ(made.text("/depends_on/0/deployment"), site.id("prepare"));
