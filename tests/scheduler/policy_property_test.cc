@@ -113,7 +113,8 @@ class EveryPolicy : public testing::TestWithParam<int> {
       sum.evictions += out.evictions;
     }
     EXPECT_GT(sum.starts, sum.events / 20) << "too few starts to say much";
-    if (combination().preempt && shape.nodes < 10) EXPECT_GT(sum.evictions, 0U);
+    const bool enough = seeds >= 3;  // else there may be none by chance
+    if (combination().preempt && shape.nodes < 10 && enough) EXPECT_GT(sum.evictions, 0U);
   }
 };
 

@@ -148,6 +148,7 @@ void Process::hear(std::span<const Event> events) {
 void Process::follow_forever() {
   auto& sim = shared_.weather.simulator;
   while (!feed_.start()) sim.sleep(kPoll);
+  follows_ = true;
   std::unique_ptr<WakeReader> reader;
   for (;;) {
     const auto asked = time_.now();
@@ -166,7 +167,10 @@ void Process::follow_forever() {
   }
 }
 
+// As in a real process, nothing is held before the history is followed: what happens between the
+// loading of an engine and the beginning of the feed would never be heard of.
 void Process::hold_forever() {
+  while (!follows_ && !stopping_) shared_.weather.simulator.sleep(kPoll);
   while (!stopping_) {
     (void)leases_->round();
     stir();

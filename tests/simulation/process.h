@@ -128,6 +128,7 @@ class Process {
   Feed feed_;
   Bell hurry_, wrote_;
   bool has_written_ = false, stopping_ = false;
+  bool follows_ = false;  // the history, from some event on
 };
 
 }  // namespace berth::sim
