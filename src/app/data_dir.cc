@@ -6,10 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <thread>
 
 namespace berth::app {
 namespace {
@@ -54,9 +55,10 @@ constexpr auto kAgain = std::chrono::milliseconds(5);
 
 bool locked_within(int fd, std::chrono::milliseconds patience) {
   const auto until = std::chrono::steady_clock::now() + patience;
+  boost::asio::io_context io;
   while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK || std::chrono::steady_clock::now() >= until) return false;
-    std::this_thread::sleep_for(kAgain);
+    boost::asio::steady_timer(io, kAgain).wait();  // a lock tells nobody that it is free
   }
   return true;
 }
