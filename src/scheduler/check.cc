@@ -290,11 +290,7 @@ std::uint64_t ClusterEngine::state_hash() const {
     if (!node.labels.empty()) hash.add(node.labels);
   }
   std::uint64_t active = 0;
-  for (const ActiveEntry& entry : impl_->active.entries()) {
-    active += hash_of(entry, with_times);
-    if (rules.age_bound)
-      active += Hasher().add(entry.id).add(static_cast<std::uint64_t>(entry.waited)).value();
-  }
+  for (const ActiveEntry& entry : impl_->active.entries()) active += hash_of(entry, with_times);
   std::uint64_t waiting = 0;
   for (const Priority priority : {Priority::high, Priority::low}) {
     const WaitingQueues::Band& band = impl_->waiting.band(priority);

@@ -14,6 +14,13 @@ Resources held_by(const ActiveEntry& entry) {
   return repeated(entry.demand, static_cast<std::uint32_t>(1 + entry.more.size()));
 }
 
+void hold_places(NodeTable& table, const ActiveEntry& entry) {
+  for_each_place(entry, [&](const Placement& place) {
+    table.take(place, entry.demand);
+    if (!entry.leaving_for.is_nil()) table.freeze(place.node);
+  });
+}
+
 bool well_formed(const Resources& demand) {
   return demand.cpu_milli >= 0 && demand.memory_bytes >= 0 && demand.gpu_milli >= 0 &&
          (demand.gpu_milli < kGpuDevice || demand.gpu_milli % kGpuDevice == 0);
@@ -98,16 +105,7 @@ void ClusterEngine::Impl::on(const RulesChanged& event) {
   ClusterEngine next(Policy::strict, {nodes.nodes().begin(), nodes.nodes().end()}, paused,
                      event.rules);
   for (const ActiveEntry& entry : active.entries()) next.restore_active(entry);
-  for (const Priority priority : {Priority::high, Priority::low}) {
-    const WaitingQueues::Band& band = waiting.band(priority);
-    for (const OrderedSequence* queue : {&band.considered, &band.parked}) {
-      for (std::size_t rank = 0; rank < queue->size();) {
-        const auto run = queue->run(rank);
-        for (const WaitingQueues::Slot slot : run.values) next.restore_waiting(queued(slot));
-        rank += run.values.size();
-      }
-    }
-  }
+  for (const Queued& entry : front(waiting.size())) next.restore_waiting(entry);
   next.impl_->now = now;
   *this = std::move(*next.impl_);
 }
@@ -122,14 +120,28 @@ Queued ClusterEngine::Impl::queued(WaitingQueues::Slot slot) const {
           shape.replicas, shape.tenant};
 }
 
+std::vector<Queued> ClusterEngine::Impl::front(std::size_t first) const {
+  std::vector<Queued> out;
+  out.reserve(std::min(4 * first, waiting.size()));
+  for (const bool parked : {false, true}) {
+    for (const Priority priority : {Priority::high, Priority::low}) {
+      const WaitingQueues::Band& band = waiting.band(priority);
+      const OrderedSequence& queue = parked ? band.parked : band.considered;
+      const std::size_t end = std::min(first, queue.size());
+      for (std::size_t rank = 0; rank < end;) {
+        const auto run = queue.run(rank);
+        for (std::size_t i = 0; i < run.values.size() && rank < end; ++i, ++rank) {
+          out.push_back(queued(run.values[i]));
+        }
+      }
+    }
+  }
+  return out;
+}
+
 // What runs, on a table of nodes that holds nothing yet.
 void ClusterEngine::Impl::occupy(NodeTable& table) const {
-  for (const ActiveEntry& entry : active.entries()) {
-    for_each_place(entry, [&](const Placement& place) {
-      table.take(place, entry.demand);
-      if (!entry.leaving_for.is_nil()) table.freeze(place.node);
-    });
-  }
+  for (const ActiveEntry& entry : active.entries()) hold_places(table, entry);
 }
 
 // --- the interface ----------------------------------------------------------------------------
@@ -157,23 +169,7 @@ ClusterEngine ClusterEngine::clone() const {
   return out;
 }
 
-std::vector<Queued> ClusterEngine::front(std::size_t first) const {
-  std::vector<Queued> out;
-  for (const bool parked : {false, true}) {
-    for (const Priority priority : {Priority::high, Priority::low}) {
-      const WaitingQueues::Band& band = impl_->waiting.band(priority);
-      const OrderedSequence& queue = parked ? band.parked : band.considered;
-      const std::size_t end = std::min(first, queue.size());
-      for (std::size_t rank = 0; rank < end;) {
-        const auto run = queue.run(rank);
-        for (std::size_t i = 0; i < run.values.size() && rank < end; ++i, ++rank) {
-          out.push_back(impl_->queued(run.values[i]));
-        }
-      }
-    }
-  }
-  return out;
-}
+std::vector<Queued> ClusterEngine::front(std::size_t first) const { return impl_->front(first); }
 
 ClusterEngine ClusterEngine::clone_front(std::size_t first) const {
   ClusterEngine out(Policy::strict, {}, impl_->paused, impl_->rules);
@@ -192,10 +188,7 @@ ClusterEngine ClusterEngine::clone_front(std::size_t first) const {
 void ClusterEngine::restore_active(const ActiveEntry& entry) {
   ensure(!is_active(entry.id) && !is_waiting(entry.id), "a deployment is restored twice");
   impl_->tenants.take(entry.tenant, held_by(entry));
-  for_each_place(entry, [&](const Placement& place) {
-    impl_->nodes.take(place, entry.demand);
-    if (!entry.leaving_for.is_nil()) impl_->nodes.freeze(place.node);
-  });
+  hold_places(impl_->nodes, entry);
   impl_->active.add(entry);
   impl_->settled = false;
 }
@@ -325,6 +318,10 @@ NodeState ClusterEngine::node_state(std::uint32_t index) const {
       nodes.node(index), nodes.free(index), {devices.begin(), devices.end()}, nodes.active(index)};
 }
 EngineTime ClusterEngine::now() const { return impl_->now; }
+bool ClusterEngine::follows_plain_rules() const {
+  const Rules& rules = impl_->rules;
+  return !rules.backfill && !rules.preempt && !rules.age_bound;
+}
 Rules ClusterEngine::rules() const {
   Rules out = impl_->rules;
   out.mix = impl_->nodes.mix();

@@ -333,6 +333,8 @@ class ClusterEngine {
   [[nodiscard]] NodeState node_state(std::uint32_t index) const;
   [[nodiscard]] EngineTime now() const;  // of the last event
   [[nodiscard]] Rules rules() const;
+  // Nobody is displaced, filled in or waited for until he is overtaken no more.
+  [[nodiscard]] bool follows_plain_rules() const;
   [[nodiscard]] bool is_waiting(const DeploymentId& id) const;
   [[nodiscard]] std::optional<WaitingState> waiting_as(const DeploymentId& id) const;
   [[nodiscard]] bool is_active(const DeploymentId& id) const;

@@ -97,6 +97,7 @@ struct ClusterEngine::Impl {
   [[nodiscard]] NodeRoom room_of(NodeIndex n) const;
   void occupy(NodeTable& table) const;
   [[nodiscard]] Queued queued(WaitingQueues::Slot slot) const;
+  [[nodiscard]] std::vector<Queued> front(std::size_t first) const;  // as in engine.h
   [[nodiscard]] SharedRoom shared_room(const Shape& shape) const;
   void collect_heads(Priority priority, bool few_freed);
   void push_head(std::uint32_t lane, const Head& head);

@@ -191,22 +191,9 @@ Result<void> evict_as_decided(Impl& state, const Evict& evict) {
 
 EngineState state_of(const ClusterEngine& engine) {
   const Impl& state = StateAccess::of(engine);
-  EngineState out{engine.rules(), state.paused, state.now, {}, engine.active(), {}};
+  EngineState out{
+      engine.rules(), state.paused, state.now, {}, engine.active(), engine.front(engine.waiting())};
   out.nodes.assign(state.nodes.nodes().begin(), state.nodes.nodes().end());
-  out.waiting.reserve(state.waiting.size());
-  for (const bool parked : {false, true}) {
-    for (const Priority priority : {Priority::high, Priority::low}) {
-      const WaitingQueues::Band& band = state.waiting.band(priority);
-      const OrderedSequence& queue = parked ? band.parked : band.considered;
-      for (std::size_t rank = 0; rank < queue.size();) {
-        const auto run = queue.run(rank);
-        for (const WaitingQueues::Slot slot : run.values) {
-          out.waiting.push_back(state.queued(slot));
-        }
-        rank += run.keys.size();
-      }
-    }
-  }
   return out;
 }
 

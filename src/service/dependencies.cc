@@ -24,22 +24,13 @@ std::unexpected<Error> no_dependency(std::size_t index, const char* word, std::s
 
 }  // namespace
 
-// Whom it really has to wait for: the rest had come far enough when it was submitted.
-Result<void> Deployments::note_dependencies(Change& change, const Deployment& d) {
-  for (const auto& one : d.spec.depends_on) {
-    auto on = change.tx.deployment(one.on);
-    if (!on) return std::unexpected(std::move(on.error()));
-    if (!*on || !still_comes(**on, one.until)) continue;
-    if (auto added = change.tx.add_dependency(d.id, one); !added) return added;
-  }
-  return {};
-}
-
 // Circles cannot come about: each names what was there before it.
-Result<void> Deployments::depend(Change& change, const Actor& actor, Deployment& d,
-                                 const std::vector<DeploymentWish::After>& after) {
-  if (after.empty()) return {};
-  if (auto held = change.hold(d.cluster); !held) return held;
+Result<std::vector<Dependency>> Deployments::depend(
+    Change& change, const Actor& actor, Deployment& d,
+    const std::vector<DeploymentWish::After>& after) {
+  std::vector<Dependency> unmet;
+  if (after.empty()) return unmet;
+  if (auto held = change.hold(d.cluster); !held) return std::unexpected(std::move(held.error()));
   for (std::size_t i = 0; i < after.size(); ++i) {
     const auto id = DeploymentId::parse(after[i].deployment);
     auto row = id ? change.tx.deployment(*id)
@@ -67,18 +58,20 @@ Result<void> Deployments::depend(Change& change, const Actor& actor, Deployment&
     }
     d.spec.depends_on.push_back(dependency);
     if (!comes) continue;
-    d.unmet += 1;
+    unmet.push_back(dependency);
     if (on.awaited) continue;
     on.awaited = true;
     on.version += 1;
-    if (auto written = change.tx.update(on, on.state); !written) return written;
+    if (auto written = change.tx.update(on, on.state); !written)
+      return std::unexpected(std::move(written.error()));
     JsonText data;
     data.add("by", d.id.str()).add("by_name", d.name);
     if (auto noted = change.record(actor, "deployment.awaited", on, data.str()); !noted)
-      return noted;
+      return std::unexpected(std::move(noted.error()));
     change.after([this, on] { reads_.changed(on); });
   }
-  return {};
+  d.unmet = static_cast<std::int32_t>(unmet.size());
+  return unmet;
 }
 
 Result<void> Deployments::explain_dependencies(WaitExplanation& out) {

@@ -217,8 +217,8 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     d.spec = std::move(wish.spec);
     d.priority = wish.priority;
     d.created_by = caller.principal.user;
-    if (auto fine = depend(change, caller.actor(), d, wish.after); !fine)
-      return std::unexpected(std::move(fine.error()));
+    auto unmet = depend(change, caller.actor(), d, wish.after);
+    if (!unmet) return std::unexpected(std::move(unmet.error()));
     d.created_at = d.queued_at = d.updated_at = change.now;
     auto order = change.take_order(d.cluster);
     if (!order) return std::unexpected(std::move(order.error()));
@@ -229,7 +229,9 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     auto step = change.tx.insert(d);
     if (!step && step.error().reason == "name_taken")
       step.error().fields.push_back({"/name", "name_taken", step.error().message});
-    if (step) step = note_dependencies(change, d);
+    for (const auto& one : *unmet) {
+      if (step) step = change.tx.add_dependency(d.id, one);
+    }
     if (step) step = change.record(caller.actor(), "deployment.queued", d, data.str());
     if (!step) return std::unexpected(std::move(step.error()));
     change.tell(d.cluster, queued_entry(d));
@@ -458,11 +460,7 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
     auto seen = co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, look);
     if (seen && !seen->value.detail) {
       // Started since, or the engine has not heard of it yet: then it looks now.
-      std::move_only_function<Result<void>(Change&)> hear = [cluster](Change& change) {
-        change.look_at(cluster);
-        return Result<void>{};
-      };
-      auto heard = co_await committer_.write(std::move(hear), cluster);
+      auto heard = co_await look_now(committer_, cluster);
       if (!heard) co_return std::unexpected(std::move(heard.error()));
       seen = co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, look);
     }

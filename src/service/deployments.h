@@ -80,10 +80,10 @@ class Deployments {
                                                   std::string_view organization,
                                                   std::string_view deployment);
   Result<void> explain_dependencies(WaitExplanation& out);
-  static Result<void> note_dependencies(Change& change, const Deployment& d);
-  // Inside the unit of work: whom it has to wait for.
-  Result<void> depend(Change& change, const Actor& actor, Deployment& d,
-                      const std::vector<DeploymentWish::After>& on);
+  // Inside the unit of work, before it is inserted: checks what it names, and answers whom it
+  // really has to wait for; the others have come far enough.
+  Result<std::vector<Dependency>> depend(Change& change, const Actor& actor, Deployment& d,
+                                         const std::vector<DeploymentWish::After>& on);
   // Errors of a wish that do not need the cluster.
   static Result<void> check(const DeploymentWish& wish, RuntimeKind runtime);
 

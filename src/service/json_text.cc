@@ -2,8 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-#include <utility>
+#include <boost/json.hpp>
 
 namespace berth {
 
@@ -23,51 +22,13 @@ std::string json_quote(std::string_view text) {
   return out + '"';
 }
 
-namespace {
-
-// What stands between the quotes at the beginning, and how far that reaches.
-std::pair<std::string, std::size_t> unquoted(std::string_view text) {
-  std::string out;
-  std::size_t at = 1;
-  for (; at < text.size() && text[at] != '"'; ++at) {
-    if (text[at] != '\\' || at + 1 >= text.size()) {
-      out += text[at];
-    } else if (text[at + 1] == 'u' && at + 5 < text.size()) {
-      int code = 0;
-      std::from_chars(text.data() + at + 2, text.data() + at + 6, code, 16);
-      out += static_cast<char>(code);
-      at += 5;
-    } else {
-      out += text[++at];
-    }
-  }
-  return {out, at + 1};
-}
-
-}  // namespace
-
 std::optional<std::string> json_member(std::string_view object, std::string_view key) {
-  int depth = 0;
-  for (std::size_t at = 0; at < object.size();) {
-    const char c = object[at];
-    if (c == '{' || c == '[') ++depth;
-    if (c == '}' || c == ']') --depth;
-    if (c != '"') {
-      ++at;
-      continue;
-    }
-    const auto [name, length] = unquoted(object.substr(at));
-    at += length;
-    if (depth != 1 || at >= object.size() || object[at] != ':') continue;
-    ++at;
-    if (name != key || at >= object.size()) {
-      if (at < object.size() && object[at] == '"') at += unquoted(object.substr(at)).second;
-      continue;
-    }
-    if (object[at] == '"') return unquoted(object.substr(at)).first;
-    return std::string(object.substr(at, object.find_first_of(",}", at) - at));
-  }
-  return std::nullopt;
+  boost::system::error_code ec;
+  const auto value = boost::json::parse(object, ec);
+  if (ec || !value.is_object()) return std::nullopt;
+  const auto* member = value.as_object().if_contains(key);
+  if (member == nullptr) return std::nullopt;
+  return member->is_string() ? std::string(member->as_string()) : boost::json::serialize(*member);
 }
 
 JsonText& JsonText::add_raw(std::string_view key, std::string_view json) {

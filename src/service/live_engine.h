@@ -13,6 +13,15 @@ struct Seen {
   std::optional<std::int64_t> index;  // empty: not written down yet
 };
 
+// Lets the engine hear of what it does not know yet, and its journal of the engine.
+inline Task<Result<void>> look_now(Committer& committer, ClusterId cluster) {
+  std::move_only_function<Result<void>(Change&)> look = [cluster](Change& change) -> Result<void> {
+    change.look_at(cluster);
+    return {};
+  };
+  co_return co_await committer.write(std::move(look), cluster);
+}
+
 template <class T>
 Task<Result<Seen<T>>> ask_engine(ReadSide& reads, Committer& committer, Scheduling& scheduling,
                                  ClusterId cluster,
@@ -32,13 +41,7 @@ Task<Result<Seen<T>>> ask_engine(ReadSide& reads, Committer& committer, Scheduli
     answer = co_await committer.inspect<Answer>(std::move(inside));
     if (!answer || answer->index || last) break;
     // Loaded a moment ago, or ahead of its journal: looking at the queue writes that down.
-    auto written = co_await committer.write(
-        [cluster](Change& change) -> Result<void> {
-          change.look_at(cluster);
-          return {};
-        },
-        cluster);
-    if (!written) break;  // then without
+    if (!co_await look_now(committer, cluster)) break;  // then without
   }
   co_return answer;
 }

@@ -123,8 +123,7 @@ Result<void> Scheduling::follow_alone(Change& change, const ClusterId& cluster,
 // so that a long queue grows as fast as people submit. True: there was nothing else.
 Result<bool> Scheduling::take_in(Change& change, Known& known, const ClusterId& cluster) {
   // Under other rules one that has no room may displace another, or be let in elsewhere.
-  const Rules rules = known.engine.rules();
-  if (rules.preempt || rules.backfill || rules.age_bound) return false;
+  if (!known.engine.follows_plain_rules()) return false;
   const Journaling& journal = known.journal;
   if (journal.taken_steps >= kUnwritten) return false;
   if (journal.taken_steps > 0 && (change.now < journal.taken_since ||
