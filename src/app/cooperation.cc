@@ -254,6 +254,7 @@ Cooperation::Figures Cooperation::figures() const {
   Figures out;
   out.clusters = leases_ ? leases_->count() : 0;
   out.followed = feed_ ? feed_->position() : 0;
+  out.looking = attention_ ? attention_->open() : 0;
   out.leads = leases_ && leases_->leads();
   out.queue_reachable = queue_reachable_;
   return out;

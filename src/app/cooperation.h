@@ -62,6 +62,7 @@ class Cooperation {
   struct Figures {
     std::size_t clusters = 0;      // held
     std::int64_t followed = 0;     // the history, up to this event
+    std::size_t looking = 0;       // clusters, at what happened there
     bool leads = false;            // publishes to the queue
     bool queue_reachable = false;  // at the last try
   };

@@ -268,8 +268,10 @@ Result<User> Server::put_admin(const Registration& wish) {
 }
 
 Result<std::string> Server::new_setup_token() { return parts_->accounts.issue_setup_token(); }
-std::int64_t Server::followed() const {
-  return parts_->together ? parts_->together->figures().followed : 0;
+bool Server::followed(std::int64_t event) const {
+  if (!parts_->together) return true;
+  const auto figures = parts_->together->figures();
+  return figures.followed >= event && figures.looking == 0;
 }
 
 std::uint16_t Server::port() const { return parts_->http.port(); }

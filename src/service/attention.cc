@@ -21,6 +21,7 @@ void Attention::look_at(const ClusterId& cluster, bool only_deployments) {
       place->second = place->second && only_deployments;
       return;
     }
+    ++looking_;
   }
   auto unit = [this, cluster](Change& change) -> Result<void> {
     bool light = false;
@@ -36,13 +37,19 @@ void Attention::look_at(const ClusterId& cluster, bool only_deployments) {
   committer_.submit(
       std::move(unit),
       [this, cluster](Result<void> outcome) {
-        if (outcome) return;
-        log_error("looking at a queue", outcome.error().message);
+        if (!outcome) log_error("looking at a queue", outcome.error().message);
         const std::lock_guard lock(mutex_);
+        --looking_;
+        if (outcome) return;
         asked_.erase(cluster);
         failed_.insert(cluster);
       },
       cluster);
+}
+
+std::size_t Attention::open() const {
+  const std::lock_guard lock(mutex_);
+  return looking_ + failed_.size();
 }
 
 void Attention::repeat() {

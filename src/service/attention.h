@@ -22,14 +22,17 @@ class Attention {
   // Looks again where it failed, and where an engine is ahead of its journal. Now and then, from
   // one thread.
   void repeat();
+  // How many looks are under way, or failed and will be repeated. From any thread.
+  [[nodiscard]] std::size_t open() const;
 
  private:
   Committer& committer_;
   Scheduling& scheduling_;
   Authority& authority_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<ClusterId, bool> asked_;  // waits for its turn, how it looks; guarded by mutex_
   std::set<ClusterId> failed_;       // guarded by mutex_
+  std::size_t looking_ = 0;          // not committed yet; guarded by mutex_
 };
 
 }  // namespace berth

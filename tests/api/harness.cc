@@ -335,7 +335,11 @@ Site::Site(const js::value& resources, TestServer& s)
     : server(s),
       owner(s.person(fresh("owner"))),
       organization(s.organization(fresh("org"), owner)),
-      cluster(s.cluster(organization, "lab", owner, resources)) {}
+      cluster(s.cluster(organization, "lab", owner, resources)) {
+  // What is submitted before somebody decides about the cluster would be decided all at once.
+  server.until("/api/v1/clusters/" + cluster + "/status", owner.token,
+               [](const Answer& a) { return a.status == 200; });
+}
 
 Answer Site::submit(const std::string& name, const js::object& resources, const js::object& extra) {
   auto made = server.submit(cluster, name, owner, resources, extra);

@@ -101,7 +101,7 @@ void Installation::settle() {
   if (!last) throw std::runtime_error(last.error().message);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   for (const auto& server : servers_) {
-    while (server->followed() < *last) {
+    while (!server->followed(*last)) {
       if (std::chrono::steady_clock::now() > deadline)
         throw std::runtime_error("a process does not follow the history");
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

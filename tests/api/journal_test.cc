@@ -45,7 +45,8 @@ journal::Replay replayed(const Record& record) {
   return replay;
 }
 
-// What is of now, or of the moment of asking, is not compared.
+// What is of now, or of the moment of asking, is not compared: until when a back-off lasts comes
+// from the row, which may be a moment ahead of the engine.
 js::value comparable(js::value answer) {
   auto& object = answer.as_object();
   for (const auto* key : {"at", "runtime", "forecast", "next"}) object.erase(key);
@@ -53,7 +54,10 @@ js::value comparable(js::value answer) {
   const bool by_clock = reason == nullptr || *reason == "BackoffAfterFailure";
   if (object.contains("message") && by_clock) object.erase("message");
   if (auto* items = object.if_contains("items")) {
-    for (auto& item : items->as_array()) item.as_object().erase("forecast");
+    for (auto& item : items->as_array()) {
+      item.as_object().erase("forecast");
+      item.as_object().erase("retry_at");
+    }
   }
   return answer;
 }

@@ -45,10 +45,10 @@ TEST_P(Rules, Hold) {
     } else if (what == "capacity") {
       ASSERT_EQ(s.patch(path, {{"resources", amounts(step.cpu)}}, site.owner.token).status, 200);
     } else if (what == "raise" || what == "lower") {
-      ASSERT_EQ(s.patch("/api/v1/deployments/" + site.id(step.name),
-                        {{"priority", what == "raise" ? "high" : "low"}}, site.owner.token)
-                    .status,
-                200);
+      const auto answer =
+          s.patch("/api/v1/deployments/" + site.id(step.name),
+                  {{"priority", what == "raise" ? "high" : "low"}}, site.owner.token);
+      ASSERT_EQ(answer.status, 200) << answer;
     } else {
       ASSERT_EQ(s.post(path + "/" + what, site.owner.token).status, 200);
     }
