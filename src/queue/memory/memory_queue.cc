@@ -48,6 +48,14 @@ struct MemoryQueue::State {
 
 namespace {
 
+// Whether it is so at last. Who has no patience only looks, without the system's help.
+template <class State, class So>
+bool await(State& state, std::unique_lock<std::mutex>& lock, std::chrono::milliseconds patience,
+           So so) {
+  if (patience <= std::chrono::milliseconds(0)) return so();
+  return state.something.wait_for(lock, patience, std::move(so));
+}
+
 template <class State>
 class Wakes final : public WakeReader {
  public:
@@ -55,7 +63,7 @@ class Wakes final : public WakeReader {
 
   Result<std::vector<Wake>> wait(std::chrono::milliseconds patience) override {
     std::unique_lock lock(state_->mutex);
-    state_->something.wait_for(lock, patience, [this] { return state_->next_wake() > next_; });
+    await(*state_, lock, patience, [this] { return state_->next_wake() > next_; });
     next_ = std::max(next_, state_->first_wake);
     const auto from = static_cast<std::ptrdiff_t>(next_ - state_->first_wake);
     std::vector<Wake> out(state_->wakes.begin() + from, state_->wakes.end());
@@ -76,8 +84,7 @@ class Nudges final : public NudgeReader {
 
   Result<bool> wait(std::chrono::milliseconds patience) override {
     std::unique_lock lock(state_->mutex);
-    const bool nudged =
-        state_->something.wait_for(lock, patience, [this] { return state_->nudges != seen_; });
+    const bool nudged = await(*state_, lock, patience, [this] { return state_->nudges != seen_; });
     seen_ = state_->nudges;
     return nudged;
   }
