@@ -89,9 +89,10 @@ std::optional<Timestamp> time_of(std::optional<EngineTime> t) {
   return t ? std::optional(time_of(*t)) : std::nullopt;
 }
 
-ForesightView view(const Foresight& seen, const Names& names,
+ForesightView view(const Foresight& seen, std::optional<std::int64_t> index, const Names& names,
                    const std::vector<PlanCommandBody>& asked) {
   ForesightView out;
+  out.index = index;
   out.steps = views(seen.steps, names, asked);
   out.cut = seen.cut;
   for (const Happened& one : seen.happened) {
@@ -146,12 +147,12 @@ Task<Result<Reply<PlanView>>> answer_plan(Clusters& clusters, Context& c, PlanRe
   }
   auto plan = co_await clusters.plan(c.who(), *id, *std::move(commands));
   if (!plan) co_return std::unexpected(std::move(plan.error()));
-  auto ids = ids_of(plan->steps);
-  for (const PlanMove& move : plan->moves) ids.insert(move.id);
+  auto ids = ids_of(plan->value.steps);
+  for (const PlanMove& move : plan->value.moves) ids.insert(move.id);
   const auto names = clusters.names(ids);
   if (!names) co_return std::unexpected(names.error());
-  PlanView out{views(plan->steps, *names, body.commands), {}};
-  for (const PlanMove& move : plan->moves)
+  PlanView out{views(plan->value.steps, *names, body.commands), {}, plan->index};
+  for (const PlanMove& move : plan->value.moves)
     out.moves.push_back({move.id, name_in(*names, move.id), move.before, move.after});
   co_return reply(std::move(out));
 }
@@ -169,12 +170,12 @@ Task<Result<Reply<ForesightView>>> answer_simulation(Clusters& clusters, Context
       body.horizon ? std::chrono::milliseconds(body.horizon->micros / 1000) : kHorizon;
   auto seen = co_await clusters.simulate(c.who(), *id, *std::move(in_time), horizon);
   if (!seen) co_return std::unexpected(std::move(seen.error()));
-  auto ids = ids_of(seen->steps);
-  for (const Happened& one : seen->happened) ids.insert(one.id);
-  for (const StartShift& shift : seen->shifts) ids.insert(shift.id);
+  auto ids = ids_of(seen->value.steps);
+  for (const Happened& one : seen->value.happened) ids.insert(one.id);
+  for (const StartShift& shift : seen->value.shifts) ids.insert(shift.id);
   const auto names = clusters.names(ids);
   if (!names) co_return std::unexpected(names.error());
-  co_return reply(view(*seen, *names, body.commands));
+  co_return reply(view(seen->value, seen->index, *names, body.commands));
 }
 
 }  // namespace

@@ -123,6 +123,10 @@ struct Schema<PlanMoveView> {
   };
 };
 
+inline constexpr std::string_view kPlannedAt =
+    "The entry of the cluster's record that this begins with: the same, done before anything else "
+    "happens there, has just these consequences.";
+
 template <>
 struct Schema<PlanView> {
   static constexpr Use use = Use::response;
@@ -132,6 +136,7 @@ struct Schema<PlanView> {
       field("steps", &PlanView::steps, rule::must("One for each command.")),
       field("moves", &PlanView::moves,
             rule::must("Positions that differ at the end, of the first 1,000 of the queue.")),
+      field("index", &PlanView::index, rule::doc(kPlannedAt, "812")),
   };
 };
 
@@ -180,6 +185,7 @@ struct Schema<ForesightView> {
       field("shifts", &ForesightView::shifts, rule::must("Whose first start the commands move.")),
       field("cut", &ForesightView::cut,
             rule::must("More would happen than is told; take a nearer horizon.")),
+      field("index", &ForesightView::index, rule::doc(kPlannedAt, "812")),
   };
 };
 

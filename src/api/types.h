@@ -308,12 +308,14 @@ struct PlanMoveView {
 struct PlanView {
   std::vector<PlanStepView> steps;
   std::vector<PlanMoveView> moves;
+  std::optional<std::int64_t> index;
 };
 struct ForesightView {
   std::vector<PlanStepView> steps;
   std::vector<HappenedView> happened;
   std::vector<StartShiftView> shifts;
   bool cut = false;
+  std::optional<std::int64_t> index;
 };
 
 // --- deployments --------------------------------------------------------------------------------

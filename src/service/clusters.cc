@@ -8,7 +8,6 @@
 #include "service/accounts.h"
 #include "service/forecast.h"
 #include "service/json_text.h"
-#include "service/live_engine.h"
 #include "service/restore.h"
 
 namespace berth {
@@ -396,31 +395,30 @@ Task<Result<QueuePage>> Clusters::queue(Caller caller, ClusterId id,
   co_return out;
 }
 
-Task<Result<Clusters::Copy>> Clusters::copy_of_engine(Caller caller, ClusterId id) {
+Task<Result<Seen<Clusters::Copy>>> Clusters::copy_of_engine(Caller caller, ClusterId id) {
   auto cluster = get(caller, id, Operation::cluster_plan);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  std::move_only_function<Result<Copy>()> copy = [this, id]() -> Result<Copy> {
-    auto view = reads_.view();
-    if (!view) return std::unexpected(std::move(view.error()));
-    auto engine = scheduling_.engine(**view, id);
-    if (!engine) return std::unexpected(std::move(engine.error()));
-    return Copy{(*engine)->clone(), engine_time(**engine, clock_.now())};
+  std::function<Result<Copy>(ReadView&, const ClusterEngine&)> copy =
+      [this](ReadView&, const ClusterEngine& engine) -> Result<Copy> {
+    return Copy{engine.clone(), engine_time(engine, clock_.now())};
   };
-  co_return co_await committer_.inspect<Result<Copy>>(std::move(copy));
+  co_return co_await ask_engine<Copy>(reads_, committer_, scheduling_, id, std::move(copy));
 }
 
-Task<Result<Plan>> Clusters::plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands) {
+Task<Result<Seen<Plan>>> Clusters::plan(Caller caller, ClusterId id,
+                                        std::vector<PlanCommand> commands) {
   auto copy = co_await copy_of_engine(std::move(caller), id);
   if (!copy) co_return std::unexpected(std::move(copy.error()));
-  co_return berth::plan(copy->engine, commands, copy->now);
+  co_return Seen<Plan>{berth::plan(copy->value.engine, commands, copy->value.now), copy->index};
 }
 
-Task<Result<Foresight>> Clusters::simulate(Caller caller, ClusterId id,
-                                           std::vector<TimedCommand> commands,
-                                           std::chrono::milliseconds horizon) {
+Task<Result<Seen<Foresight>>> Clusters::simulate(Caller caller, ClusterId id,
+                                                 std::vector<TimedCommand> commands,
+                                                 std::chrono::milliseconds horizon) {
   auto copy = co_await copy_of_engine(std::move(caller), id);
   if (!copy) co_return std::unexpected(std::move(copy.error()));
-  co_return foresee(copy->engine, commands, copy->now, horizon.count());
+  co_return Seen<Foresight>{foresee(copy->value.engine, commands, copy->value.now, horizon.count()),
+                            copy->index};
 }
 
 Result<std::map<DeploymentId, std::string>> Clusters::names(const std::set<DeploymentId>& ids) {

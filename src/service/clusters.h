@@ -4,6 +4,7 @@
 #include "service/access.h"
 #include "service/committer.h"
 #include "service/idempotency.h"
+#include "service/live_engine.h"
 #include "service/runner.h"
 
 namespace berth {
@@ -92,10 +93,11 @@ class Clusters {
   Task<Result<QueuePage>> queue(Caller caller, ClusterId id, std::optional<QueuePlace> after,
                                 std::size_t limit);
   // What the commands would do, on a copy of the engine.
-  Task<Result<Plan>> plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands);
+  Task<Result<Seen<Plan>>> plan(Caller caller, ClusterId id, std::vector<PlanCommand> commands);
   // The same in time, where who has declared a longest run time ends just then.
-  Task<Result<Foresight>> simulate(Caller caller, ClusterId id, std::vector<TimedCommand> commands,
-                                   std::chrono::milliseconds horizon);
+  Task<Result<Seen<Foresight>>> simulate(Caller caller, ClusterId id,
+                                         std::vector<TimedCommand> commands,
+                                         std::chrono::milliseconds horizon);
   // For people; of those that are not there any more, nothing.
   Result<std::map<DeploymentId, std::string>> names(const std::set<DeploymentId>& ids);
 
@@ -106,7 +108,7 @@ class Clusters {
     ClusterEngine engine;
     EngineTime now;
   };
-  Task<Result<Copy>> copy_of_engine(Caller caller, ClusterId id);
+  Task<Result<Seen<Copy>>> copy_of_engine(Caller caller, ClusterId id);
 
   ReadSide& reads_;
   Committer& committer_;

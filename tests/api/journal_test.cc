@@ -301,5 +301,155 @@ TEST(Records, AreReadInParts) {
   EXPECT_EQ(wrong.status, 400);
 }
 
+// --- what was planned ----------------------------------------------------------------------------
+
+constexpr int kNodes = 3;
+
+js::array nodes_of(int cpu) {
+  js::array out;
+  for (int i = 0; i < kNodes; ++i)
+    out.push_back(js::object{{"name", fmt::format("n{}", i)}, {"resources", cores(cpu)}});
+  return out;
+}
+
+// Says in advance what a command will do, gives it, and reads in the record what it did.
+class Planner {
+ public:
+  Planner(Site& site, std::uint64_t seed) : site_(site), random_(seed) {}
+
+  void act() {
+    const auto dice = below(20);
+    if (dice < 12 || names_.empty()) return submit();
+    if (dice < 17) return stop();
+    if (dice < 19) return prioritize();
+    resize();
+  }
+  [[nodiscard]] std::size_t starts() const { return starts_; }
+  [[nodiscard]] std::size_t evictions() const { return evictions_; }
+
+ private:
+  std::uint64_t below(std::uint64_t n) { return random_() % n; }
+  const std::string& any() { return names_[below(names_.size())]; }
+  [[nodiscard]] std::string path() const { return "/api/v1/clusters/" + site_.cluster; }
+
+  void submit() {
+    const auto name = fmt::format("d{}", names_.size());
+    const auto* const priority = below(3) == 0 ? "high" : "low";
+    const auto demand = cores(1 + static_cast<int>(below(4)));
+    js::object command{{"kind", "submit"}, {"priority", priority}, {"resources", demand}};
+    js::object extra{{"kind", "job"}, {"priority", priority}, {"stop_grace", 0}};
+    if (below(2) == 0)
+      command["max_run_time"] = extra["max_run_time"] = fmt::format("{}h", 1 + below(9));
+    plan(std::move(command));
+    const auto made = site_.submit(name, demand, extra);
+    const bool taken = made.status == 201;
+    ASSERT_TRUE(taken || made.code() == "exceeds_cluster") << made;
+    EXPECT_EQ(planned_.has("/steps/0/refused"), !taken) << planned_ << made;
+    if (taken) names_.push_back(name);
+    compare(made.text("/id"));
+  }
+  void stop() {
+    const auto id = site_.id(any());
+    const auto state = site_.server.get("/api/v1/deployments/" + id, site_.owner.token);
+    if (state.has("/ended_at")) return;
+    plan({{"kind", "stop"}, {"deployment_id", id}});
+    site_.server.post("/api/v1/deployments/" + id + "/stop", site_.owner.token);
+    site_.server.until("/api/v1/deployments/" + id, site_.owner.token,
+                       [](const Answer& a) { return a.has("/ended_at"); });
+    compare("");
+  }
+  void prioritize() {
+    const auto name = any();
+    if (site_.state(name) != "queued") return;
+    const auto* const priority = below(2) == 0 ? "high" : "low";
+    plan({{"kind", "prioritize"}, {"deployment_id", site_.id(name)}, {"priority", priority}});
+    const auto done = site_.server.patch("/api/v1/deployments/" + site_.id(name),
+                                         {{"priority", priority}}, site_.owner.token);
+    ASSERT_EQ(done.status, 200) << done;
+    compare("");
+  }
+  void resize() {
+    const auto nodes = nodes_of(3 + static_cast<int>(below(4)));
+    plan({{"kind", "resize"}, {"nodes", nodes}});
+    const auto done = site_.server.patch(path(), {{"nodes", nodes}}, site_.owner.token);
+    ASSERT_TRUE(done.status == 200 || done.code() == "capacity_in_use") << done;
+    EXPECT_EQ(planned_.has("/steps/0/refused"), done.status != 200) << planned_ << done;
+    compare("");
+  }
+
+  void plan(js::object command) {
+    planned_ = site_.server.post(path() + "/plan", {{"commands", js::array{std::move(command)}}},
+                                 site_.owner.token);
+    ASSERT_EQ(planned_.status, 200) << planned_;
+    ASSERT_TRUE(planned_.has("/index")) << planned_;
+  }
+
+  // `submitted` was made up when it was planned.
+  void compare(const std::string& submitted) {
+    const auto real = [&](const js::object& one, const char* key) {
+      std::string id(one.at(key).as_string());
+      return id == planned_.text("/steps/0/deployment_id") ? submitted : id;
+    };
+    std::string foreseen;
+    for (const auto& one : planned_.at("/steps/0/evictions").as_array()) {
+      const auto& evict = one.as_object();
+      const auto id = real(evict, "deployment_id");
+      foreseen += fmt::format("{} goes for {}\n", id, real(evict, "for_deployment_id"));
+      ++evictions_;
+      site_.server.until("/api/v1/deployments/" + id, site_.owner.token,
+                         [](const Answer& a) { return a.text("/state") != "preempting"; });
+    }
+    for (const auto& one : planned_.at("/steps/0/starts").as_array()) {
+      const auto& start = one.as_object();
+      foreseen += fmt::format("{} on {}\n", real(start, "deployment_id"),
+                              std::string_view(start.at("node").as_string()));
+      ++starts_;
+    }
+    EXPECT_EQ(decided_since(planned_.number("/index")), foreseen) << planned_;
+  }
+
+  std::string decided_since(std::int64_t index) {
+    std::string evictions, starts;
+    for (const auto& [at, bytes] : record_of(site_, fmt::format("?from={}", index + 1)).entries) {
+      const auto records = journal::open(bytes);
+      EXPECT_TRUE(records);
+      for (const auto& record : records.value_or(std::vector<journal::Record>{})) {
+        const auto* const step = std::get_if<journal::Step>(&record);
+        if (step == nullptr) continue;
+        for (const auto& one : step->decided.evictions)
+          evictions += fmt::format("{} goes for {}\n", one.id.str(), one.for_whom.str());
+        for (const auto& one : step->decided.starts)
+          starts += fmt::format("{} on n{}\n", one.id.str(), one.placement.node);
+      }
+    }
+    return evictions + starts;
+  }
+
+  Site& site_;
+  std::mt19937_64 random_;
+  std::vector<std::string> names_;
+  Answer planned_;
+  std::size_t starts_ = 0, evictions_ = 0;
+};
+
+TEST(Plans, AreJustWhatThenHappens) {
+  std::size_t starts = 0, evictions = 0;
+  for (const auto* policy : {"strict", "backfill", "preempt", "backfill+preempt"}) {
+    Site site(cores(1));
+    site.cluster =
+        site.server.cluster_of_nodes(site.organization, "several", site.owner, nodes_of(5));
+    const auto path = "/api/v1/clusters/" + site.cluster;
+    ASSERT_EQ(site.server.patch(path, {{"policy", policy}}, site.owner.token).status, 200);
+    site.server.until(path + "/status", site.owner.token,
+                      [](const Answer& a) { return a.status == 200; });
+    Planner planner(site, 1);
+    for (int i = 0; i < 60 && !testing::Test::HasFailure(); ++i) planner.act();
+    starts += planner.starts();
+    evictions += planner.evictions();
+  }
+  EXPECT_GT(starts, 40U);
+  EXPECT_GT(evictions, 3U);
+}
+
 }  // namespace
 }  // namespace berth::test
