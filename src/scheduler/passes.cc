@@ -282,7 +282,7 @@ void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Places places,
               entry.max_run,
               {},
               false,
-              now - entry.since,
+              std::max<EngineTime>(0, now - entry.since),
               constraints.constraint(shape.constraint),
               places.more,
               shape.tenant});

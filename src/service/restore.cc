@@ -48,6 +48,10 @@ EngineTime engine_time(const ClusterEngine& engine, Timestamp now) {
   return std::max(engine.now(), millis(now));
 }
 
+Timestamp admission_time(const ClusterEngine& engine, Timestamp now) {
+  return std::max(now, Timestamp{engine.now() * 1000});
+}
+
 std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d) {
   if (!d.grant) return std::nullopt;
   for (std::uint32_t i = 0; i < cluster.nodes.size(); ++i) {

@@ -20,6 +20,10 @@ namespace berth {
 // The engine's clock never goes back, whatever the machine's does.
 [[nodiscard]] EngineTime engine_time(const ClusterEngine& engine, Timestamp now);
 
+// When what the engine starts now has started: the record and the engine say the same, also after
+// the machine's clock went back.
+[[nodiscard]] Timestamp admission_time(const ClusterEngine& engine, Timestamp now);
+
 // Rule 6 without an engine: empty when some node could hold the demand while nothing else runs.
 [[nodiscard]] std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand,
                                                  const Constraint& constraint = {});

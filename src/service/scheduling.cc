@@ -257,7 +257,7 @@ Result<void> Scheduling::carry_out(Change& change, const ClusterEngine& engine,
                                    const ClusterId& cluster, const Decisions& decisions,
                                    const Rows* rows) {
   for (const auto& start : decisions.starts) {
-    auto done = admit(change, cluster, engine.node(start.placement.node), start, rows);
+    auto done = admit(change, cluster, engine, start, rows);
     if (!done) return done;
   }
   for (const auto& evict : decisions.evictions) {
@@ -298,8 +298,8 @@ Result<void> Scheduling::displace(Change& change, const ClusterId& cluster, cons
   return {};
 }
 
-Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const Node& node,
-                               const Start& start, const Rows* rows) {
+Result<void> Scheduling::admit(Change& change, const ClusterId& cluster,
+                               const ClusterEngine& engine, const Start& start, const Rows* rows) {
   Deployment d;
   const auto known = rows == nullptr ? Rows::const_iterator{} : rows->find(start.id);
   if (rows != nullptr && known != rows->end() && known->second) {
@@ -317,12 +317,13 @@ Result<void> Scheduling::admit(Change& change, const ClusterId& cluster, const N
   d.attempt += 1;
   d.version += 1;
   d.updated_at = change.now;
-  d.admitted_at = change.now;
+  d.admitted_at = admission_time(engine, change.now);
   d.started_at.reset();
   d.exit_code.reset();
   d.retry_at.reset();
   d.displaced_for.reset();
   d.message.clear();
+  const Node& node = engine.node(start.placement.node);
   d.grant = Grant{node.name, d.spec.resources, start.placement.gpus};
   if (auto written = change.tx.update(d, from); !written) return written;
   if (auto held = change.tx.reserve(cluster, d.attempt_key(), *d.grant); !held) return held;

@@ -105,8 +105,8 @@ class Scheduling final : public Follower {
   Result<void> carry_out(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
                          const Decisions& decisions, const Rows* rows = nullptr);
   Result<void> displace(Change& change, const ClusterId& cluster, const Evict& evict);
-  Result<void> admit(Change& change, const ClusterId& cluster, const Node& node, const Start& start,
-                     const Rows* rows);
+  Result<void> admit(Change& change, const ClusterId& cluster, const ClusterEngine& engine,
+                     const Start& start, const Rows* rows);
   // Every change of an engine goes through one of these two, and into its journal.
   Decisions advance(Change& change, Known& known, const ClusterId& cluster,
                     std::span<const EngineEvent> events);

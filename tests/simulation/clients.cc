@@ -28,6 +28,7 @@ void Clients::prepare(Tables& tables) {
     cluster.name = fmt::format("c{}", i);
     cluster.runtime.kind = RuntimeKind::simulated;
     cluster.created_at = then;
+    if (simulator_.chance(0.5)) cluster.policy = some_policy();
     std::int64_t ordinal = 0;
     for (const auto& node : some_nodes(1 + simulator_.pick(2))) {
       tables.nodes[{cluster.id, node.name}] = {
@@ -49,6 +50,12 @@ std::vector<Node> Clients::some_nodes(std::size_t count) {
                    ""});
   }
   return out;
+}
+
+Policy Clients::some_policy() {
+  static constexpr std::array kPolicies{Policy::strict, Policy::backfill, Policy::preempt,
+                                        Policy::backfill_preempt};
+  return kPolicies[simulator_.pick(kPolicies.size())];
 }
 
 void Clients::start() {
@@ -121,6 +128,11 @@ void Clients::submit() {
                          kGpus[simulator_.pick(5)]};
   wish.spec.restart.max_attempts = static_cast<std::int32_t>(1 + simulator_.pick(3));
   wish.spec.restart.backoff = std::chrono::milliseconds(100 + 400 * simulator_.pick(4));
+  if (simulator_.chance(0.5))
+    wish.spec.max_run_time = std::chrono::seconds(1 + simulator_.pick(30));
+  while (simulator_.chance(0.1)) {
+    if (const auto on = some_deployment()) wish.after.push_back({on->str(), {}});
+  }
   const IdempotencyKey key{"submit", fmt::format("key{}", ++names_), {}};
   using Answer = Result<Once<Deployment>>;
   for (int i = 0; i < kTries; ++i) {
@@ -172,7 +184,11 @@ void Clients::remove() {
 void Clients::resize() {
   const auto id = clusters_[simulator_.pick(clusters_.size())];
   ClusterPatch patch;
-  patch.nodes = some_nodes(1 + simulator_.pick(3));
+  if (simulator_.chance(0.3)) {
+    patch.policy = some_policy();
+  } else {
+    patch.nodes = some_nodes(1 + simulator_.pick(3));
+  }
   (void)ask<Result<Cluster>>(
       [&](Process& process) { return process.clusters().update(caller_, id, patch); });
 }
@@ -190,6 +206,7 @@ void Clients::create_cluster() {
   wish.name = fmt::format("c{}", clusters_.size());
   wish.runtime.kind = RuntimeKind::simulated;
   wish.nodes = some_nodes(1 + simulator_.pick(2));
+  wish.policy = some_policy();
   if (clusters_.size() > 5) return;
   const auto answer = ask<Result<Once<Cluster>>>([&](Process& process) {
     return process.clusters().create(caller_, wish, std::nullopt, nullptr);

@@ -27,6 +27,7 @@ class Clients {
   void pause();
   void create_cluster();
   void remove_cluster();
+  [[nodiscard]] Policy some_policy();
   [[nodiscard]] std::vector<Node> some_nodes(std::size_t count);
   [[nodiscard]] std::optional<DeploymentId> some_deployment();
   template <class T>

@@ -149,6 +149,7 @@ std::int64_t Database::commit(Session& session, std::vector<Event> events) {
   merge(tables_.clusters, c.clusters);
   merge(tables_.nodes, c.nodes);
   merge(tables_.reservations, c.reservations);
+  merge(tables_.dependencies, c.dependencies);
   merge(tables_.leases, c.leases);
   merge(tables_.schedulers, c.schedulers);
   merge(tables_.replies, c.replies);

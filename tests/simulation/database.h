@@ -15,6 +15,7 @@ namespace berth::sim {
 
 using NodeKey = std::pair<ClusterId, std::string>;
 using JournalKey = std::pair<ClusterId, std::int64_t>;
+using DependencyKey = std::pair<DeploymentId, DeploymentId>;  // who waits, for whom
 
 struct LedgerNode {
   Node node;
@@ -42,6 +43,7 @@ struct Rows {
   Table<ClusterId, Cluster> clusters;  // without their nodes
   Table<NodeKey, LedgerNode> nodes;
   Table<DeploymentId, Reservation> reservations;
+  Table<DependencyKey, Milestone> dependencies;
   Table<ClusterId, Lease> leases;
   Table<std::string, Scheduler> schedulers;
   Table<std::pair<std::string, std::string>, StoredReply> replies;

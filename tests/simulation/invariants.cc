@@ -11,8 +11,9 @@ namespace {
 const std::map<std::string, std::set<std::string>> kMayFollow{
     {"", {"queued"}},
     {"queued", {"starting", "cancelled"}},
-    {"starting", {"running", "stopping", "queued", "succeeded", "failed"}},
-    {"running", {"stopping", "queued", "succeeded", "failed"}},
+    {"starting", {"running", "stopping", "preempting", "queued", "succeeded", "failed"}},
+    {"running", {"stopping", "preempting", "queued", "succeeded", "failed"}},
+    {"preempting", {"queued", "stopping"}},
     {"stopping", {"stopped"}},
     {"stopped", {}},
     {"succeeded", {}},
@@ -20,7 +21,12 @@ const std::map<std::string, std::set<std::string>> kMayFollow{
     {"cancelled", {}}};
 
 bool is_active(const std::string& state) {
-  return state == "starting" || state == "running" || state == "stopping";
+  return state == "starting" || state == "running" || state == "stopping" || state == "preempting";
+}
+
+bool fills_in(const Tables& now, const ClusterId& cluster) {
+  const auto found = now.clusters.find(cluster);
+  return found != now.clusters.end() && backfills(found->second.policy);
 }
 
 struct Use {
@@ -86,9 +92,13 @@ void Invariants::take_event(const Session& session, const Tables& now, const Eve
     if (!kMayFollow.at(told.state).empty())
       breaks("only what has ended is deleted", event.deployment->str() + " is " + told.state);
     told.deleted = true;
-  } else if (what != "noted") {
+  } else if (what == "dependency_met") {
+    if (--told.unmet < 0)
+      breaks("each dependency is met once", event.deployment->str() + " hears of one too many");
+  } else if (what != "noted" && what != "awaited") {
     move(now, event, what);
     if (what == "starting") check_start(session, now, event, told);
+    if (what == "preempting") check_eviction(now, event, told);
   }
 }
 
@@ -107,6 +117,8 @@ void Invariants::move(const Tables& now, const Event& event, const std::string& 
     told.cluster = d.cluster;
     told.priority = d.priority;
     told.demand = d.spec.resources;
+    told.unmet = static_cast<std::int32_t>(std::ranges::count_if(
+        now.dependencies, [&](const auto& one) { return one.first.first == *event.deployment; }));
   }
   told.state = to;
   told.parked = to == "queued" && event.data.contains("\"retry_at\"");
@@ -126,7 +138,9 @@ void Invariants::check_start(const Session& session, const Tables& now, const Ev
   const auto row = now.deployments.find(*event.deployment);
   if (row != now.deployments.end() && row->second->grant && row->second->attempt == started.attempt)
     granted_[{*event.deployment, started.attempt}] = *row->second->grant;
-  if (started.priority == Priority::high) return;
+  if (started.unmet > 0)
+    breaks("nothing starts before what it depends on", event.deployment->str());
+  if (started.priority == Priority::high || fills_in(now, started.cluster)) return;
   const auto feasible = [&](const Story& other) {
     return std::ranges::any_of(now.nodes, [&](const auto& node) {
       return node.first.first == other.cluster && holds_when_empty(node.second.node, other.demand);
@@ -134,10 +148,27 @@ void Invariants::check_start(const Session& session, const Tables& now, const Ev
   };
   for (const auto& [id, other] : told_) {
     if (other.cluster == started.cluster && other.state == "queued" && !other.deleted &&
-        !other.parked && other.priority == Priority::high && feasible(other)) {
+        !other.parked && other.unmet == 0 && other.priority == Priority::high && feasible(other)) {
       breaks("nothing low starts while a high one waits",
              fmt::format("{} starts while {} waits", event.deployment->str(), id.str()));
     }
+  }
+}
+
+// Who goes is low, runs on a cluster that displaces, and goes for a high one that waits there.
+void Invariants::check_eviction(const Tables& now, const Event& event, const Story& evicted) {
+  const auto row = now.deployments.find(*event.deployment);
+  if (row == now.deployments.end() || !row->second->displaced_for) return;  // has come further
+  const auto whom = told_.find(*row->second->displaced_for);
+  const auto cluster = now.clusters.find(evicted.cluster);
+  const bool rightly = cluster != now.clusters.end() && preempts(cluster->second.policy) &&
+                       evicted.priority == Priority::low && whom != told_.end() &&
+                       whom->second.priority == Priority::high &&
+                       whom->second.cluster == evicted.cluster;
+  if (!rightly) {
+    breaks(
+        "only a high one displaces a low one, where the policy says so",
+        fmt::format("{} goes for {}", event.deployment->str(), row->second->displaced_for->str()));
   }
 }
 
@@ -150,7 +181,8 @@ void Invariants::check_rows(const Session& session) {
     }
     const Deployment& d = **row;
     if (to_text(d.state) != told.state || d.attempt != told.attempt ||
-        d.retry_at.has_value() != told.parked || d.priority != told.priority) {
+        d.retry_at.has_value() != told.parked || d.unmet != told.unmet ||
+        d.priority != told.priority) {
       breaks("rows and history agree",
              fmt::format("{} is {} with attempt {}, told {} with {}", id.str(), to_text(d.state),
                          d.attempt, told.state, told.attempt));

@@ -14,7 +14,8 @@ struct Story {
   ClusterId cluster;
   std::string state;
   Priority priority = Priority::low;
-  bool parked = false;
+  bool parked = false;     // in back-off
+  std::int32_t unmet = 0;  // of what it depends on
   Resources demand;
   std::int32_t attempt = 0;
   std::int64_t version = 0;
@@ -48,6 +49,7 @@ class Invariants final : public CommitObserver {
   void move(const Tables& now, const Event& event, const std::string& to);
   void check_start(const Session& session, const Tables& now, const Event& event,
                    const Story& started);
+  void check_eviction(const Tables& now, const Event& event, const Story& evicted);
   void check_rows(const Session& session);
   void check_ledger(const Tables& now);
   void check_leases(const Session& session);

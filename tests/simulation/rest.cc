@@ -50,7 +50,8 @@ std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
 std::string in_between(const AtRest& world) {
   const Timestamp now = world.database.now();
   for (const auto& [id, d] : world.database.tables().deployments) {
-    if (d->state == State::stopping) return id.str() + " is stopping";
+    if (d->state == State::stopping || d->state == State::preempting)
+      return fmt::format("{} is {}", id.str(), to_text(d->state));
     if (d->retry_at)
       return fmt::format("{} is in back-off ({} s)", id.str(),
                          static_cast<double>(d->retry_at->since(now).count()) / 1e6);
@@ -118,7 +119,7 @@ std::string engine_is_that_of_the_record(const AtRest& world, const Cluster& row
     for (const auto& d : waiting_in(tables, row.id)) {
       fresh.restore_waiting(queued_entry(*d));
     }
-    if (!fresh.settle().empty()) return "the record of " + row.id.str() + " is not at a fixpoint";
+    if (fresh.settle(engine->now()) != Decisions{}) return "the record of " + row.id.str() + " is not at a fixpoint";
     if (fresh.state_hash() != engine->state_hash())
       return process->name() + " has another engine of " + row.id.str();
   }

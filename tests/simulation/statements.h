@@ -56,6 +56,8 @@ class Statements final : public Transaction {
   Result<void> insert(const Deployment& deployment) override;
   Result<void> update(const Deployment& deployment, State from) override;
   Result<void> remove_deployment(const DeploymentId& id) override;
+  Result<void> add_dependency(const DeploymentId& id, const Dependency& dependency) override;
+  Result<std::vector<DeploymentId>> reach(const DeploymentId& on, Milestone milestone) override;
   Result<void> reserve(const ClusterId& cluster, const AttemptKey& attempt,
                        const Grant& grant) override;
   Result<void> release(const ClusterId& cluster, const AttemptKey& attempt) override;
@@ -124,12 +126,6 @@ class Statements final : public Transaction {
     return not_served();
   }
   Result<std::vector<Deployment>> deployments(const DeploymentFilter&) override {
-    return not_served();
-  }
-  Result<void> add_dependency(const DeploymentId&, const Dependency&) override {
-    return not_served();
-  }
-  Result<std::vector<DeploymentId>> reach(const DeploymentId&, Milestone) override {
     return not_served();
   }
   Result<std::vector<Dependency>> dependencies(const DeploymentId&) override {
@@ -226,6 +222,8 @@ class Statements final : public Transaction {
     each(&Rows<Kept>::deployments, &Rows<Written>::deployments,
          [&](const DeploymentId&, const std::shared_ptr<const Deployment>& row) { use(*row); });
   }
+  [[nodiscard]] std::map<DependencyKey, Milestone> dependencies_where(
+      const std::function<bool(const DependencyKey&)>& which) const;
   [[nodiscard]] bool lives(const std::optional<std::string>& holder) const;
   [[nodiscard]] std::optional<JournalMark> end_of_journal(const ClusterId& cluster) const;
   [[nodiscard]] std::optional<DeploymentId> named(const OrganizationId& org,

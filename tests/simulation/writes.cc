@@ -185,7 +185,40 @@ Result<void> Statements::remove_deployment(const DeploymentId& id) {
   if (auto begun = begin_write("remove deployment"); !begun) return begun;
   if (auto locked = lock(row_key("d", id)); !locked) return locked;
   session_->changes.deployments[id] = std::nullopt;
+  for (const auto& [key, until] :
+       dependencies_where([&](const DependencyKey& one) { return one.first == id; }))
+    session_->changes.dependencies[key] = std::nullopt;
   return {};
+}
+
+std::map<DependencyKey, Milestone> Statements::dependencies_where(
+    const std::function<bool(const DependencyKey&)>& which) const {
+  std::map<DependencyKey, Milestone> out;
+  each(&K::dependencies, &W::dependencies, [&](const DependencyKey& key, Milestone until) {
+    if (which(key)) out.emplace(key, until);
+  });
+  return out;
+}
+
+Result<void> Statements::add_dependency(const DeploymentId& id, const Dependency& dependency) {
+  if (auto begun = begin_write("add dependency"); !begun) return begun;
+  session_->changes.dependencies[{id, dependency.on}] = dependency.until;
+  return {};
+}
+
+Result<std::vector<DeploymentId>> Statements::reach(const DeploymentId& on, Milestone milestone) {
+  if (auto begun = begin_write("reach"); !begun) return pass(begun.error());
+  const auto mine = dependencies_where([&](const DependencyKey& one) { return one.second == on; });
+  std::vector<DeploymentId> out;
+  for (const auto& [key, until] : mine) {
+    if (until != Milestone::running && until != milestone) continue;
+    if (auto locked = lock(row_key("w", key.first) + row_key("", key.second)); !locked)
+      return pass(locked.error());
+    if (find(&K::dependencies, &W::dependencies, key) == nullptr) continue;
+    session_->changes.dependencies[key] = std::nullopt;
+    out.push_back(key.first);
+  }
+  return out;
 }
 
 Result<void> Statements::reserve(const ClusterId& cluster, const AttemptKey& attempt,
