@@ -28,7 +28,10 @@ void Clients::prepare(Tables& tables) {
     cluster.name = fmt::format("c{}", i);
     cluster.runtime.kind = RuntimeKind::simulated;
     cluster.created_at = then;
-    if (simulator_.chance(0.5)) cluster.policy = some_policy();
+    if (simulator_.chance(0.5)) {
+      cluster.policy = some_policy();
+      if (simulator_.chance(0.3)) cluster.age_bound = std::chrono::seconds(2 + simulator_.pick(20));
+    }
     std::int64_t ordinal = 0;
     for (const auto& node : some_nodes(1 + simulator_.pick(2))) {
       tables.nodes[{cluster.id, node.name}] = {

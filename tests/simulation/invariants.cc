@@ -24,9 +24,11 @@ bool is_active(const std::string& state) {
   return state == "starting" || state == "running" || state == "stopping" || state == "preempting";
 }
 
+// Low ones may start although high ones wait.
 bool fills_in(const Tables& now, const ClusterId& cluster) {
   const auto found = now.clusters.find(cluster);
-  return found != now.clusters.end() && backfills(found->second.policy);
+  return found != now.clusters.end() &&
+         (backfills(found->second.policy) || found->second.age_bound.has_value());
 }
 
 struct Use {

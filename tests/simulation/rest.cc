@@ -23,7 +23,8 @@ Waiting waiting_in(const Tables& tables, const ClusterId& cluster) {
 
 // Nobody may start who fits: the rule itself, by hand.
 std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
-  if (cluster.paused) return "";
+  // Behind one that is overdue others wait although they fit; the engine is judged elsewhere.
+  if (cluster.paused || cluster.age_bound) return "";
   const auto some_node = [&](const auto& condition) {
     return std::ranges::any_of(tables.nodes, [&](const auto& node) {
       return node.first.first == cluster.id && condition(node.second);
@@ -119,7 +120,8 @@ std::string engine_is_that_of_the_record(const AtRest& world, const Cluster& row
     for (const auto& d : waiting_in(tables, row.id)) {
       fresh.restore_waiting(queued_entry(*d));
     }
-    if (fresh.settle(engine->now()) != Decisions{}) return "the record of " + row.id.str() + " is not at a fixpoint";
+    if (fresh.settle(engine->now()) != Decisions{})
+      return "the record of " + row.id.str() + " is not at a fixpoint";
     if (fresh.state_hash() != engine->state_hash())
       return process->name() + " has another engine of " + row.id.str();
   }
