@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "scheduler/journal.h"
 #include "service/json_text.h"
@@ -178,34 +179,9 @@ Result<std::shared_ptr<const Moment>> Past::moment_at(ReadView& view, const Clus
   return moment;
 }
 
-Result<Deployment> Past::as_of(const Deployment& now, Timestamp time) {
-  auto view = reads_.view();
-  if (!view) return std::unexpected(std::move(view.error()));
-  EventFilter filter;
-  filter.organizations = {now.organization};
-  filter.deployment = now.id;
-  filter.limit = 200;
-  Deployment out = now;
-  out.retry_at.reset();
-  out.message.clear();
-  bool any = false;
-  for (;;) {
-    auto events = (*view)->events(filter);
-    if (!events) return std::unexpected(std::move(events.error()));
-    for (const auto& event : *events) {
-      if (event.at > time) {
-        // Of what is not kept any more, only what is now is known.
-        return any ? out : now;
-      }
-      any = true;
-      apply(out, event);
-    }
-    if (events->size() < filter.limit) return any ? out : now;
-    filter.after = events->back().seq;
-  }
-}
-
-Result<std::string> Past::name_of(const OrganizationId& organization, const DeploymentId& id) {
+// What the history has of one deployment, in order, until `use` has enough.
+Result<void> Past::each_event(const OrganizationId& organization, const DeploymentId& id,
+                              const std::function<bool(const Event&)>& use) {
   auto view = reads_.view();
   if (!view) return std::unexpected(std::move(view.error()));
   EventFilter filter;
@@ -213,15 +189,63 @@ Result<std::string> Past::name_of(const OrganizationId& organization, const Depl
   filter.deployment = id;
   filter.limit = 200;
   for (;;) {
-    const auto events = (*view)->events(filter);
-    if (!events) return std::unexpected(events.error());
+    auto events = (*view)->events(filter);
+    if (!events) return std::unexpected(std::move(events.error()));
     for (const auto& event : *events) {
-      if (event.kind != "deployment.queued" && event.kind != "deployment.deleted") continue;
-      if (auto name = json_member(event.data, "name")) return std::move(*name);
+      if (!use(event)) return {};
     }
-    if (events->size() < filter.limit) return std::string();
+    if (events->size() < filter.limit) return {};
     filter.after = events->back().seq;
   }
+}
+
+Result<Deployment> Past::as_of(const Deployment& now, Timestamp time) {
+  Deployment out = now;
+  out.retry_at.reset();
+  out.message.clear();
+  bool any = false;
+  auto read = each_event(now.organization, now.id, [&](const Event& event) {
+    if (event.at > time) return false;
+    any = true;
+    apply(out, event);
+    return true;
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  // Of what is not kept any more, only what is now is known.
+  return any ? out : now;
+}
+
+Result<std::vector<Dependency>> Past::unmet(const Deployment& now, Timestamp time) {
+  auto view = reads_.view();
+  if (!view) return std::unexpected(std::move(view.error()));
+  auto still = (*view)->dependencies(now.id);
+  if (!still) return std::unexpected(std::move(still.error()));
+  std::set<DeploymentId> open;
+  for (const auto& one : *still) open.insert(one.on);
+  auto read = each_event(now.organization, now.id, [&](const Event& event) {
+    if (event.kind != "deployment.dependency_met" || event.at <= time) return true;
+    const auto on = json_member(event.data, "on");
+    if (const auto id = on ? DeploymentId::parse(*on) : std::nullopt) open.insert(*id);
+    return true;
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  std::vector<Dependency> out;
+  for (const auto& one : now.spec.depends_on) {
+    if (open.contains(one.on)) out.push_back(one);
+  }
+  return out;
+}
+
+Result<std::string> Past::name_of(const OrganizationId& organization, const DeploymentId& id) {
+  std::string out;
+  auto read = each_event(organization, id, [&](const Event& event) {
+    if (event.kind != "deployment.queued" && event.kind != "deployment.deleted") return true;
+    auto name = json_member(event.data, "name");
+    if (name) out = std::move(*name);
+    return !name.has_value();
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return out;
 }
 
 }  // namespace berth

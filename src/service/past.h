@@ -4,6 +4,7 @@
 #pragma once
 #include <atomic>
 #include <boost/asio/thread_pool.hpp>
+#include <functional>
 #include <list>
 #include <memory>
 #include <variant>
@@ -56,6 +57,8 @@ class Past {
   // The deployment as it was at a time, as far as its history says: state, attempt, priority,
   // message, and until when it is in back-off.
   Result<Deployment> as_of(const Deployment& now, Timestamp time);
+  // Of what it depends on, what had not come far enough at that time.
+  Result<std::vector<Dependency>> unmet(const Deployment& now, Timestamp time);
   // The name of one that was deleted; empty when nothing is known of it any more.
   Result<std::string> name_of(const OrganizationId& organization, const DeploymentId& id);
 
@@ -65,6 +68,8 @@ class Past {
     std::shared_ptr<const Moment> moment;
     std::size_t weight = 0;  // how many deployments it holds
   };
+  Result<void> each_event(const OrganizationId& organization, const DeploymentId& id,
+                          const std::function<bool(const Event&)>& use);
   Answer rebuild(const ClusterId& cluster, const When& when);
   Result<JournalMark> mark_of(ReadView& view, const ClusterId& cluster, const When& when);
   Result<std::shared_ptr<const Moment>> moment_at(ReadView& view, const ClusterId& cluster,

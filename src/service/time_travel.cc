@@ -89,6 +89,26 @@ Task<Result<QueuePage>> TimeTravel::queue(Caller caller, ClusterId id, When when
   co_return out;
 }
 
+Result<std::string> TimeTravel::awaited_sentence(const Deployment& now, Timestamp at) {
+  auto unmet = past_.unmet(now, at);
+  if (!unmet) return std::unexpected(std::move(unmet.error()));
+  std::string list;
+  for (const auto& one : *unmet) {
+    auto name = name_of(now.organization, one.on);
+    if (!name) return std::unexpected(std::move(name.error()));
+    list += fmt::format("{}{} to {}", list.empty() ? "" : ", ", *name,
+                        one.until == Milestone::running ? "run" : "succeed");
+    auto row = reads_.deployment(one.on);
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) continue;
+    auto was = past_.as_of(**row, at);
+    if (!was) return std::unexpected(std::move(was.error()));
+    list += fmt::format(" (it was {})", to_text(was->state));
+  }
+  if (list.empty()) return "It waited for deployments that it depends on.";
+  return fmt::format("It waited for {}.", list);
+}
+
 Task<Result<WaitExplanation>> TimeTravel::explain(Caller caller, DeploymentId id, When when) {
   auto row = reads_.deployment(id);
   if (!row) co_return std::unexpected(std::move(row.error()));
@@ -125,9 +145,13 @@ Task<Result<WaitExplanation>> TimeTravel::explain(Caller caller, DeploymentId id
     out.displaced = std::move(*displaced);
     auto in = reads_.cluster(now.cluster);
     if (!in) co_return std::unexpected(std::move(in.error()));
-    out.sentence = out.detail->reason == Reason::waiting_for_dependency
-                       ? "It waited for deployments that it depends on."
-                       : explain_sentence(*was, *out.detail, *in ? (*in)->name : "?", then->at);
+    if (out.detail->reason == Reason::waiting_for_dependency) {
+      auto sentence = awaited_sentence(now, then->at);
+      if (!sentence) co_return std::unexpected(std::move(sentence.error()));
+      out.sentence = std::move(*sentence);
+    } else {
+      out.sentence = explain_sentence(*was, *out.detail, *in ? (*in)->name : "?", then->at);
+    }
   } else {
     out.sentence = progress_sentence(*was, then->at);
   }

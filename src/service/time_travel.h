@@ -29,6 +29,8 @@ class TimeTravel {
   Result<std::string> name_of(const OrganizationId& organization, const DeploymentId& id);
   Result<WaitExplanation::Named> named(const OrganizationId& organization,
                                        const std::vector<DeploymentId>& ids);
+  // For whom it waited, and how far these were.
+  Result<std::string> awaited_sentence(const Deployment& now, Timestamp at);
   Result<QueueItem> item(const Cluster& cluster, const QueueEntry& entry, Timestamp at);
 
   ReadSide& reads_;

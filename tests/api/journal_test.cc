@@ -240,6 +240,25 @@ TEST(TimeTravel, SaysWhenThereIsNoAnswer) {
   EXPECT_EQ(early.text("/errors/0/code"), "before_submission");
 }
 
+TEST(TimeTravel, NamesWhatWasWaitedFor) {
+  Site site(cores(4));
+  auto& s = site.server;
+  site.submit("database", cores(1));
+  site.submit("data", cores(4), {{"kind", "job"}});
+  site.until("database", "running");
+  js::array on{js::object{{"deployment", "database"}}, js::object{{"deployment", "data"}}};
+  ASSERT_EQ(site.submit("train", cores(1), {{"depends_on", on}}).status, 201);
+  const auto path = "/api/v1/deployments/" + site.id("train") + "/explain";
+  const auto live = s.get(path, site.owner.token);
+  ASSERT_EQ(live.text("/message"), "It waits for data to succeed (it is queued).");
+  s.post("/api/v1/deployments/" + site.id("train") + "/stop", site.owner.token);
+  s.post("/api/v1/deployments/" + site.id("data") + "/stop", site.owner.token);
+  const auto then =
+      s.get(fmt::format("{}?at=index:{}", path, live.number("/index")), site.owner.token);
+  EXPECT_EQ(then.text("/message"), "It waited for data to succeed (it was queued).") << then;
+  EXPECT_EQ(then.text("/reason"), "WaitingForDependency");
+}
+
 TEST(TimeTravel, IsForMembersAsTheLiveAnswersAre) {
   Site site(cores(2));
   auto& s = site.server;
