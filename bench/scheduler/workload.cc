@@ -145,11 +145,7 @@ void FullCluster::refill_queue(std::size_t missing) {
     const std::uint64_t n = next_++;
     Queued queued{id_of(n), Priority::high, n + 1, demands_(n), false};
     if (wishes_) wishes_(n, queued);
-    const bool plain = queued.constraint.empty() && queued.replicas == 1;
-    const auto refused =
-        plain ? engine_.never_fits(queued.demand)
-              : engine_.never_fits(queued.demand, queued.constraint, queued.replicas);
-    if (refused) continue;  // as the service does
+    if (is_refused(queued)) continue;
     const auto starts = engine_.apply(queued);
     ++decisions_;
     if (starts.empty()) {
@@ -158,6 +154,19 @@ void FullCluster::refill_queue(std::size_t missing) {
       running_.push_back(starts.front().id);
     }
   }
+}
+
+// As the service does. Of plain ones it is asked once: finding the nearest node for the refusal is
+// not what is measured here.
+bool FullCluster::is_refused(const Queued& queued) {
+  if (!queued.constraint.empty() || queued.replicas > 1)
+    return engine_.never_fits(queued.demand, queued.constraint, queued.replicas).has_value();
+  const Resources& asked = queued.demand;
+  const std::array key{asked.cpu_milli, asked.memory_bytes, asked.gpu_milli};
+  if (refused_.contains(key)) return true;
+  if (!engine_.never_fits(asked)) return false;
+  refused_.insert(key);
+  return true;
 }
 
 std::size_t FullCluster::stop_and_refill() {

@@ -1,9 +1,11 @@
 // A full cluster with a long queue, and the event that matters most: something ends, and whatever
 // fits into the room starts. Shapes and nodes are those of a published trace.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,12 +56,14 @@ class FullCluster {
 
  private:
   void refill_queue(std::size_t missing);
+  bool is_refused(const Queued& queued);
 
   ClusterEngine engine_;
   Demands demands_;
   Wishes wishes_;
   std::mt19937_64 random_{7};
   std::vector<DeploymentId> running_;
+  std::set<std::array<std::int64_t, 3>> refused_;
   std::uint64_t next_ = 0;
   std::uint64_t decisions_ = 0;
 };

@@ -37,14 +37,15 @@ WaitingQueues::Slot ClusterEngine::Impl::waiting_slot(const DeploymentId& id) co
 }
 
 void ClusterEngine::Impl::on(const Queued& event) {
+  waiting.prefetch(event.id);
   ensure(well_formed(event.demand), "a demand is negative or asks for whole and shared devices");
   ensure(!active.contains(event.id), "a deployment that is active is queued");
   ensure(event.replicas > 0, "a deployment without replicas is queued");
   const Shape shape{event.demand, constraints.acquire(event.constraint, nodes), event.replicas,
                     event.tenant};
   const ShapeTable& shapes = waiting.band(event.priority).shapes;
-  // Whether many replicas could run is a long count: once for a row.
-  const ShapeTable::Row row = event.replicas > 1 ? shapes.find(shape) : SlotIndex::kNone;
+  // Whether the nodes could hold it is asked once for a row.
+  const ShapeTable::Row row = shapes.find(shape);
   waiting.add(event, shape, row == SlotIndex::kNone ? could_hold(shape) : shapes.feasible(row));
 }
 

@@ -351,6 +351,19 @@ OrderedSequence::Item OrderedSequence::first() const {
   return {leaf_of(node)->keys()[0], leaf_of(node)->values()[0]};
 }
 
+void OrderedSequence::prefetch(Key key) const {
+  if (root_ == nullptr) return;
+  void* node = root_;
+  for (std::uint32_t h = height_; h > 0; --h) {
+    Inner* inner = inner_of(node);
+    node = inner->children[inner->child_of(key)];
+  }
+  // All of the leaf: erasing moves half of it.
+  constexpr std::size_t kLine = 64;
+  const auto* bytes = static_cast<const char*>(node);
+  for (std::size_t at = 0; at < Leaf::bytes(kLeaf); at += kLine) __builtin_prefetch(bytes + at, 1);
+}
+
 std::size_t OrderedSequence::rank(Key key) const {
   if (root_ == nullptr) return 0;
   std::size_t before = 0;

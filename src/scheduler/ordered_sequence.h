@@ -45,6 +45,8 @@ class OrderedSequence {
   bool insert(Key key, Value value);              // false, and no change, when the key is there
   bool erase(Key key);                            // false when it is not there
   [[nodiscard]] Item first() const;               // never of an empty sequence
+  // Brings what erase(key) will look at near to the processor.
+  void prefetch(Key key) const;
   [[nodiscard]] std::size_t rank(Key key) const;  // how many keys are smaller
   // The items from this rank on, as far as they lie together: never empty below size(), empty
   // above.

@@ -66,6 +66,11 @@ class SlotIndex {
     --count_;
   }
 
+  // Brings the cell of a key near to the processor, for an erase() to come.
+  void prefetch(std::uint64_t hash) const {
+    if (!cells_.empty()) __builtin_prefetch(&cells_[home(hash)], 1);
+  }
+
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] std::size_t memory_bytes() const { return cells_.capacity() * sizeof(Cell); }
 

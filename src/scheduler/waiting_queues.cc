@@ -54,6 +54,8 @@ void WaitingQueues::unlink(Slot slot) {
   b.shapes.release(e.row);
 }
 
+void WaitingQueues::prefetch(const DeploymentId& id) const { index_.prefetch(hash_of_id(id)); }
+
 void WaitingQueues::add(const Queued& queued, const Shape& shape, bool feasible) {
   ensure(find(queued.id) == kNone, "a deployment that already waits is queued");
   const Slot slot = take_slot();
@@ -63,8 +65,25 @@ void WaitingQueues::add(const Queued& queued, const Shape& shape, bool feasible)
   link(slot, shape, feasible);
 }
 
+// In a long queue most of the cost of a start is waiting for memory. Who leaves next is nearly
+// always the head of a row, so what its leaving will touch is fetched when it becomes the head:
+// first the entry, and with the next removal, when that is there, what the entry leads to.
+void WaitingQueues::look_ahead(Priority priority, ShapeTable::Row row) {
+  if (soon_ != kNone && entry(soon_).used) {
+    const Entry& e = entry(soon_);
+    index_.prefetch(hash_of_id(e.id));
+    band(e.priority).considered.prefetch(e.order);
+  }
+  const OrderedSequence& waiting = band(priority).shapes.waiting(row);
+  soon_ = waiting.empty() ? kNone : waiting.first().value;
+  if (soon_ != kNone) __builtin_prefetch(&entry(soon_));
+}
+
 void WaitingQueues::remove(Slot slot) {
+  const Priority priority = entry(slot).priority;
+  const ShapeTable::Row row = entry(slot).row;
   unlink(slot);
+  look_ahead(priority, row);
   index_.erase(hash_of_id(entry(slot).id), slot, hasher());
   at(slot) = {};
   at(slot).row = first_unused_;

@@ -46,6 +46,8 @@ class WaitingQueues {
 
   [[nodiscard]] std::size_t size() const { return index_.size(); }
   [[nodiscard]] Slot find(const DeploymentId& id) const;  // kNone when it does not wait
+  // Brings what find() and add() of this one will look at near to the processor.
+  void prefetch(const DeploymentId& id) const;
   [[nodiscard]] const Entry& entry(Slot slot) const {
     return chunks_[slot / kChunk][slot % kChunk];
   }
@@ -78,11 +80,13 @@ class WaitingQueues {
   [[nodiscard]] Slot take_slot();
   void link(Slot slot, const Shape& shape, bool feasible);
   void unlink(Slot slot);
+  void look_ahead(Priority priority, ShapeTable::Row row);
 
   std::vector<std::unique_ptr<Entry[]>> chunks_;
   Slot first_unused_ = kNone;
   SlotIndex index_;  // id -> slot
   std::array<Band, 2> bands_;
+  Slot soon_ = kNone;  // has become the head of its row lately
 };
 static_assert(sizeof(WaitingQueues::Entry) == 48);
 
