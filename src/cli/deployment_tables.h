@@ -1,0 +1,14 @@
+// Deployments as tables.
+#pragma once
+#include <vector>
+
+#include "cli/output.h"
+
+namespace berth::cli {
+
+[[nodiscard]] Table deployment_table(const std::vector<Value>& items, bool wide);
+// How each of several replicas is, where the deployment has them.
+[[nodiscard]] bool has_placements(const Value& d);
+[[nodiscard]] Table replica_table(const Value& d);
+
+}  // namespace berth::cli
