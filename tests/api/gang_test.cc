@@ -47,8 +47,11 @@ struct Nodes : Site {
   std::string placements(const std::string& name, const std::string& pointer) {
     const auto shown = show(name);
     std::string out;
-    for (std::size_t i = 0; i < shown.at("/placements").as_array().size(); ++i)
-      out += (i == 0 ? "" : " ") + shown.text(fmt::format("/placements/{}{}", i, pointer));
+    for (std::size_t i = 0; i < shown.at("/placements").as_array().size(); ++i) {
+      const auto& one = shown.at(fmt::format("/placements/{}{}", i, pointer));
+      out += (i == 0 ? "" : " ") +
+             (one.is_string() ? std::string(one.as_string()) : js::serialize(one));
+    }
     return out;
   }
 };

@@ -411,8 +411,9 @@ TYPED_TEST(Ledger, HoldsOverRandomHistories) {
     }
     for (const auto& [kind, count] : world.tally().kinds) all.kinds[kind] += count;
   }
-  for (const auto* kind : {"queued", "starting", "running", "stopping", "stopped", "succeeded",
-                           "failed", "cancelled", "retrying"}) {
+  for (const auto* kind :
+       {"queued", "starting", "running", "stopping", "stopped", "succeeded", "failed", "cancelled",
+        "retrying", "replica_running", "replica_failed", "replica_gone"}) {
     EXPECT_GE(all.kinds["deployment." + std::string(kind)], static_cast<int>(seeds))
         << kind << " hardly ever happened";
   }

@@ -4,10 +4,8 @@
 
 namespace berth::test {
 
-// Queued as three replicas on n1 and n2, not started yet.
-template <class World>
-Deployment gang_of_three(World& world) {
-  Deployment d = world.waiting("gang");
+// Of what waits a gang of three, without places yet.
+inline Deployment gang_of_three(Deployment d) {
   d.spec.replicas = 3;
   d.spec.resources = {1000, 1 << 20, 0};
   return d;
@@ -23,7 +21,7 @@ inline void give_places(Deployment& d) {
 }
 
 TYPED_TEST_P(StoreContract, EachReplicaHasAReservationAndAllAreReleasedAtOnce) {
-  auto d = gang_of_three(*this);
+  auto d = gang_of_three(this->waiting("gang"));
   this->commit([&](Transaction& tx) {
     must(tx.insert(d));
     give_places(d);
@@ -63,7 +61,7 @@ TYPED_TEST_P(StoreContract, EachReplicaHasAReservationAndAllAreReleasedAtOnce) {
 }
 
 TYPED_TEST_P(StoreContract, TheAuditMissesTheReservationOfAReplica) {
-  auto d = gang_of_three(*this);
+  auto d = gang_of_three(this->waiting("gang"));
   this->commit([&](Transaction& tx) {
     must(tx.insert(d));
     give_places(d);
@@ -89,7 +87,7 @@ TYPED_TEST_P(StoreContract, TheAuditMissesTheReservationOfAReplica) {
 }
 
 TYPED_TEST_P(StoreContract, AGangComesBackAsItWasWritten) {
-  auto d = gang_of_three(*this);
+  auto d = gang_of_three(this->waiting("gang"));
   this->commit([&](Transaction& tx) { must(tx.insert(d)); });
   auto found = must(this->view()->deployment(d.id));
   EXPECT_EQ(found->spec, d.spec);
