@@ -133,6 +133,7 @@ QueueItemView view(const QueueItem& i) {
   out.name = i.name;
   out.priority = i.entry.priority;
   out.resources = to_body(i.entry.demand);
+  out.replicas = i.replicas;
   out.reason = i.entry.reason;
   out.needs_action = needs_action(i.entry.reason);
   out.queued_at = i.queued_at;

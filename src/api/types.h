@@ -232,6 +232,7 @@ struct QueueItemView {
   std::string name;
   Priority priority = Priority::low;
   ResourcesBody resources;
+  std::optional<std::int32_t> replicas;
   Reason reason = Reason::pending_evaluation;
   bool needs_action = false;
   ForecastView forecast;

@@ -8,12 +8,6 @@
 namespace berth::cli {
 namespace {
 
-std::string needs_of(const Value& d) {
-  const auto replicas = text_at(d, "replicas");
-  const auto each = amounts(at(d, "resources"));
-  return replicas.empty() || replicas == "1" ? each : fmt::format("{} x {}", replicas, each);
-}
-
 // Each node once, in the order of the replicas.
 std::string nodes_of(const Value& d) {
   std::vector<std::string> nodes;
@@ -30,6 +24,12 @@ std::string nodes_of(const Value& d) {
 }
 
 }  // namespace
+
+std::string needs_of(const Value& d) {
+  const auto replicas = text_at(d, "replicas");
+  const auto each = amounts(at(d, "resources"));
+  return replicas.empty() || replicas == "1" ? each : fmt::format("{} x {}", replicas, each);
+}
 
 bool has_placements(const Value& d) {
   const auto& all = at(d, "placements");

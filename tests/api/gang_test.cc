@@ -71,6 +71,9 @@ TEST(Gangs, StartTogetherOrNotAtAll) {
             "n0. It is next.");
   EXPECT_EQ(why.number("/replicas_fit"), 2);
   EXPECT_EQ(why.text("/blockers/0/name"), "first");
+  const auto queue =
+      site.server.get("/api/v1/clusters/" + site.cluster + "/queue", site.owner.token);
+  EXPECT_EQ(queue.number("/items/0/replicas"), 3);
   EXPECT_EQ(site.status().number("/reserved/cpu"), 1) << "not one of them has its place";
   site.stop("first");
   site.until("gang", "running");
