@@ -146,6 +146,17 @@ TEST(Gangs, AreTriedAgainAsAWhole) {
   EXPECT_TRUE(events.ends_with("deployment.failed")) << events;
 }
 
+TEST(Gangs, ThatRunTooLongAreNotTriedAgain) {
+  Nodes site(2);
+  site.submit("gang", amounts(1), gang(2, {{"max_run_time", "50ms"}}));
+  site.until("gang", "failed");
+  const auto shown = site.show("gang");
+  EXPECT_EQ(shown.number("/attempt"), 1);
+  EXPECT_TRUE(
+      shown.text("/message").ends_with(" ran longer than its max_run_time and was stopped."))
+      << shown;
+}
+
 TEST(Gangs, AreStoppedAsAWhole) {
   Nodes site(3);
   site.submit("gang", amounts(2), gang(3));

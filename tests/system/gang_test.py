@@ -106,6 +106,19 @@ class Gang(SystemTest):
     def node(self):
         return self.root.must("GET", "/api/v1/clusters")["items"][0]["nodes"][0]["name"]
 
+    def test_who_is_done_early_keeps_its_place(self):
+        wait = f'[ "$BERTH_REPLICA" = 0 ] || while [ ! -e {self.folder}/may-end ]; do sleep 0.01; done'
+        self.deploy("early", "--kind", "job", "--", "sh", "-c", wait)
+        wait_until(lambda: [p["state"] for p in self.show("early")["placements"]] == ["exited", "running", "running"], what="the end of the first")
+        self.assertEqual((self.show("early")["state"], self.reserved()), ("running", 0.6))
+        (self.folder / "may-end").touch()
+        wait_until(lambda: self.show("early")["state"] == "succeeded", what="its success")
+        self.assertEqual(self.reserved(), 0)
+
+    def reserved(self):
+        cluster = self.show("early")["cluster_id"]
+        return self.root.must("GET", f"/api/v1/clusters/{cluster}/status")["reserved"]["cpu"]
+
     def test_requests_go_to_each_in_turn(self):
         self.deploy("model", "--port", "8080", "--wait", "--", *self.script("model.py", SERVES))
         counts, _ = self.replicas_that_answer(9)
