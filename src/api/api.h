@@ -1,5 +1,6 @@
 // The REST API: finds the route, authenticates, limits, calls the handler, renders what went wrong.
 #pragma once
+#include <array>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -84,6 +85,7 @@ class Api final : public net::Handler {
   RateLimiter limiter_;
   Metrics metrics_;
   std::atomic<bool> draining_ = false;
+  std::array<std::atomic<std::uint32_t>, 64> turns_{};  // of replicas that serve, by deployment
   std::atomic<std::uint64_t> next_request_;
 };
 

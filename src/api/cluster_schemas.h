@@ -238,6 +238,8 @@ struct Schema<QueueItemView> {
       field("name", &QueueItemView::name, rule::must("Its name.", "\"digits\"")),
       field("priority", &QueueItemView::priority, rule::must("Which queue.")),
       field("resources", &QueueItemView::resources, rule::must("What it asks for.")),
+      field("replicas", &QueueItemView::replicas,
+            rule::doc("How many times, all together; absent when it is deleted by now.", "1")),
       field("reason", &QueueItemView::reason, rule::must("Why it waits.")),
       field("needs_action", &QueueItemView::needs_action,
             rule::must("Somebody must act; time alone will not help.")),

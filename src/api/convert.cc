@@ -133,6 +133,7 @@ QueueItemView view(const QueueItem& i) {
   out.name = i.name;
   out.priority = i.entry.priority;
   out.resources = to_body(i.entry.demand);
+  out.replicas = i.replicas;
   out.reason = i.entry.reason;
   out.needs_action = needs_action(i.entry.reason);
   out.queued_at = i.queued_at;
@@ -140,6 +141,30 @@ QueueItemView view(const QueueItem& i) {
   out.forecast = forecast_of(i.forecast);
   return out;
 }
+
+namespace {
+
+PlaceView view(const Grant& grant) {
+  PlaceView out{grant.node, {}};
+  for (const auto& g : grant.gpus) out.gpus.push_back({g.device, Gpu{g.milli}});
+  return out;
+}
+
+std::vector<ReplicaView> placements_of(const Deployment& d) {
+  std::vector<ReplicaView> out;
+  for (const auto& progress : d.gang.replicas) {
+    ReplicaView one;
+    one.replica = static_cast<std::int32_t>(out.size());
+    one.state = progress.phase;
+    if (d.grant) one.place = view(d.grant_of(one.replica));
+    one.exit_code = progress.exit_code;
+    if (!progress.message.empty()) one.message = progress.message;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+}  // namespace
 
 DeploymentView view(const Deployment& d) {
   DeploymentView out;
@@ -173,12 +198,10 @@ DeploymentView view(const Deployment& d) {
   if (!d.spec.constraint.gpu_model.empty()) out.gpu_model = d.spec.constraint.gpu_model;
   out.node_labels = d.spec.constraint.labels;
   for (const auto& one : d.spec.depends_on) out.depends_on.push_back({one.on.str(), one.until});
+  out.replicas = d.spec.replicas;
   out.attempt = d.attempt;
-  if (d.grant) {
-    PlaceView place{d.grant->node, {}};
-    for (const auto& g : d.grant->gpus) place.gpus.push_back({g.device, Gpu{g.milli}});
-    out.place = std::move(place);
-  }
+  if (d.grant) out.place = view(*d.grant);
+  out.placements = placements_of(d);
   // The address behind it is nobody's business: it changes with each attempt.
   if (d.spec.port && !is_terminal(d.state)) {
     out.endpoint = fmt::format("/serve/{}/{}/", d.organization.str(), d.name);
@@ -212,6 +235,7 @@ ExplanationView view(const WaitExplanation& w) {
   out.needs_action = needs_action(e.reason) || w.in_vain;
   out.forecast = forecast_of(w.forecast);
   out.all_reasons = e.all;
+  out.replicas_fit = e.replicas_fit;
   if (e.position > 0) {  // in back-off it stands in no line
     out.position = e.position;
     out.ahead_high = e.ahead_high;
@@ -225,7 +249,8 @@ ExplanationView view(const WaitExplanation& w) {
   out.largest_hole = to_body(e.largest_hole);
   if (e.would_fit) out.would_start_now = to_body(*e.would_fit);
   if (e.too_large)
-    out.largest_possible = TooLargeView{to_body(e.too_large->largest), e.too_large->node};
+    out.largest_possible =
+        TooLargeView{to_body(e.too_large->largest), e.too_large->node, e.too_large->replicas_fit};
   for (const auto& [id, name] : w.blockers) out.blockers.push_back({id, name});
   for (const auto& [id, name] : w.displaced) out.displaced.push_back({id, name});
   return out;
@@ -264,6 +289,7 @@ DeploymentWish wish_of(CreateDeploymentRequest r) {
   }
   s.labels = std::move(r.labels);
   s.constraint = {r.gpu_model.value_or(""), std::move(r.node_labels)};
+  s.replicas = r.replicas;
   for (auto& one : r.depends_on) wish.after.push_back({std::move(one.deployment), one.until});
   return wish;
 }

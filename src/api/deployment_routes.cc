@@ -243,7 +243,7 @@ void add_insight(std::vector<Route>& table, Deployments& deployments, TimeTravel
 
 // Follows a log: whole pieces as they come, until the attempt has ended or the reader leaves.
 Task<void> follow_log(Accounts& accounts, std::string token, Deployments& deployments,
-                      Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query,
+                      Caller caller, DeploymentId id, Instance instance, LogQuery query,
                       net::BodySink& sink) {
   constexpr auto kPoll = std::chrono::milliseconds(200);
   asio::basic_waitable_timer<std::chrono::steady_clock,
@@ -251,7 +251,7 @@ Task<void> follow_log(Accounts& accounts, std::string token, Deployments& deploy
       timer(co_await asio::this_coro::executor);
   for (;;) {
     if (!accounts.authenticate(token)) co_return;  // a stream must not outlive its credential
-    auto chunk = co_await deployments.logs(caller, id, attempt, query);
+    auto chunk = co_await deployments.logs(caller, id, instance, query);
     if (!chunk) co_return;
     if (!chunk->bytes.empty()) {
       const auto sent = co_await sink.write(chunk->bytes);
@@ -267,18 +267,20 @@ Task<void> follow_log(Accounts& accounts, std::string token, Deployments& deploy
 }
 
 void add_logs(std::vector<Route>& table, Accounts& accounts, Deployments& deployments) {
-  Route route{"GET",
-              "/api/v1/deployments/{deployment_id}/logs",
-              Operation::deployment_logs,
-              "getDeploymentLogs",
-              "Deployments",
-              "What it printed",
-              {{"follow", "Go on until it ends.", R"({"type":"boolean","default":false})"},
-               {"tail", "Begin this many bytes before the end.",
-                R"({"type":"integer","minimum":1,"maximum":67108864})"},
-               {"offset", "Begin at this byte.", R"({"type":"integer","minimum":0})"},
-               {"attempt", "Of this attempt; the latest when absent.",
-                R"({"type":"integer","minimum":1})"}}};
+  Route route{
+      "GET",
+      "/api/v1/deployments/{deployment_id}/logs",
+      Operation::deployment_logs,
+      "getDeploymentLogs",
+      "Deployments",
+      "What it printed",
+      {{"follow", "Go on until it ends.", R"({"type":"boolean","default":false})"},
+       {"tail", "Begin this many bytes before the end.",
+        R"({"type":"integer","minimum":1,"maximum":67108864})"},
+       {"offset", "Begin at this byte.", R"({"type":"integer","minimum":0})"},
+       {"attempt", "Of this attempt; the latest when absent.", R"({"type":"integer","minimum":1})"},
+       {"replica", "Of this replica, when there are several.",
+        R"({"type":"integer","minimum":0,"default":0})"}}};
   route.response_type = "text/plain";
   table.push_back(
       raw(std::move(route), [&accounts, &deployments](Context& c) -> Task<net::Response> {
@@ -295,11 +297,14 @@ void add_logs(std::vector<Route>& table, Accounts& accounts, Deployments& deploy
         if (!offset) co_return refused(offset.error());
         auto number = c.query_int("attempt", 1, INT32_MAX);
         if (!number) co_return refused(number.error());
+        auto replica = c.query_int("replica", 0, INT32_MAX);
+        if (!replica) co_return refused(replica.error());
         LogQuery query;
         query.offset = *tail ? -**tail : offset->value_or(0);
         query.max_bytes = *follow ? 64 << 10 : 1 << 20;
-        const auto attempt = static_cast<std::int32_t>(number->value_or(0));
-        auto first = co_await deployments.logs(c.who(), *id, attempt, query);
+        const Instance instance{static_cast<std::int32_t>(number->value_or(0)),
+                                static_cast<std::int32_t>(replica->value_or(0))};
+        auto first = co_await deployments.logs(c.who(), *id, instance, query);
         if (!first) co_return refused(first.error());
         net::Response out;
         out.headers.push_back({"Content-Type", "text/plain; charset=utf-8"});
@@ -311,8 +316,8 @@ void add_logs(std::vector<Route>& table, Accounts& accounts, Deployments& deploy
         }
         query.offset = first->offset;
         out.stream = [&accounts, &deployments, token = std::string(c.bearer()), caller = c.who(),
-                      id = *id, attempt, query](net::BodySink& sink) {
-          return follow_log(accounts, token, deployments, caller, id, attempt, query, sink);
+                      id = *id, instance, query](net::BodySink& sink) {
+          return follow_log(accounts, token, deployments, caller, id, instance, query, sink);
         };
         co_return out;
       }));

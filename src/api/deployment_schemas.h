@@ -131,6 +131,10 @@ struct Schema<CreateDeploymentRequest> {
                 "as whole words, in either case.")),
       field("node_labels", &CreateDeploymentRequest::node_labels,
             rule::labels("Only on nodes that have each of these labels.")),
+      field("replicas", &CreateDeploymentRequest::replicas,
+            rule::range("So many, each with these resources, start together or not at all. Each "
+                        "finds its number in BERTH_REPLICA, from 0 on.",
+                        1, kMostReplicas, "4")),
   };
 };
 
@@ -167,6 +171,23 @@ struct Schema<PlaceView> {
 };
 
 template <>
+struct Schema<ReplicaView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "Replica";
+  static constexpr std::string_view doc = "One of several that start together.";
+  static constexpr auto fields = std::tuple{
+      field("replica", &ReplicaView::replica, rule::must("Its number, from 0 on.")),
+      field("state", &ReplicaView::state,
+            rule::must("starting; running; exited: ended by itself; refused: could not be started; "
+                       "gone: was told to end, and has.",
+                       "\"running\"")),
+      field("place", &ReplicaView::place, rule::doc("Where it runs, while its place is held.")),
+      field("exit_code", &ReplicaView::exit_code, rule::doc("When it has ended.")),
+      field("message", &ReplicaView::message, rule::doc("How it ended, unless well.")),
+  };
+};
+
+template <>
 struct Schema<DeploymentView> {
   static constexpr Use use = Use::response;
   static constexpr std::string_view name = "Deployment";
@@ -197,9 +218,15 @@ struct Schema<DeploymentView> {
       field("gpu_model", &DeploymentView::gpu_model, rule::doc("Only on nodes with such GPUs.")),
       field("node_labels", &DeploymentView::node_labels,
             rule::must("Only on nodes that have these labels.")),
+      field("replicas", &DeploymentView::replicas,
+            rule::must("So many, each with these resources, start together or not at all.", "1")),
       field("attempt", &DeploymentView::attempt,
             rule::must("Number of the latest attempt; 0 before the first.")),
-      field("place", &DeploymentView::place, rule::doc("Where it runs, while it holds resources.")),
+      field("place", &DeploymentView::place,
+            rule::doc("Where it runs, while it holds resources; of several "
+                      "replicas, the first one.")),
+      field("placements", &DeploymentView::placements,
+            rule::must("How each replica of the latest attempt is, when there are several.")),
       field("endpoint", &DeploymentView::endpoint,
             rule::doc("Path on this server that forwards to it.", "\"/serve/vision/digits/\"")),
       field("exit_code", &DeploymentView::exit_code,
@@ -243,6 +270,9 @@ struct Schema<TooLargeView> {
   static constexpr auto fields = std::tuple{
       field("largest", &TooLargeView::largest, rule::must("Amounts.")),
       field("node", &TooLargeView::node, rule::must("Which node.")),
+      field("replicas", &TooLargeView::replicas,
+            rule::must("So many replicas of what was asked for the nodes could ever hold at "
+                       "once.")),
   };
 };
 
@@ -276,7 +306,10 @@ struct Schema<ExplanationView> {
       field("ahead_low", &ExplanationView::ahead_low, rule::doc("Low ones before it.")),
       field("nearest_node", &ExplanationView::nearest_node,
             rule::doc("The node that misses least.")),
-      field("missing", &ExplanationView::missing, rule::doc("What it misses there.")),
+      field("replicas_fit", &ExplanationView::replicas_fit,
+            rule::doc("So many of its replicas would fit now.")),
+      field("missing", &ExplanationView::missing,
+            rule::doc("What it misses there; of several replicas, what the next one misses.")),
       field("free_total", &ExplanationView::free_total, rule::doc("Free over all nodes.")),
       field("largest_hole", &ExplanationView::largest_hole,
             rule::doc("The most that one node has free.")),

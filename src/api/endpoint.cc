@@ -1,5 +1,5 @@
-// /serve/{organization}/{deployment}/...: forwards to the instance that is ready, streaming both
-// ways.
+// /serve/{organization}/{deployment}/...: forwards to the instance that is ready, or to each of
+// several in turn, streaming both ways.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -77,7 +77,8 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
                       fmt::format("{} serves nothing: it was submitted without a 'port'.", d.name),
                       c.request.path(), c.request_id);
   }
-  if (d.state != State::running || d.endpoint.empty()) {
+  const auto endpoints = d.endpoints();
+  if (endpoints.empty()) {
     std::string why = d.message;
     if (d.state == State::queued && *caller) {
       auto explained = co_await services_.deployments.explain(**caller, d.id);
@@ -87,14 +88,16 @@ Task<net::Response> Api::serve_endpoint(Context& c) {
   }
 
   net::UpstreamRequest request;
-  request.address = d.endpoint;
+  // One after the other.
+  const auto turn = turns_[std::hash<DeploymentId>{}(d.id) % turns_.size()]++;
+  request.address = endpoints[turn % endpoints.size()];
   request.method = c.request.method;
   request.target = (*target)->rest;
   const auto connection = net::find_header(c.request.headers, "Connection");
   for (const auto& header : c.request.headers) {
     if (for_model(header.name, connection)) request.headers.push_back(header);
   }
-  request.headers.push_back({"Host", d.endpoint});
+  request.headers.push_back({"Host", request.address});
   request.headers.push_back({"X-Forwarded-For", c.request.peer});
   request.headers.push_back({"X-Forwarded-Proto", "http"});
   request.headers.push_back(

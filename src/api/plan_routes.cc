@@ -30,7 +30,8 @@ Result<PlanCommand> command_of(const PlanCommandBody& body, std::size_t index) {
                         body.priority.value_or(Priority::low),
                         from_body(*body.resources),
                         body.max_run_time ? body.max_run_time->micros / 1000 : 0,
-                        {body.gpu_model.value_or(""), body.node_labels}};
+                        {body.gpu_model.value_or(""), body.node_labels},
+                        static_cast<std::uint32_t>(body.replicas.value_or(1))};
     case PlanKind::stop:
       if (!body.deployment_id) return missing(index, "deployment_id");
       return PlanStop{*body.deployment_id};
@@ -73,7 +74,7 @@ std::vector<PlanStepView> views(const std::vector<PlanStep>& steps, const Names&
     if (asked[i].kind == PlanKind::submit) one.deployment_id = made_up_id(i);
     if (!step.refused.empty()) one.refused = step.refused;
     for (const PlanStart& start : step.starts)
-      one.starts.push_back({start.id, name_in(names, start.id), start.node});
+      one.starts.push_back({start.id, name_in(names, start.id), start.node, start.more});
     for (const Evict& evict : step.evictions) {
       one.evictions.push_back(
           {evict.id, name_in(names, evict.id), evict.for_whom, name_in(names, evict.for_whom)});

@@ -26,6 +26,9 @@ struct Schema<PlanCommandBody> {
             rule::gpu_model("The new one may only run on nodes with such GPUs.")),
       field("node_labels", &PlanCommandBody::node_labels,
             rule::labels("The new one may only run on nodes that have these labels.")),
+      field("replicas", &PlanCommandBody::replicas,
+            rule::range("So many of the new one start together or not at all; 1 when absent.", 1,
+                        kMostReplicas, "1")),
       field("max_run_time", &PlanCommandBody::max_run_time,
             rule::doc("How long the new one runs at most.")),
       field("nodes", &PlanCommandBody::nodes,
@@ -77,6 +80,8 @@ struct Schema<PlanStartView> {
       field("deployment_id", &PlanStartView::deployment_id, rule::must("Which one.")),
       field("name", &PlanStartView::name, rule::doc("Its name; absent: only in the plan.")),
       field("node", &PlanStartView::node, rule::must("Where.", "\"n1\"")),
+      field("other_nodes", &PlanStartView::other_nodes,
+            rule::must("Where its replicas after the first start.")),
   };
 };
 

@@ -232,6 +232,7 @@ struct QueueItemView {
   std::string name;
   Priority priority = Priority::low;
   ResourcesBody resources;
+  std::optional<std::int32_t> replicas;
   Reason reason = Reason::pending_evaluation;
   bool needs_action = false;
   ForecastView forecast;
@@ -255,6 +256,7 @@ struct PlanCommandBody {
   std::optional<ResourcesBody> resources;
   std::optional<std::string> gpu_model;
   std::map<std::string, std::string> node_labels;
+  std::optional<std::int32_t> replicas;
   std::optional<Seconds> max_run_time;
   std::optional<std::vector<NodeBody>> nodes;
   std::optional<std::string> node;
@@ -271,6 +273,7 @@ struct PlanStartView {
   DeploymentId deployment_id;
   std::optional<std::string> name;
   std::string node;
+  std::vector<std::string> other_nodes;
 };
 struct PlanEvictionView {
   DeploymentId deployment_id;
@@ -356,6 +359,7 @@ struct CreateDeploymentRequest {
   std::vector<DependencyBody> depends_on;
   std::optional<std::string> gpu_model;
   std::map<std::string, std::string> node_labels;
+  std::int32_t replicas = 1;
 };
 struct UpdateDeploymentRequest {
   Priority priority = Priority::low;
@@ -367,6 +371,13 @@ struct GpuShareView {
 struct PlaceView {
   std::string node;
   std::vector<GpuShareView> gpus;
+};
+struct ReplicaView {
+  std::int32_t replica = 0;
+  ReplicaPhase state = ReplicaPhase::starting;
+  std::optional<PlaceView> place;
+  std::optional<std::int32_t> exit_code;
+  std::optional<std::string> message;
 };
 struct DeploymentView {
   DeploymentId id;
@@ -391,8 +402,10 @@ struct DeploymentView {
   std::vector<DependencyBody> depends_on;
   std::optional<std::string> gpu_model;
   std::map<std::string, std::string> node_labels;
+  std::int32_t replicas = 1;
   std::int32_t attempt = 0;
   std::optional<PlaceView> place;
+  std::vector<ReplicaView> placements;
   std::optional<std::string> endpoint;
   std::optional<std::int32_t> exit_code;
   std::optional<std::string> message;
@@ -422,6 +435,7 @@ struct NamedDeployment {
 struct TooLargeView {
   ResourcesBody largest;
   std::string node;
+  std::uint64_t replicas = 0;
 };
 struct ExplanationView {
   DeploymentId deployment_id;
@@ -434,6 +448,7 @@ struct ExplanationView {
   std::optional<std::uint64_t> ahead_high;
   std::optional<std::uint64_t> ahead_low;
   std::optional<std::string> nearest_node;
+  std::optional<std::uint64_t> replicas_fit;
   std::optional<ResourcesBody> missing;
   std::optional<ResourcesBody> free_total;
   std::optional<ResourcesBody> largest_hole;

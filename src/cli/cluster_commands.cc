@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "cli/commands.h"
+#include "cli/deployment_tables.h"
 #include "cli/output.h"
 #include "cli/prompt.h"
 #include "json/yaml.h"
@@ -154,7 +155,7 @@ int queue(const Global& global, const Args& a) {
     const auto position = text_at(i, "position");
     const auto mark = at(i, "needs_action").as_bool() ? " (act)" : "";
     table.add({position == "0" ? "-" : position, safe_text(text_at(i, "name")),
-               text_at(i, "priority"), amounts(at(i, "resources")), ago(text_at(i, "queued_at")),
+               text_at(i, "priority"), needs_of(i), ago(text_at(i, "queued_at")),
                text_at(i, "reason") + mark});
     items.push_back(i);
   }

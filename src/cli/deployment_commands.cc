@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "cli/commands.h"
+#include "cli/deployment_tables.h"
 #include "cli/output.h"
 #include "cli/prompt.h"
 #include "json/quantity.h"
@@ -28,7 +29,7 @@ struct DeployArgs {
       max_run_time, duration;
   std::vector<std::string> env, labels, after, node_labels, command;
   std::string gpu_model;
-  int port = 0, max_attempts = 0;
+  int port = 0, max_attempts = 0, replicas = 0;
   bool wait = false;
   std::string timeout = "10m";
 };
@@ -121,6 +122,7 @@ js::object body_of(Client& client, const DeployArgs& a) {
     object_at(body, "labels")[name] = value;
   }
   if (a.port != 0) body["port"] = a.port;
+  if (a.replicas != 0) body["replicas"] = a.replicas;
   if (!a.ready_path.empty()) object_at(body, "readiness")["path"] = a.ready_path;
   if (a.max_attempts != 0) object_at(body, "restart")["max_attempts"] = a.max_attempts;
   if (!a.duration.empty()) object_at(body, "simulate")["duration"] = a.duration;
@@ -129,25 +131,6 @@ js::object body_of(Client& client, const DeployArgs& a) {
   if (!a.memory.empty()) r["memory"] = a.memory;
   if (!a.gpu.empty()) r["gpu"] = a.gpu;
   return body;
-}
-
-Table deployment_table(const std::vector<Value>& items, bool wide) {
-  std::vector<std::string> head{"NAME", "STATE", "PRIORITY", "NEEDS", "NODE", "AGE"};
-  if (wide) head.insert(head.end(), {"ATTEMPT", "ENDPOINT", "ID"});
-  Table table(std::move(head));
-  for (const auto& d : items) {
-    const auto node = text_at(at(d, "place"), "node");
-    std::vector<std::string> row{safe_text(text_at(d, "name")),
-                                 text_at(d, "state"),
-                                 text_at(d, "priority"),
-                                 amounts(at(d, "resources")),
-                                 node.empty() ? "-" : safe_text(node),
-                                 ago(text_at(d, "created_at"))};
-    if (wide)
-      row.insert(row.end(), {text_at(d, "attempt"), text_at(d, "endpoint"), text_at(d, "id")});
-    table.add(std::move(row));
-  }
-  return table;
 }
 
 bool ended(const std::string& state) {
@@ -320,11 +303,18 @@ int explain(const Global& global, const std::string& name) {
   return kOk;
 }
 
-int logs(const std::string& name, const Global& global, bool follow, int attempt) {
+struct LogsArgs {
+  std::string name;
+  bool follow = false;
+  int attempt = 0, replica = 0;
+};
+
+int logs(const Global& global, const LogsArgs& a) {
   Client client(global);
-  const auto id = client.deployment_id(name);
-  const auto path = fmt::format("/api/v1/deployments/{}/logs?follow={}{}", id, follow,
-                                attempt > 0 ? fmt::format("&attempt={}", attempt) : "");
+  const auto id = client.deployment_id(a.name);
+  auto path = fmt::format("/api/v1/deployments/{}/logs?follow={}", id, a.follow);
+  if (a.attempt > 0) path += fmt::format("&attempt={}", a.attempt);
+  if (a.replica != 0) path += fmt::format("&replica={}", a.replica);
   const Interrupts guard;
   client.stream(path, [](std::string_view piece) {
     std::fwrite(piece.data(), 1, piece.size(), stdout);
@@ -456,6 +446,8 @@ void add_deploy(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("--after", a->after,
                 "It waits for NAME, or NAME:running, or NAME:succeeded; repeatable");
   c->add_option("--access", a->access, "Who may use its endpoint: organization or public");
+  c->add_option("--replicas", a->replicas,
+                "So many start together or not at all, each with what it needs for itself");
   c->add_option("--max-attempts", a->max_attempts, "Attempts in a row, the first included");
   c->add_option("--max-run-time", a->max_run_time, "It is stopped after this, such as 2h");
   c->add_option("--simulate", a->duration, "On a simulated cluster: how long it runs");
@@ -496,19 +488,23 @@ void add_deployment_commands(CLI::App& app, Global& global, Selected& selected) 
       Client client(global);
       const auto d = client.get("/api/v1/deployments/" + client.deployment_id(*name));
       print_value(global, d, deployment_table({d}, true));
+      const bool lines = global.output == "table" || global.output == "wide";
+      if (lines && has_placements(d)) {
+        fmt::print("\n");
+        replica_table(d).print();
+      }
       return static_cast<int>(kOk);
     };
   });
 
-  auto follow = std::make_shared<bool>(false);
-  auto attempt = std::make_shared<int>(0);
+  auto l = std::make_shared<LogsArgs>();
   auto* log = app.add_subcommand("logs", "What it printed");
-  log->add_option("name", *name, "Deployment, by name or id")->required();
-  log->add_flag("-f,--follow", *follow, "Go on until it ends");
-  log->add_option("--attempt", *attempt, "Of this attempt; the latest when absent");
-  log->callback([&selected, &global, name, follow, attempt] {
-    selected = [&global, name, follow, attempt] { return logs(*name, global, *follow, *attempt); };
-  });
+  log->add_option("name", l->name, "Deployment, by name or id")->required();
+  log->add_flag("-f,--follow", l->follow, "Go on until it ends");
+  log->add_option("--attempt", l->attempt, "Of this attempt; the latest when absent");
+  log->add_option("--replica", l->replica, "Of this replica, counted from 0")
+      ->capture_default_str();
+  log->callback([&selected, &global, l] { selected = [&global, l] { return logs(global, *l); }; });
 
   auto names = std::make_shared<std::vector<std::string>>();
   auto yes = std::make_shared<bool>(false);

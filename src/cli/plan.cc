@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <map>
 #include <sstream>
 
@@ -22,10 +23,11 @@ struct Args {
 [[noreturn]] void misunderstood(const std::string& command, const std::string& why) {
   throw Failure{
       kUsage,
-      fmt::format("'{}': {} Commands are: submit [cpu=N] [memory=N] [gpu=N] [priority=high] "
-                  "[max_run_time=D], stop NAME, prioritize NAME high|low, add-node NAME cpu=N "
-                  "memory=N [gpu=N], lose-node NAME; each may end with after=D.",
-                  command, why),
+      fmt::format(
+          "'{}': {} Commands are: submit [cpu=N] [memory=N] [gpu=N] [priority=high] "
+          "[max_run_time=D] [replicas=N], stop NAME, prioritize NAME high|low, add-node NAME cpu=N "
+          "memory=N [gpu=N], lose-node NAME; each may end with after=D.",
+          command, why),
       "",
       {}};
 }
@@ -56,6 +58,14 @@ Words words_of(const std::string& text) {
       out.alone.push_back(word);
     }
   }
+  return out;
+}
+
+std::int64_t number_of(const Words& words, const std::string& text) {
+  std::int64_t out = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (ec != std::errc{} || end != text.data() + text.size())
+    misunderstood(words.text, fmt::format("'{}' is not a whole number.", text));
   return out;
 }
 
@@ -92,6 +102,8 @@ class Questions {
       for (const auto* key : {"priority", "max_run_time"}) {
         if (auto value = words.take(key); !value.empty()) out[key] = value;
       }
+      if (const auto count = words.take("replicas"); !count.empty())
+        out["replicas"] = number_of(words, count);
       return out;
     }
     if (words.verb == "stop") {
@@ -165,7 +177,10 @@ void print_step(const Value& step, const std::string& command, std::size_t numbe
     anything = true;
   }
   for (const auto& start : at(step, "starts").as_array()) {
-    fmt::print("   starts {} on {}\n", called(start), safe_text(text_at(start, "node")));
+    std::string where = safe_text(text_at(start, "node"));
+    for (const auto& other : at(start, "other_nodes").as_array())
+      where += ", " + safe_text(std::string(other.as_string()));
+    fmt::print("   starts {} on {}\n", called(start), where);
     anything = true;
   }
   if (const auto& returns = at(step, "returns").as_array(); !returns.empty()) {
@@ -257,10 +272,11 @@ int plan(const Global& global, const Args& a) {
 void add_plan_command(CLI::App& app, Global& global, Selected& selected) {
   auto a = std::make_shared<Args>();
   auto* command = app.add_subcommand("plan", "What would happen if; nothing is done");
-  command->add_option("commands", a->commands,
-                      "Each in quotes: 'submit cpu=2 gpu=1 priority=high max_run_time=2h', "
-                      "'stop NAME', 'prioritize NAME high', 'add-node NAME cpu=8 memory=32GiB "
-                      "gpu=2', 'lose-node NAME'");
+  command->add_option(
+      "commands", a->commands,
+      "Each in quotes: 'submit cpu=2 gpu=1 replicas=2 priority=high max_run_time=2h', "
+      "'stop NAME', 'prioritize NAME high', 'add-node NAME cpu=8 memory=32GiB "
+      "gpu=2', 'lose-node NAME'");
   command->add_option("--cluster", a->cluster, "By name or id; not needed when there is one");
   command->add_option("--over", a->over,
                       "Look so far ahead (such as 24h): who starts when, and whose start moves; "

@@ -142,6 +142,8 @@ struct Dependency {
   friend bool operator==(const Dependency&, const Dependency&) = default;
 };
 
+inline constexpr std::int32_t kMostReplicas = 64;
+
 struct DeploymentSpec {
   Kind kind = Kind::service;
   std::string image;
@@ -158,6 +160,8 @@ struct DeploymentSpec {
   std::map<std::string, std::string> labels;
   std::vector<Dependency> depends_on;
   Constraint constraint;  // on which nodes
+  // So many, each with `resources` of its own, start together or not at all: a gang, if several.
+  std::int32_t replicas = 1;
   friend bool operator==(const DeploymentSpec&, const DeploymentSpec&) = default;
 };
 
@@ -170,8 +174,14 @@ struct DeploymentSpec {
 // Names everything outside the database: processes, folders, containers.
 struct AttemptKey {
   DeploymentId deployment;
-  std::int32_t number = 0;  // counts from 1
-  [[nodiscard]] std::string str() const { return deployment.str() + "-" + std::to_string(number); }
+  std::int32_t number = 0;   // counts from 1
+  std::int32_t replica = 0;  // counts from 0
+  // "dep_...-2", and of the other replicas "dep_...-2.1".
+  [[nodiscard]] std::string str() const {
+    std::string out = deployment.str() + "-" + std::to_string(number);
+    if (replica != 0) out += "." + std::to_string(replica);
+    return out;
+  }
   friend auto operator<=>(const AttemptKey&, const AttemptKey&) = default;
 };
 
@@ -181,12 +191,51 @@ struct GpuShare {
   friend bool operator==(const GpuShare&, const GpuShare&) = default;
 };
 
-// What the scheduler gave an attempt: a place on one node.
+// What the scheduler gave an attempt, or each of its replicas: a place on one node.
 struct Grant {
   std::string node;
   Resources resources;
   std::vector<GpuShare> gpus;
   friend bool operator==(const Grant&, const Grant&) = default;
+};
+
+enum class ReplicaPhase {
+  starting,  // has its place, and is not ready yet
+  running,   // ready
+  exited,    // ended by itself
+  refused,   // could not be started
+  gone,      // was told to end, and nothing of it runs any more
+};
+template <>
+struct Names<ReplicaPhase> {
+  static constexpr std::array<std::pair<ReplicaPhase, std::string_view>, 5> table{
+      {{ReplicaPhase::starting, "starting"},
+       {ReplicaPhase::running, "running"},
+       {ReplicaPhase::exited, "exited"},
+       {ReplicaPhase::refused, "refused"},
+       {ReplicaPhase::gone, "gone"}}};
+};
+
+// How one replica of a gang is doing, in the latest attempt.
+struct ReplicaProgress {
+  ReplicaPhase phase = ReplicaPhase::starting;
+  std::string endpoint;  // host:port while it is ready, if it serves
+  std::optional<std::int32_t> exit_code;
+  std::optional<std::int32_t> signal;
+  bool out_of_memory = false;
+  bool run_timeout = false;  // it ran for as long as it may
+  std::string message;       // a sentence about how it ended, unless well
+  // Nothing of it runs, and nothing will.
+  [[nodiscard]] bool is_over() const { return phase >= ReplicaPhase::exited; }
+  friend bool operator==(const ReplicaProgress&, const ReplicaProgress&) = default;
+};
+
+// What is kept of a gang beside the columns that every deployment has.
+struct Gang {
+  std::vector<Grant> more;                // of the replicas after the first, while they have places
+  std::vector<ReplicaProgress> replicas;  // of the latest attempt; empty before the first
+  std::optional<std::int32_t> failed;     // the first that failed: the others are told to end
+  friend bool operator==(const Gang&, const Gang&) = default;
 };
 
 }  // namespace berth

@@ -45,7 +45,8 @@ struct Deployment {
   std::int32_t attempt = 0;           // number of the latest attempt; 0 before the first
   std::int32_t failures = 0;          // in a row
   std::optional<Timestamp> retry_at;  // queued, in back-off until then
-  std::optional<Grant> grant;         // while it holds resources
+  std::optional<Grant> grant;         // while it holds resources; of a gang, the first replica's
+  Gang gang;                          // empty unless it has several replicas
   std::string endpoint;               // host:port while running, if it serves
   std::optional<std::int32_t> exit_code;
   std::string message;  // the last thing worth telling: why it failed, what is awaited
@@ -63,7 +64,25 @@ struct Deployment {
 
   // Waits, and is not considered.
   [[nodiscard]] bool is_parked() const { return retry_at.has_value() || unmet > 0; }
+  [[nodiscard]] bool is_gang() const { return spec.replicas > 1; }
+  // Of the latest attempt; of a gang, its first replica.
   [[nodiscard]] AttemptKey attempt_key() const { return {id, attempt}; }
+  // Of all its replicas.
+  [[nodiscard]] std::vector<AttemptKey> attempt_keys() const;
+  // Of those replicas that may still run.
+  [[nodiscard]] std::vector<AttemptKey> living_keys() const;
+  [[nodiscard]] bool is_over(std::int32_t replica) const;
+  // Was told to end, or one of its replicas failed and the others were.
+  [[nodiscard]] bool is_ending() const {
+    return state == State::stopping || state == State::preempting ||
+           (holds_resources(state) && gang.failed.has_value());
+  }
+  // While it holds resources.
+  [[nodiscard]] const Grant& grant_of(std::int32_t replica) const {
+    return replica == 0 ? *grant : gang.more.at(static_cast<std::size_t>(replica) - 1);
+  }
+  // Where requests may go, while it runs.
+  [[nodiscard]] std::vector<std::string> endpoints() const;
 };
 
 // The columns that rebuilding the queues needs, without the rest.
@@ -77,6 +96,7 @@ struct WaitingRow {
   std::chrono::milliseconds max_run{0};  // declared, with the grace to end; 0: not declared
   std::int32_t unmet = 0;
   Constraint constraint;
+  std::int32_t replicas = 1;
   [[nodiscard]] bool is_parked() const { return retry_at.has_value() || unmet > 0; }
 };
 

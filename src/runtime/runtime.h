@@ -1,6 +1,7 @@
 // PORT: what really runs attempts on a cluster. Everything above it is the same for every runtime.
-// All names are made of (deployment, attempt), so a repeated start finds what is there and a late
-// stop hits nothing else. Implementations are used from one io_context thread and never block it.
+// All names are made of (deployment, attempt, replica), so a repeated start finds what is there and
+// a late stop hits nothing else; each replica of a gang is an attempt of its own here.
+// Implementations are used from one io_context thread and never block it.
 #pragma once
 #include <functional>
 #include <optional>

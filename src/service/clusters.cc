@@ -390,7 +390,8 @@ Task<Result<QueuePage>> Clusters::queue(Caller caller, ClusterId id,
     const auto start = seen->value.starts.find(entry.id);
     out.items.push_back(
         {entry, (*row)->name, (*row)->created_at, (*row)->retry_at,
-         start == seen->value.starts.end() ? std::nullopt : std::optional(start->second)});
+         start == seen->value.starts.end() ? std::nullopt : std::optional(start->second),
+         (*row)->spec.replicas});
   }
   co_return out;
 }

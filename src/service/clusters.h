@@ -44,6 +44,7 @@ struct QueueItem {
   Timestamp queued_at;
   std::optional<Timestamp> retry_at;
   std::optional<StartForecast> forecast;
+  std::optional<std::int32_t> replicas = {};  // empty: it is deleted by now
 };
 
 // Where an entry stands in the queue, whatever comes and goes around it: the band (high, low, then

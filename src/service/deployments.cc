@@ -36,8 +36,25 @@ std::unexpected<Error> no_such_node(const Constraint& unsatisfied, const std::st
   return std::unexpected(std::move(error));
 }
 
+// "3 replicas of 1 CPU", or without the replicas where there is one.
+std::string demand_text(const Resources& demand, std::uint32_t replicas) {
+  const std::string each = resources_text(demand);
+  return replicas == 1 ? each : fmt::format("{} replicas of {} each", replicas, each);
+}
+
+std::unexpected<Error> too_many(const TooLarge& t, const std::string& cluster) {
+  const std::string at_most = fmt::format("At most {} fit.", t.replicas_fit);
+  return std::unexpected(
+      Error{Code::invalid_argument,
+            "exceeds_cluster",
+            fmt::format("The nodes of cluster {} could never hold {} at once. {}", cluster,
+                        demand_text(t.asked, t.replicas), at_most),
+            {{"/replicas", "exceeds_cluster", at_most}}});
+}
+
 std::unexpected<Error> too_large(const TooLarge& t, const std::string& cluster) {
   if (!t.unsatisfied.empty()) return no_such_node(t.unsatisfied, cluster);
+  if (t.replicas_fit > 0) return too_many(t, cluster);
   Error error{
       Code::invalid_argument, "exceeds_cluster",
       fmt::format(
@@ -58,6 +75,10 @@ std::unexpected<Error> too_large(const TooLarge& t, const std::string& cluster) 
 }
 
 std::string missing_text(const Explanation& e) {
+  if (e.replicas > 1) {
+    return fmt::format("{} fit now, and the next one misses {} on node {}", e.replicas_fit,
+                       resources_text(e.missing), e.nearest_node);
+  }
   return fmt::format("{} more on node {}, which misses least (it has {} free)",
                      resources_text(e.missing), e.nearest_node,
                      resources_text(e.free_there, e.demand));
@@ -84,6 +105,12 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
         return fmt::format("No node of cluster {} satisfies {} any more.", cluster,
                            words_of(e.too_large->unsatisfied));
       }
+      if (e.too_large && e.too_large->replicas_fit > 0) {
+        return fmt::format(
+            "Cluster {} has become too small: its nodes could never hold {} at once, but at most "
+            "{}. Grow the cluster, or stop this one and submit one with fewer replicas.",
+            cluster, demand_text(e.demand, e.replicas), e.too_large->replicas_fit);
+      }
       return fmt::format(
           "Cluster {} has become too small: no node could ever hold {}. The largest that would fit "
           "is {} (node {}). Grow the cluster, or stop this one and submit a smaller one.",
@@ -94,9 +121,16 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
       return fmt::format("Cluster {} is paused: nothing starts until somebody resumes it.",
                          cluster);
     case Reason::waiting_for_capacity:
-      return fmt::format("It needs {}: {}. {}{}", resources_text(e.demand), missing_text(e),
-                         ahead_text(e), among_text(e));
+      return fmt::format("It needs {}: {}. {}{}", demand_text(e.demand, e.replicas),
+                         missing_text(e), ahead_text(e), among_text(e));
     case Reason::fragmented:
+      if (e.replicas > 1) {
+        return fmt::format(
+            "It needs {}. The cluster has {} free in total, but its nodes have no room for all of "
+            "them: {}. {}{}",
+            demand_text(e.demand, e.replicas), resources_text(e.free_total, e.demand),
+            missing_text(e), ahead_text(e), among_text(e));
+      }
       return fmt::format(
           "It needs {}. The cluster has {} free in total, but no single node: the largest hole is "
           "{}; {}. {}{}",
@@ -130,6 +164,13 @@ std::string progress_sentence(const Deployment& d, Timestamp now) {
                        d.message.empty() ? "" : " ", d.message);
   }
   const auto since = now.since(*d.admitted_at);
+  if (d.is_gang()) {
+    const auto ready = std::ranges::count_if(d.gang.replicas, [](const auto& replica) {
+      return replica.phase != ReplicaPhase::starting;
+    });
+    return fmt::format("It got its places {} ago: {} of {} replicas are ready.", humane(since),
+                       ready, d.spec.replicas);
+  }
   if (!d.spec.port)
     return fmt::format("It got its place {} ago and is being started.", humane(since));
   const auto awaited = d.spec.readiness.path.empty()
@@ -203,7 +244,8 @@ Task<Result<Once<Deployment>>> Deployments::submit(
   }
   if (auto fine = check(wish, (*cluster)->runtime.kind); !fine)
     co_return std::unexpected(std::move(fine.error()));
-  if (const auto never = never_fits(**cluster, wish.spec.resources, wish.spec.constraint))
+  if (const auto never =
+          never_fits(**cluster, wish.spec.resources, wish.spec.constraint, wish.spec.replicas))
     co_return too_large(*never, (*cluster)->name);
 
   const ClusterId lane = wish.cluster;
@@ -226,6 +268,7 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     JsonText data;
     data.add("name", d.name).add("priority", to_text(d.priority)).add("order", d.order);
     data.add_raw("resources", resources_json(d.spec.resources));
+    if (d.is_gang()) data.add("replicas", d.spec.replicas);
     auto step = change.tx.insert(d);
     if (!step && step.error().reason == "name_taken")
       step.error().fields.push_back({"/name", "name_taken", step.error().message});
@@ -401,20 +444,27 @@ Result<std::vector<Event>> Deployments::events(const Caller& caller, const Deplo
   return (*view)->events(filter);
 }
 
-Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, std::int32_t attempt,
+Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, Instance instance,
                                          LogQuery query) {
   auto d = get(caller, id, Operation::deployment_logs);
   if (!d) co_return std::unexpected(std::move(d.error()));
-  const auto number = attempt == 0 ? (*d)->attempt : attempt;
+  if (const auto most = (*d)->spec.replicas; instance.replica < 0 || instance.replica >= most) {
+    co_return fail(Code::not_found, "no_such_replica",
+                   most == 1 ? std::string("It has one replica, number 0.")
+                             : fmt::format("It has {} replicas, numbers 0 to {}.", most, most - 1));
+  }
+  const auto number = instance.attempt == 0 ? (*d)->attempt : instance.attempt;
   if (number == 0) co_return LogChunk{"", 0, 0, is_terminal((*d)->state)};  // never started
   if (number < 1 || number > (*d)->attempt) {
     co_return fail_field("attempt", "out_of_range",
                          fmt::format("Attempts so far: 1 to {}.", (*d)->attempt));
   }
-  auto chunk = co_await runner_.logs((*d)->cluster, AttemptKey{id, number}, query);
+  auto chunk =
+      co_await runner_.logs((*d)->cluster, AttemptKey{id, number, instance.replica}, query);
   // Starting: the runtime has not made the log yet.
   if (!chunk && chunk.error().code == Code::not_found) {
-    const bool over = is_terminal((*d)->state) || number < (*d)->attempt;
+    const bool over =
+        is_terminal((*d)->state) || number < (*d)->attempt || (*d)->is_over(instance.replica);
     co_return LogChunk{"", query.offset < 0 ? 0 : query.offset, query.offset < 0 ? 0 : query.offset,
                        over};
   }

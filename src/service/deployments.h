@@ -29,6 +29,12 @@ struct DeploymentQuery {
   std::size_t limit = 50;
 };
 
+// Whose log.
+struct Instance {
+  std::int32_t attempt = 0;  // 0: the latest
+  std::int32_t replica = 0;
+};
+
 // Why it waits, with every amount, and the sentence that says it.
 struct WaitExplanation {
   std::shared_ptr<const Deployment> deployment;
@@ -67,8 +73,8 @@ class Deployments {
 
   Result<std::vector<Event>> events(const Caller& caller, const DeploymentId& id,
                                     std::int64_t after, std::size_t limit);
-  // `attempt` 0: the latest.
-  Task<Result<LogChunk>> logs(Caller caller, DeploymentId id, std::int32_t attempt, LogQuery query);
+  // Errors: not_found (no_such_replica).
+  Task<Result<LogChunk>> logs(Caller caller, DeploymentId id, Instance instance, LogQuery query);
   Task<Result<WaitExplanation>> explain(Caller caller, DeploymentId id);
   // For people; those that are not there any more are left out.
   Result<std::vector<std::pair<DeploymentId, std::string>>> named(

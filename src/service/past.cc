@@ -40,6 +40,12 @@ void apply(Deployment& d, const Event& event) {
     if (const auto priority = from_text<Priority>(to.value_or(""))) d.priority = *priority;
   } else if (what == "noted") {
     d.message = json_member(event.data, "message").value_or("");
+  } else if (constexpr std::string_view kReplica = "replica_"; what.starts_with(kReplica)) {
+    d.message = json_member(event.data, "message").value_or("");
+    const auto phase = from_text<ReplicaPhase>(what.substr(kReplica.size()));
+    const auto replica = static_cast<std::size_t>(number_in(event, "replica").value_or(0));
+    if (replica < d.gang.replicas.size())
+      d.gang.replicas[replica].phase = phase.value_or(ReplicaPhase::exited);
   } else if (what == "retrying") {
     d.retry_at.reset();
   } else if (const auto state = from_text<State>(what)) {
@@ -48,7 +54,9 @@ void apply(Deployment& d, const Event& event) {
     d.message = json_member(event.data, "message").value_or("");
     const auto retry_at = json_member(event.data, "retry_at");
     d.retry_at = retry_at ? from_rfc3339(*retry_at) : std::nullopt;
-    if (*state == State::starting) d.admitted_at = event.at;
+    if (*state != State::starting) return;
+    d.admitted_at = event.at;
+    if (d.is_gang()) d.gang.replicas.assign(static_cast<std::size_t>(d.spec.replicas), {});
   }
 }
 

@@ -8,6 +8,9 @@ namespace {
 
 EngineTime millis(Timestamp t) { return t.micros / 1000; }
 
+// Frees its place soon, and nobody was displaced for it.
+bool leaves_unasked(const Deployment& d) { return d.is_ending() && d.state != State::preempting; }
+
 }  // namespace
 
 Queued queued_entry(const Deployment& d) {
@@ -19,13 +22,21 @@ Queued queued_entry(const Deployment& d) {
           millis(d.queued_at),
           longest_run(d.spec).count(),
           d.unmet > 0,
-          d.spec.constraint};
+          d.spec.constraint,
+          static_cast<std::uint32_t>(d.spec.replicas)};
 }
 
 Queued queued_entry(const WaitingRow& row) {
-  return {row.id,          row.priority,          row.order,           row.demand,
-          row.is_parked(), millis(row.queued_at), row.max_run.count(), row.unmet > 0,
-          row.constraint};
+  return {row.id,
+          row.priority,
+          row.order,
+          row.demand,
+          row.is_parked(),
+          millis(row.queued_at),
+          row.max_run.count(),
+          row.unmet > 0,
+          row.constraint,
+          static_cast<std::uint32_t>(row.replicas)};
 }
 
 Rules rules_of(const Cluster& cluster) {
@@ -52,40 +63,53 @@ Timestamp admission_time(const ClusterEngine& engine, Timestamp now) {
   return std::max(now, Timestamp{engine.now() * 1000});
 }
 
-std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d) {
-  if (!d.grant) return std::nullopt;
+namespace {
+
+std::optional<Placement> placement_of(const Cluster& cluster, const Grant& grant) {
   for (std::uint32_t i = 0; i < cluster.nodes.size(); ++i) {
-    if (cluster.nodes[i].name == d.grant->node) {
-      const bool leaving = d.state == State::stopping;
-      const EngineTime started = millis(d.admitted_at.value_or(d.updated_at));
-      return ActiveEntry{d.id,
-                         d.spec.resources,
-                         {i, d.grant->gpus},
-                         d.priority,
-                         d.order,
-                         started,
-                         longest_run(d.spec).count(),
-                         d.displaced_for.value_or(DeploymentId{}),
-                         leaving,
-                         std::max<EngineTime>(0, started - millis(d.queued_at)),
-                         d.spec.constraint,
-                         {},
-                         0};
-    }
+    if (cluster.nodes[i].name == grant.node) return Placement{i, grant.gpus};
   }
   return std::nullopt;
 }
 
+}  // namespace
+
+std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d) {
+  if (!d.grant) return std::nullopt;
+  std::vector<Placement> more;
+  for (const Grant& grant : d.gang.more) {
+    auto place = placement_of(cluster, grant);
+    if (!place) return std::nullopt;
+    more.push_back(std::move(*place));
+  }
+  auto place = placement_of(cluster, *d.grant);
+  if (!place) return std::nullopt;
+  const EngineTime started = millis(d.admitted_at.value_or(d.updated_at));
+  return ActiveEntry{d.id,
+                     d.spec.resources,
+                     std::move(*place),
+                     d.priority,
+                     d.order,
+                     started,
+                     longest_run(d.spec).count(),
+                     d.displaced_for.value_or(DeploymentId{}),
+                     leaves_unasked(d),
+                     std::max<EngineTime>(0, started - millis(d.queued_at)),
+                     d.spec.constraint,
+                     std::move(more),
+                     0};
+}
+
 std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand,
-                                   const Constraint& constraint) {
+                                   const Constraint& constraint, std::int32_t replicas) {
   const auto holds = [&](const Node& node) {
     const auto& has = node.capacity;
     return allows(constraint, node) && demand.cpu_milli <= has.cpu_milli &&
            demand.memory_bytes <= has.memory_bytes &&
            demand.gpu_milli <= node.devices() * kGpuDevice;
   };
-  if (std::ranges::any_of(cluster.nodes, holds)) return std::nullopt;
-  return empty_engine(cluster).never_fits(demand, constraint, 1);
+  if (replicas == 1 && std::ranges::any_of(cluster.nodes, holds)) return std::nullopt;
+  return empty_engine(cluster).never_fits(demand, constraint, static_cast<std::uint32_t>(replicas));
 }
 
 std::vector<DeploymentId> used_beyond(const Cluster& cluster, const std::vector<Deployment>& active,
@@ -105,7 +129,7 @@ Result<std::vector<EngineEvent>> events_to_reach(const ClusterEngine& engine,
   const auto active = engine.active_as(id);
   if (row && holds_resources(row->state)) {
     const bool same = active && active->leaving_for == row->displaced_for.value_or(DeploymentId{});
-    if (same && row->state == State::stopping && !active->leaving) out.emplace_back(Leaving{id});
+    if (same && leaves_unasked(*row) && !active->leaving) out.emplace_back(Leaving{id});
     if (same) return out;
     return fail(Code::internal, "engine_behind", "It was started or displaced by somebody else.");
   }

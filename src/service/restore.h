@@ -8,7 +8,7 @@
 
 namespace berth {
 
-// The engine's place for a recorded grant; empty when its node is not there.
+// What the engine knows of one that holds resources; empty when a node of it is not there.
 [[nodiscard]] std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d);
 
 // What the engine is told of one that waits.
@@ -24,9 +24,10 @@ namespace berth {
 // the machine's clock went back.
 [[nodiscard]] Timestamp admission_time(const ClusterEngine& engine, Timestamp now);
 
-// Rule 6 without an engine: empty when some node could hold the demand while nothing else runs.
+// Rule 6 without an engine: empty when the nodes could hold all replicas while nothing else runs.
 [[nodiscard]] std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand,
-                                                 const Constraint& constraint = {});
+                                                 const Constraint& constraint = {},
+                                                 std::int32_t replicas = 1);
 // Deployments that run on what the new node list would not have any more.
 [[nodiscard]] std::vector<DeploymentId> used_beyond(const Cluster& cluster,
                                                     const std::vector<Deployment>& active,

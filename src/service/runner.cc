@@ -352,24 +352,20 @@ Task<Result<void>> Runner::reconcile(SitePtr site) {
   std::vector<AttemptKey> missing;
   for (const auto& one : *seen) observed.emplace(one.key, &one);
   for (const auto& d : active) {
-    const auto found = observed.find(d.attempt_key());
-    const Observation* what = found == observed.end() ? nullptr : found->second;
-    if (found != observed.end()) observed.erase(found);
-    // It may be younger than the list, so that it is not on it says nothing yet.
-    const bool survives = site->runtime->capabilities().survives_restart;
-    if (what == nullptr && d.state == State::running && survives) {
-      missing.push_back(d.attempt_key());
-      continue;
+    for (const AttemptKey& key : d.attempt_keys()) {
+      const auto found = observed.find(key);
+      const Observation* what = found == observed.end() ? nullptr : found->second;
+      if (found != observed.end()) observed.erase(found);
+      if (repair(site, d, key.replica, what)) missing.push_back(key);
     }
-    Deployment copy = d;
-    co_await repair(site, std::move(copy), what);
   }
   for (const auto& [key, what] : observed) {
     if (site->launching.contains(key) || site->stopping.contains(key)) continue;
     // The record may be newer than the list: only what is surely not wanted goes.
     auto row = reads_.deployment(key.deployment);
     if (!row) continue;
-    const bool wanted = *row && (*row)->attempt == key.number && holds_resources((*row)->state);
+    const bool wanted = *row && (*row)->attempt == key.number &&
+                        key.replica < (*row)->spec.replicas && holds_resources((*row)->state);
     if (wanted) continue;
     ++stats_.orphans;
     co_await run_clean(site, key);
@@ -397,28 +393,35 @@ Task<Result<void>> Runner::judge_missing(SitePtr site, std::vector<AttemptKey> m
   co_return Result<void>{};
 }
 
-Task<void> Runner::repair(SitePtr site, Deployment d, const Observation* seen) {
-  const AttemptKey key = d.attempt_key();
-  if (site->launching.contains(key) || site->stopping.contains(key)) co_return;
-  if (d.state == State::stopping || d.state == State::preempting) {
+bool Runner::repair(const SitePtr& site, const Deployment& d, std::int32_t replica,
+                    const Observation* seen) {
+  const AttemptKey key{d.id, d.attempt, replica};
+  if (site->launching.contains(key) || site->stopping.contains(key) || d.is_over(replica))
+    return false;
+  if (d.is_ending()) {
     ++stats_.repairs;
     stop(site->cluster, key, d.spec.stop_grace);
-    co_return;
+    return false;
   }
+  const bool ready = d.is_gang() ? d.gang.replicas.at(static_cast<std::size_t>(replica)).phase ==
+                                       ReplicaPhase::running
+                                 : d.state == State::running;
   if (seen != nullptr) {
-    const bool news = seen->phase == Phase::exited ||
-                      (seen->phase == Phase::running && d.state == State::starting);
+    const bool news = seen->phase == Phase::exited || (seen->phase == Phase::running && !ready);
     if (news) observe(site->cluster, *seen);
     if (!news && d.message.starts_with("runtime unreachable")) {
       submit(
           site->cluster, [this, id = d.id](Change& c) { return apply_note(c, context_, id, ""); },
           "noting that the runtime is back");
     }
-    co_return;
+    return false;
   }
+  // It may be younger than the list, so that it is not on it says nothing yet.
+  if (ready && site->runtime->capabilities().survives_restart) return true;
   // Recorded but not there: a start that was never carried out is carried out now.
   ++stats_.repairs;
-  launch(site->cluster, Launch{key, d.organization, d.name, d.spec, *d.grant, *d.admitted_at});
+  launch(site->cluster, launch_of(d, replica));
+  return false;
 }
 
 // --- questions from other threads --------------------------------------------------------------

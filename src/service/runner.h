@@ -75,7 +75,9 @@ class Runner final : public Dispatch {
   Task<void> run_clean(SitePtr site, AttemptKey key);
   Task<void> reconcile_forever(SitePtr site);
   Task<Result<void>> reconcile(SitePtr site);
-  Task<void> repair(SitePtr site, Deployment d, const Observation* seen);
+  // One replica of what is recorded. True: it should run, and is not on the list.
+  bool repair(const SitePtr& site, const Deployment& d, std::int32_t replica,
+              const Observation* seen);
   Task<Result<void>> judge_missing(SitePtr site, std::vector<AttemptKey> missing);
   Task<void> note_unreachable(SitePtr site, std::string why);
   Task<void> pause(std::chrono::milliseconds d);

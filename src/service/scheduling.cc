@@ -39,6 +39,11 @@ std::optional<DeploymentId> deployment_of(const EngineEvent& event) {
 
 }  // namespace
 
+Launch launch_of(const Deployment& d, std::int32_t replica) {
+  return Launch{{d.id, d.attempt, replica}, d.organization, d.name, d.spec,
+                d.grant_of(replica),        *d.admitted_at};
+}
+
 Result<ClusterEngine*> Scheduling::engine(ReadView& view, const ClusterId& id) {
   auto known = load(view, id);
   if (!known) return std::unexpected(std::move(known.error()));
@@ -237,10 +242,8 @@ Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known
                                                      const std::optional<Deployment>& row) {
   if (!row) {
     change.after([this, cluster, id] { dispatch_.forget(cluster, id); });
-  } else if (row->state == State::stopping || row->state == State::preempting) {
-    change.after([this, cluster, key = row->attempt_key(), grace = row->spec.stop_grace] {
-      dispatch_.stop(cluster, key, grace);
-    });
+  } else if (row->is_ending()) {
+    change.after([this, cluster, d = *row] { stop(cluster, d); });
   }
   return events_to_reach(known.engine, id, row);
 }
@@ -257,7 +260,7 @@ Result<void> Scheduling::carry_out(Change& change, const ClusterEngine& engine,
                                    const ClusterId& cluster, const Decisions& decisions,
                                    const Rows* rows) {
   for (const auto& start : decisions.starts) {
-    auto done = admit(change, cluster, engine, start, rows);
+    auto done = admit(change, engine, cluster, start, rows);
     if (!done) return done;
   }
   for (const auto& evict : decisions.evictions) {
@@ -293,13 +296,55 @@ Result<void> Scheduling::displace(Change& change, const ClusterId& cluster, cons
     return noted;
   change.after([this, cluster, d] {
     changed_(d);
-    dispatch_.stop(cluster, d.attempt_key(), d.spec.stop_grace);
+    stop(cluster, d);
   });
   return {};
 }
 
-Result<void> Scheduling::admit(Change& change, const ClusterId& cluster,
-                               const ClusterEngine& engine, const Start& start, const Rows* rows) {
+void Scheduling::stop(const ClusterId& cluster, const Deployment& d) {
+  for (const AttemptKey& key : d.living_keys()) dispatch_.stop(cluster, key, d.spec.stop_grace);
+}
+
+// --- starting
+// ------------------------------------------------------------------------------------
+
+namespace {
+
+// The places of the replicas after the first, for the history.
+std::string places_json(const Deployment& d) {
+  std::string out = "[";
+  for (const Grant& grant : d.gang.more) {
+    JsonText place;
+    place.add("node", grant.node);
+    if (!grant.gpus.empty()) place.add_raw("gpus", gpus_json(grant.gpus));
+    out += (out.size() == 1 ? "" : ",") + place.str();
+  }
+  return out + "]";
+}
+
+void begin_attempt(Deployment& d, const ClusterEngine& engine, const Start& start, Timestamp now) {
+  const auto grant = [&](const Placement& place) {
+    return Grant{engine.node(place.node).name, d.spec.resources, place.gpus};
+  };
+  d.attempt += 1;
+  d.version += 1;
+  d.updated_at = now;
+  d.admitted_at = admission_time(engine, now);
+  d.started_at.reset();
+  d.exit_code.reset();
+  d.retry_at.reset();
+  d.displaced_for.reset();
+  d.message.clear();
+  d.grant = grant(start.placement);
+  d.gang = {};
+  for (const Placement& place : start.more) d.gang.more.push_back(grant(place));
+  if (d.is_gang()) d.gang.replicas.resize(static_cast<std::size_t>(d.spec.replicas));
+}
+
+}  // namespace
+
+Result<void> Scheduling::admit(Change& change, const ClusterEngine& engine,
+                               const ClusterId& cluster, const Start& start, const Rows* rows) {
   Deployment d;
   const auto known = rows == nullptr ? Rows::const_iterator{} : rows->find(start.id);
   if (rows != nullptr && known != rows->end() && known->second) {
@@ -314,28 +359,24 @@ Result<void> Scheduling::admit(Change& change, const ClusterId& cluster,
   const auto to = next_state(from, Cause::admitted);
   if (!to) return fail(Code::aborted, "stale_decision", "The deployment does not wait any more.");
   d.state = *to;
-  d.attempt += 1;
-  d.version += 1;
-  d.updated_at = change.now;
-  d.admitted_at = admission_time(engine, change.now);
-  d.started_at.reset();
-  d.exit_code.reset();
-  d.retry_at.reset();
-  d.displaced_for.reset();
-  d.message.clear();
-  const Node& node = engine.node(start.placement.node);
-  d.grant = Grant{node.name, d.spec.resources, start.placement.gpus};
+  begin_attempt(d, engine, start, change.now);
+  ensure(d.gang.more.size() + 1 == static_cast<std::size_t>(d.spec.replicas),
+         "the engine places every replica");
   if (auto written = change.tx.update(d, from); !written) return written;
-  if (auto held = change.tx.reserve(cluster, d.attempt_key(), *d.grant); !held) return held;
+  for (const AttemptKey& key : d.attempt_keys()) {
+    auto held = change.tx.reserve(cluster, key, d.grant_of(key.replica));
+    if (!held) return held;
+  }
   JsonText data;
-  data.add("attempt", d.attempt).add("node", node.name);
+  data.add("attempt", d.attempt).add("node", d.grant->node);
   if (!d.grant->gpus.empty()) data.add_raw("gpus", gpus_json(d.grant->gpus));
+  if (d.is_gang()) data.add_raw("more", places_json(d));
   if (auto noted = change.record(kScheduler, "deployment.starting", d, data.str()); !noted)
     return noted;
   change.after([this, cluster, d] {
     changed_(d);
-    dispatch_.launch(
-        cluster, Launch{d.attempt_key(), d.organization, d.name, d.spec, *d.grant, *d.admitted_at});
+    for (const AttemptKey& key : d.attempt_keys())
+      dispatch_.launch(cluster, launch_of(d, key.replica));
   });
   return {};
 }

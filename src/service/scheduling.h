@@ -33,6 +33,9 @@ class Dispatch {
   virtual void wake_at(const ClusterId& cluster, DeploymentId deployment, Timestamp when) = 0;
 };
 
+// What the runtime is told about one replica of the present attempt.
+[[nodiscard]] Launch launch_of(const Deployment& d, std::int32_t replica);
+
 class Scheduling final : public Follower {
  public:
   // `changed` is called after a commit for each deployment that a decision changed.
@@ -105,8 +108,10 @@ class Scheduling final : public Follower {
   Result<void> carry_out(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
                          const Decisions& decisions, const Rows* rows = nullptr);
   Result<void> displace(Change& change, const ClusterId& cluster, const Evict& evict);
-  Result<void> admit(Change& change, const ClusterId& cluster, const ClusterEngine& engine,
+  Result<void> admit(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
                      const Start& start, const Rows* rows);
+  // Those of its replicas that may still run.
+  void stop(const ClusterId& cluster, const Deployment& d);
   // Every change of an engine goes through one of these two, and into its journal.
   Decisions advance(Change& change, Known& known, const ClusterId& cluster,
                     std::span<const EngineEvent> events);

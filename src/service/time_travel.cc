@@ -62,6 +62,7 @@ Result<QueueItem> TimeTravel::item(const Cluster& cluster, const QueueEntry& ent
     return out;
   }
   out.name = (*row)->name;
+  out.replicas = (*row)->spec.replicas;
   out.queued_at = (*row)->created_at;
   if (entry.position != 0) return out;
   auto then = past_.as_of(**row, at);  // in back-off: until when it was

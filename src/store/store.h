@@ -250,8 +250,9 @@ class Transaction : public ReadView {
   // far, and forgets that they did.
   virtual Result<void> add_dependency(const DeploymentId& id, const Dependency& dependency) = 0;
   virtual Result<std::vector<DeploymentId>> reach(const DeploymentId& on, Milestone milestone) = 0;
-  // Debit and credit of the ledger. reserve: failed_precondition when a node or a device has not
-  // enough free (a CHECK constraint says so even when the engine is wrong).
+  // Debit and credit of the ledger. reserve: for one replica; failed_precondition when a node or a
+  // device has not enough free (a CHECK constraint says so even when the engine is wrong). release:
+  // of all replicas of the attempt.
   virtual Result<void> reserve(const ClusterId& cluster, const AttemptKey& attempt,
                                const Grant& grant) = 0;
   virtual Result<void> release(const ClusterId& cluster, const AttemptKey& attempt) = 0;

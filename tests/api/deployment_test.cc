@@ -40,7 +40,7 @@ TEST(Deployments, ShowWhatWasAskedFor) {
     "resources":{"cpu":0.5,"memory":17179869184,"gpu":0.25},"image":"registry.example.org/model:1",
     "command":["python3","-c","print('a b')"],"env":{"MODE":"fast"},"port":9000,"readiness":{"path":"/ready","timeout":30},
     "restart":{"max_attempts":3,"backoff":0.25},"stop_grace":2.5,"max_run_time":7200,"access":"public",
-    "simulate":{"duration":3600,"exit_code":3},"labels":{"team":"vision"},"depends_on":[],"node_labels":{},"attempt":0,"version":1})json"))
+    "simulate":{"duration":3600,"exit_code":3},"labels":{"team":"vision"},"depends_on":[],"node_labels":{},"replicas":1,"attempt":0,"placements":[],"version":1})json"))
       << made;
 }
 

@@ -286,6 +286,8 @@ TEST(Constraints, OnlyOnNodesThatHaveTheModelAndTheLabels) {
       site.submit("fifth", gpu, {{"gpu_model", "V100"}, {"node_labels", {{"zone", "b"}}}});
   EXPECT_EQ(nowhere.status, 400) << nowhere;
   site.server.restart();
+  site.server.until(path_of(site) + "/status", site.owner.token,
+                    [](const Answer& a) { return a.status == 200; });
   EXPECT_EQ(site.queue(), "second");
   stop(site, "first");
   site.until("second", "running");

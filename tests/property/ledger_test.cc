@@ -188,12 +188,13 @@ class World {
     static constexpr std::array<std::int64_t, 5> kGpus{0, 0, 250, 500, 1000};
     d.spec.resources = {static_cast<std::int64_t>(250 * (1 + pick(8))),
                         static_cast<std::int64_t>(pick(4)) << 20, kGpus[pick(5)]};
+    if (pick(6) == 0) d.spec.replicas = static_cast<std::int32_t>(2 + pick(2));
     d.spec.restart.max_attempts = static_cast<std::int32_t>(1 + pick(3));
     d.created_at = d.updated_at = clock_.now();
     const auto done = write([&](Change& change) -> Result<void> {
       auto engine = scheduling_.engine(change.tx, d.cluster);
       if (!engine) return std::unexpected(engine.error());
-      if ((*engine)->never_fits(d.spec.resources))
+      if ((*engine)->never_fits(d.spec.resources, {}, static_cast<std::uint32_t>(d.spec.replicas)))
         return fail(Code::invalid_argument, "exceeds_cluster", "");
       auto order = change.tx.take_order(d.cluster);
       if (!order) return std::unexpected(order.error());
@@ -226,13 +227,16 @@ class World {
       return {};
     }));
   }
+  std::int32_t some_replica(const Deployment& d) {
+    return static_cast<std::int32_t>(pick(static_cast<std::size_t>(d.spec.replicas)));
+  }
   // Sometimes of an attempt that is long gone: news come late and twice.
   void observe(Phase phase) {
     const auto d =
         some({State::starting, State::running, State::stopping, State::failed, State::queued});
     if (!d) return;
     Observation seen;
-    seen.key = {d->id, std::max(1, d->attempt - (pick(5) == 0 ? 1 : 0))};
+    seen.key = {d->id, std::max(1, d->attempt - (pick(5) == 0 ? 1 : 0)), some_replica(*d)};
     seen.phase = phase;
     if (phase == Phase::exited) seen.exit_code = static_cast<std::int32_t>(pick(2));
     for (std::size_t i = 0; i <= pick(2); ++i) {
@@ -243,14 +247,15 @@ class World {
     const auto d = some({State::starting, State::running});
     if (!d) return;
     EXPECT_TRUE(write([&](Change& change) {
-      return apply_start_failure(change, context_, d->attempt_key(), "no such program");
+      const AttemptKey key{d->id, d->attempt, some_replica(*d)};
+      return apply_start_failure(change, context_, key, "no such program");
     }));
   }
   void confirm_gone() {
     const auto d = some({State::stopping, State::running});
     if (!d) return;
-    EXPECT_TRUE(
-        write([&](Change& change) { return apply_gone(change, context_, d->attempt_key()); }));
+    const AttemptKey key{d->id, d->attempt, some_replica(*d)};
+    EXPECT_TRUE(write([&](Change& change) { return apply_gone(change, context_, key); }));
   }
   void wake() {
     std::vector<DeploymentId> due;
@@ -327,9 +332,16 @@ class World {
     ClusterEngine again = empty_engine(**cluster);
     const auto rows = view_->active(id);
     for (const auto& d : *rows) {
-      std::uint32_t node = 0;
-      while ((*cluster)->nodes.at(node).name != d.grant->node) ++node;
-      again.restore_active({d.id, d.spec.resources, {node, d.grant->gpus}});
+      std::vector<Placement> places;
+      for (const auto& key : d.attempt_keys()) {
+        const Grant& grant = d.grant_of(key.replica);
+        std::uint32_t node = 0;
+        while ((*cluster)->nodes.at(node).name != grant.node) ++node;
+        places.push_back({node, grant.gpus});
+      }
+      ActiveEntry entry{d.id, d.spec.resources, places.front()};
+      entry.more.assign(places.begin() + 1, places.end());
+      again.restore_active(entry);
     }
     auto done = view_->for_each_waiting(
         id, [&](const WaitingRow& w) { again.restore_waiting(queued_entry(w)); });
@@ -345,10 +357,12 @@ class World {
       const auto d = view_->deployment(id);
       ASSERT_TRUE(d && *d);
       EXPECT_EQ((*d)->state, state) << "the history and the record disagree";
-      if (holds_resources(state))
-        EXPECT_TRUE(dispatch_.launched.contains((*d)->attempt_key())) << "admitted, never launched";
-      if (state == State::stopping)
-        EXPECT_TRUE(dispatch_.stopping.contains((*d)->attempt_key())) << "stopping, never stopped";
+      if (!holds_resources(state)) continue;
+      for (const auto& key : (*d)->attempt_keys())
+        EXPECT_TRUE(dispatch_.launched.contains(key)) << "admitted, never launched";
+      if (!(*d)->is_ending()) continue;
+      for (const auto& key : (*d)->living_keys())
+        EXPECT_TRUE(dispatch_.stopping.contains(key)) << "stopping, never stopped";
     }
     for (const auto& key : dispatch_.launched) {
       const auto d = view_->deployment(key.deployment);
@@ -397,8 +411,9 @@ TYPED_TEST(Ledger, HoldsOverRandomHistories) {
     }
     for (const auto& [kind, count] : world.tally().kinds) all.kinds[kind] += count;
   }
-  for (const auto* kind : {"queued", "starting", "running", "stopping", "stopped", "succeeded",
-                           "failed", "cancelled", "retrying"}) {
+  for (const auto* kind :
+       {"queued", "starting", "running", "stopping", "stopped", "succeeded", "failed", "cancelled",
+        "retrying", "replica_running", "replica_failed", "replica_gone"}) {
     EXPECT_GE(all.kinds["deployment." + std::string(kind)], static_cast<int>(seeds))
         << kind << " hardly ever happened";
   }

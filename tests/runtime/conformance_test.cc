@@ -210,6 +210,25 @@ TEST_P(Conformance, AStopHitsItsOwnAttemptOnly) {
   EXPECT_EQ(list().size(), 2U);
 }
 
+TEST_P(Conformance, ReplicasAreApartFromEachOther) {
+  const Launch first = for_ever();
+  const auto replica = [&](std::int32_t number) {
+    Launch out = for_ever({first.key.deployment, 1, number});
+    out.spec.replicas = 12;
+    return out;
+  };
+  const Launch second = replica(1), eleventh = replica(10);
+  for (const auto& one : {first, second, eleventh}) ASSERT_TRUE(run(one));
+  for (const auto& one : {first, second, eleventh})
+    EXPECT_TRUE(reaches(one.key, Phase::running)) << one.key.str();
+  ASSERT_TRUE(gone(second.key));
+  EXPECT_FALSE(see(second.key));
+  EXPECT_TRUE(reaches(first.key, Phase::running));
+  EXPECT_TRUE(reaches(eleventh.key, Phase::running));
+  EXPECT_EQ(list().size(), 2U);
+  EXPECT_FALSE(run(second)) << "it is over, though the others are not";
+}
+
 TEST_P(Conformance, EndsWhatRunsTooLong) {
   Launch launch = for_ever();
   launch.spec.max_run_time = milliseconds(50);

@@ -70,10 +70,14 @@ TEST(ProcessFiles, ATornStatusIsNone) {
 TEST(ProcessFiles, OnlyNamesOfAttemptsAreKeys) {
   const AttemptKey key = new_key(12);
   EXPECT_EQ(process::parse_key(key.str()), key);
+  const AttemptKey replica{key.deployment, 12, 3};
+  EXPECT_EQ(replica.str(), key.str() + ".3");
+  EXPECT_EQ(process::parse_key(replica.str()), replica);
   const std::string id = key.deployment.str();
   for (const std::string& name :
        {id, id + "-", id + "-x", id + "-01", id + "-1 ", id + "--1", id + "-99999999999",
-        "../" + id + "-1", id + "-1/..", std::string("-1"), std::string()}) {
+        id + "-1.", id + "-1.0", id + "-1.01", id + "-1.x", id + "-1.2.3", id + ".2",
+        id + "-1.99999999999", "../" + id + "-1", id + "-1/..", std::string("-1"), std::string()}) {
     EXPECT_FALSE(process::parse_key(name)) << name;
   }
 }

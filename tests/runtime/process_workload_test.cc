@@ -26,6 +26,8 @@ TEST_F(ProcessWorkload, HasTheEnvironmentThatIsPromisedAndNoMore) {
   ::setenv("BERTH_TEST_SECRET", "of the server", 1);
   Launch launch = command({"/usr/bin/env", "-0"});
   launch.name = "digits";
+  launch.key.replica = 2;
+  launch.spec.replicas = 3;
   launch.grant.node = "lab-1";
   launch.grant.gpus = {{0, 1000}, {3, 1000}};
   launch.spec.port = 20'123;
@@ -36,14 +38,14 @@ TEST_F(ProcessWorkload, HasTheEnvironmentThatIsPromisedAndNoMore) {
   const std::string here = folder(launch.key).string();
   const auto file = process::parse_launch(read_text(folder(launch.key) / "launch"));
   ASSERT_TRUE(file);
-  EXPECT_THAT(seen,
-              ElementsAre("BERTH_ATTEMPT=1", "BERTH_DEPLOYMENT=digits",
-                          "BERTH_DEPLOYMENT_ID=" + launch.key.deployment.str(), "BERTH_NODE=lab-1",
-                          "CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=0,3",
-                          "HOME=" + here + "/work", "LANG=C", "MODEL=a=b c",
-                          "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                          fmt::format("PORT={}", *file->port), "PWD=" + here + "/work",
-                          "TMPDIR=" + here + "/tmp"));
+  EXPECT_THAT(seen, ElementsAre("BERTH_ATTEMPT=1", "BERTH_DEPLOYMENT=digits",
+                                "BERTH_DEPLOYMENT_ID=" + launch.key.deployment.str(),
+                                "BERTH_NODE=lab-1", "BERTH_REPLICA=2", "BERTH_REPLICAS=3",
+                                "CUDA_DEVICE_ORDER=PCI_BUS_ID", "CUDA_VISIBLE_DEVICES=0,3",
+                                "HOME=" + here + "/work", "LANG=C", "MODEL=a=b c",
+                                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                                fmt::format("PORT={}", *file->port), "PWD=" + here + "/work",
+                                "TMPDIR=" + here + "/tmp"));
 }
 
 TEST_F(ProcessWorkload, WithoutAGrantOfGpusItSeesNone) {

@@ -178,14 +178,15 @@ class RunnerTest : public ::testing::Test {
     const int now = script_->lists;
     eventually([&] { return script_->lists >= now + count; }, "the reconciler goes on");
   }
-  DeploymentId submit(std::int32_t attempts = 1) {
+  DeploymentId submit(std::int32_t attempts = 1, std::int32_t replicas = 1) {
     Deployment d;
     write([&](Change& change) -> Result<void> {
       d.id = DeploymentId::make(change.now, random_);
       d.organization = cluster_.organization;
       d.cluster = cluster_.id;
       d.name = d.id.str();
-      d.spec.resources = {1000, 0, 0};
+      d.spec.resources = {1000 / replicas, 0, 0};
+      d.spec.replicas = replicas;
       d.spec.restart = {attempts, 1ms};
       d.created_at = d.updated_at = change.now;
       d.order = *change.tx.take_order(cluster_.id);
@@ -369,6 +370,67 @@ TEST_F(RunnerTest, AFailedServiceComesBackAsTheNextAttempt) {
   rounds(2);
   const std::lock_guard lock(script_->mutex);
   EXPECT_FALSE(script_->there.contains({id, 1})) << "the first attempt is cleaned up";
+}
+
+TEST_F(RunnerTest, EveryReplicaIsStartedOnceAndAReplicaThatVanishesEndsItsGang) {
+  const auto id = submit(1, 3);
+  until(id, State::running);
+  rounds(2);
+  for (const std::int32_t replica : {0, 1, 2}) EXPECT_EQ(script_->started.at({id, 1, replica}), 1);
+  {
+    const std::lock_guard lock(script_->mutex);
+    script_->there.erase({id, 1, 1});
+  }
+  until(id, State::failed);
+  EXPECT_EQ(look(id).message, "Replica 1: It vanished: the runtime does not know it any more.");
+  rounds(2);
+  {
+    const std::lock_guard lock(script_->mutex);
+    EXPECT_TRUE(script_->there.empty()) << "the others are stopped";
+  }
+  const auto next = submit();
+  until(next, State::running);
+}
+
+TEST_F(RunnerTest, AGangHoldsItsPlacesUntilAllOfItAreGone) {
+  const auto id = submit(1, 2);
+  until(id, State::running);
+  {
+    const std::lock_guard lock(script_->mutex);
+    script_->keeps_going_after_stop = true;
+    script_->there[{id, 1, 0}].phase = Phase::exited;
+    script_->there[{id, 1, 0}].exit_code = 4;
+  }
+  eventually([&] { return look(id).gang.failed.has_value(); }, "it is seen to fail");
+  const auto next = submit();
+  rounds(3);
+  EXPECT_EQ(look(id).state, State::running);
+  EXPECT_EQ(look(next).state, State::queued);
+  {
+    const std::lock_guard lock(script_->mutex);
+    script_->keeps_going_after_stop = false;
+  }
+  until(id, State::failed);
+  EXPECT_EQ(look(id).exit_code, 4);
+  EXPECT_EQ(look(id).message, "Replica 0 ended with exit status 4.");
+  until(next, State::running);
+}
+
+TEST_F(RunnerTest, AReplicaTooManyIsAnOrphan) {
+  const auto id = submit(1, 2);
+  until(id, State::running);
+  const AttemptKey third{id, 1, 2};
+  {
+    const std::lock_guard lock(script_->mutex);
+    script_->there[third] = Observation{.key = third, .phase = Phase::running};
+  }
+  eventually(
+      [&] {
+        const std::lock_guard lock(script_->mutex);
+        return !script_->there.contains(third);
+      },
+      "it goes");
+  EXPECT_EQ(look(id).state, State::running);
 }
 
 }  // namespace

@@ -129,6 +129,8 @@ void Clients::submit() {
   wish.spec.resources = {static_cast<std::int64_t>(250 * (1 + simulator_.pick(8))),
                          static_cast<std::int64_t>(simulator_.pick(16)) << 20,
                          kGpus[simulator_.pick(5)]};
+  if (simulator_.chance(0.08))
+    wish.spec.replicas = static_cast<std::int32_t>(2 + simulator_.pick(3));
   wish.spec.restart.max_attempts = static_cast<std::int32_t>(1 + simulator_.pick(3));
   wish.spec.restart.backoff = std::chrono::milliseconds(100 + 400 * simulator_.pick(4));
   if (simulator_.chance(0.5))

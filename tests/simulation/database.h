@@ -14,6 +14,7 @@
 namespace berth::sim {
 
 using NodeKey = std::pair<ClusterId, std::string>;
+using ReplicaKey = std::pair<DeploymentId, std::int32_t>;
 using JournalKey = std::pair<ClusterId, std::int64_t>;
 using DependencyKey = std::pair<DeploymentId, DeploymentId>;  // who waits, for whom
 
@@ -42,7 +43,7 @@ struct Rows {
   Table<DeploymentId, std::shared_ptr<const Deployment>> deployments;
   Table<ClusterId, Cluster> clusters;  // without their nodes
   Table<NodeKey, LedgerNode> nodes;
-  Table<DeploymentId, Reservation> reservations;
+  Table<ReplicaKey, Reservation> reservations;
   Table<DependencyKey, Milestone> dependencies;
   Table<ClusterId, Lease> leases;
   Table<std::string, Scheduler> schedulers;

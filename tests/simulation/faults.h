@@ -80,6 +80,7 @@ struct Broken {
   bool effects_first = false;      // what follows a commit happens before it
   bool stop_by_name = false;       // a stop hits whatever attempt of the deployment there is
   bool no_tombstone = false;       // the runtime forgets what it has stopped
+  bool stop_first_only = false;    // of several replicas, the runtime stops only the first
 };
 
 }  // namespace berth::sim

@@ -43,20 +43,22 @@ struct Use {
 
 }  // namespace
 
-bool holds_when_empty(const Node& node, const Resources& demand) {
-  const auto& has = node.capacity;
-  return demand.cpu_milli <= has.cpu_milli && demand.memory_bytes <= has.memory_bytes &&
-         demand.gpu_milli <= has.gpu_milli;
+std::int64_t copies_now(const LedgerNode& node, const Resources& demand) {
+  std::int64_t out = kMostReplicas;
+  if (demand.cpu_milli > 0) out = std::min(out, node.free_cpu / demand.cpu_milli);
+  if (demand.memory_bytes > 0) out = std::min(out, node.free_memory / demand.memory_bytes);
+  if (demand.gpu_milli == 0) return out;
+  std::int64_t devices = 0;
+  for (const std::int64_t free : node.device_free)
+    devices += demand.gpu_milli < 1000 ? free / demand.gpu_milli : free / 1000;
+  return std::min(out, demand.gpu_milli < 1000 ? devices : devices * 1000 / demand.gpu_milli);
 }
 
-bool fits_now(const LedgerNode& node, const Resources& demand) {
-  if (demand.cpu_milli > node.free_cpu || demand.memory_bytes > node.free_memory) return false;
-  if (demand.gpu_milli == 0) return true;
-  if (demand.gpu_milli < 1000) {
-    return std::ranges::any_of(node.device_free,
-                               [&](std::int64_t free) { return free >= demand.gpu_milli; });
-  }
-  return std::ranges::count(node.device_free, 1000) * 1000 >= demand.gpu_milli;
+std::int64_t copies_when_empty(const Node& node, const Resources& demand) {
+  const auto& has = node.capacity;
+  return copies_now({node, 0, has.cpu_milli, has.memory_bytes,
+                     std::vector<std::int64_t>(static_cast<std::size_t>(node.devices()), 1000)},
+                    demand);
 }
 
 void Invariants::breaks(const std::string& invariant, const std::string& detail) {
@@ -97,7 +99,7 @@ void Invariants::take_event(const Session& session, const Tables& now, const Eve
   } else if (what == "dependency_met") {
     if (--told.unmet < 0)
       breaks("each dependency is met once", event.deployment->str() + " hears of one too many");
-  } else if (what != "noted" && what != "awaited") {
+  } else if (what != "noted" && what != "awaited" && !what.starts_with("replica_")) {
     move(now, event, what);
     if (what == "starting") check_start(session, now, event, told);
     if (what == "preempting") check_eviction(now, event, told);
@@ -121,6 +123,7 @@ void Invariants::move(const Tables& now, const Event& event, const std::string& 
     told.demand = d.spec.resources;
     told.unmet = static_cast<std::int32_t>(std::ranges::count_if(
         now.dependencies, [&](const auto& one) { return one.first.first == *event.deployment; }));
+    told.replicas = d.spec.replicas;
   }
   told.state = to;
   told.parked = to == "queued" && event.data.contains("\"retry_at\"");
@@ -138,15 +141,22 @@ void Invariants::check_start(const Session& session, const Tables& now, const Ev
                lease == now.leases.end() ? "nobody" : lease->second.holder.value_or("nobody")));
   }
   const auto row = now.deployments.find(*event.deployment);
-  if (row != now.deployments.end() && row->second->grant && row->second->attempt == started.attempt)
-    granted_[{*event.deployment, started.attempt}] = *row->second->grant;
+  if (row != now.deployments.end() && row->second->grant &&
+      row->second->attempt == started.attempt) {
+    if (row->second->gang.more.size() + 1 != static_cast<std::size_t>(started.replicas))
+      breaks("all replicas start together or none", event.deployment->str());
+    for (const auto& key : row->second->attempt_keys())
+      granted_[key] = row->second->grant_of(key.replica);
+  }
   if (started.unmet > 0)
     breaks("nothing starts before what it depends on", event.deployment->str());
   if (started.priority == Priority::high || fills_in(now, started.cluster)) return;
   const auto feasible = [&](const Story& other) {
-    return std::ranges::any_of(now.nodes, [&](const auto& node) {
-      return node.first.first == other.cluster && holds_when_empty(node.second.node, other.demand);
-    });
+    std::int64_t copies = 0;
+    for (const auto& [key, node] : now.nodes) {
+      if (key.first == other.cluster) copies += copies_when_empty(node.node, other.demand);
+    }
+    return copies >= other.replicas;
   };
   for (const auto& [id, other] : told_) {
     if (other.cluster == started.cluster && other.state == "queued" && !other.deleted &&
@@ -200,16 +210,18 @@ void Invariants::check_ledger(const Tables& now) {
   std::size_t active = 0;
   for (const auto& [id, d] : now.deployments) {
     if (!is_active(std::string(to_text(d->state)))) continue;
-    ++active;
-    const auto found = now.reservations.find(id);
-    if (found == now.reservations.end() || found->second.attempt != d->attempt || !d->grant ||
-        found->second.grant != *d->grant)
-      breaks("each active attempt has one reservation", id.str());
+    active += static_cast<std::size_t>(d->spec.replicas);
+    for (const auto& key : d->attempt_keys()) {
+      const auto found = now.reservations.find({id, key.replica});
+      if (found == now.reservations.end() || found->second.attempt != d->attempt || !d->grant ||
+          found->second.grant != d->grant_of(key.replica))
+        breaks("each replica of an active attempt has one reservation", key.str());
+    }
   }
   if (active != now.reservations.size())
     breaks("each reservation has an active attempt",
            fmt::format("{} active, {} reservations", active, now.reservations.size()));
-  for (const auto& [id, r] : now.reservations) reserved[{r.cluster, r.grant.node}].add(r.grant);
+  for (const auto& [key, r] : now.reservations) reserved[{r.cluster, r.grant.node}].add(r.grant);
   for (const auto& [key, use] : reserved) {
     if (!now.nodes.contains(key)) breaks("conservation", "a reservation on no node " + key.second);
   }
@@ -280,7 +292,7 @@ void Invariants::started(const ClusterId& cluster, const Launch& launch) {
   Use use;
   for (const auto& [key, other] : workloads_->all()) {
     if (other.phase == Phase::exited) continue;
-    if (key.deployment == launch.key.deployment && key != launch.key)
+    if (key.deployment == launch.key.deployment && key.number != launch.key.number)
       breaks("two attempts of a deployment never run at once",
              launch.key.str() + " beside " + key.str());
     if (other.cluster == cluster && other.launch.grant.node == launch.grant.node)
@@ -305,7 +317,8 @@ void Invariants::stopped(const AttemptKey& asked, const AttemptKey& hit) {
   const auto found = rows.find(hit.deployment);
   if (found == rows.end()) return;
   const auto& d = *found->second;
-  if (d.attempt == hit.number && (d.state == State::starting || d.state == State::running))
+  if (d.attempt == hit.number && holds_resources(d.state) && !d.is_ending() &&
+      !d.is_over(hit.replica))
     breaks("nobody is stopped unasked", fmt::format("{} is {}", hit.str(), to_text(d.state)));
 }
 

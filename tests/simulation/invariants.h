@@ -17,13 +17,15 @@ struct Story {
   bool parked = false;     // in back-off
   std::int32_t unmet = 0;  // of what it depends on
   Resources demand;
+  std::int32_t replicas = 1;
   std::int32_t attempt = 0;
   std::int64_t version = 0;
   bool deleted = false;
 };
 
-[[nodiscard]] bool holds_when_empty(const Node& node, const Resources& demand);
-[[nodiscard]] bool fits_now(const LedgerNode& node, const Resources& demand);
+// So many of these a node could hold while nothing else runs, or has room for now.
+[[nodiscard]] std::int64_t copies_when_empty(const Node& node, const Resources& demand);
+[[nodiscard]] std::int64_t copies_now(const LedgerNode& node, const Resources& demand);
 
 class Invariants final : public CommitObserver {
  public:

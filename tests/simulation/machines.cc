@@ -132,7 +132,7 @@ void Workloads::stop(const AttemptKey& key, std::function<void()> gone) {
         there_, [&](const auto& one) { return one.first.deployment == key.deployment; });
   }
   if (!broken_.no_tombstone) tombs_.insert(key);
-  if (found == there_.end()) return gone();
+  if (found == there_.end() || (broken_.stop_first_only && key.replica > 0)) return gone();
   const auto hit = found->first;
   sim.tell("a workload is stopped", [&] { return key.str(); });
   witness_.stopped(key, hit);

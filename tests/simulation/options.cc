@@ -13,7 +13,8 @@ const std::map<std::string, bool Broken::*> kVariants{
     {"no_hold", &Broken::no_hold},
     {"effects_first", &Broken::effects_first},
     {"stop_by_name", &Broken::stop_by_name},
-    {"no_tombstone", &Broken::no_tombstone}};
+    {"no_tombstone", &Broken::no_tombstone},
+    {"stop_first_only", &Broken::stop_first_only}};
 
 template <class Number>
 bool read(const std::string& text, Number& into) {

@@ -25,10 +25,12 @@ Waiting waiting_in(const Tables& tables, const ClusterId& cluster) {
 std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
   // Behind one that is overdue others wait although they fit; the engine is judged elsewhere.
   if (cluster.paused || cluster.age_bound) return "";
-  const auto some_node = [&](const auto& condition) {
-    return std::ranges::any_of(tables.nodes, [&](const auto& node) {
-      return node.first.first == cluster.id && condition(node.second);
-    });
+  const auto room = [&](const Deployment& d, const auto& copies) {
+    std::int64_t sum = 0;
+    for (const auto& [key, node] : tables.nodes) {
+      if (key.first == cluster.id) sum += copies(node, d.spec.resources);
+    }
+    return sum >= d.spec.replicas;
   };
   bool high_waits = false;
   std::string found;
@@ -36,12 +38,11 @@ std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
   for (const auto priority : {Priority::high, Priority::low}) {
     for (const auto& d : waiting) {
       if (d->priority != priority || d->is_parked()) continue;
-      const auto& demand = d->spec.resources;
-      if (some_node([&](const LedgerNode& node) { return fits_now(node, demand); }))
-        return fmt::format("{} waits and would fit", d->id.str());
-      if (priority == Priority::high &&
-          some_node([&](const LedgerNode& node) { return holds_when_empty(node.node, demand); }))
-        high_waits = true;
+      if (room(*d, copies_now)) return fmt::format("{} waits and would fit", d->id.str());
+      const auto when_empty = [](const LedgerNode& node, const Resources& demand) {
+        return copies_when_empty(node.node, demand);
+      };
+      if (priority == Priority::high && room(*d, when_empty)) high_waits = true;
     }
     if (high_waits) return "";
   }
@@ -51,8 +52,7 @@ std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
 std::string in_between(const AtRest& world) {
   const Timestamp now = world.database.now();
   for (const auto& [id, d] : world.database.tables().deployments) {
-    if (d->state == State::stopping || d->state == State::preempting)
-      return fmt::format("{} is {}", id.str(), to_text(d->state));
+    if (d->is_ending()) return id.str() + " is being stopped";
     if (d->retry_at)
       return fmt::format("{} is in back-off ({} s)", id.str(),
                          static_cast<double>(d->retry_at->since(now).count()) / 1e6);
@@ -60,16 +60,29 @@ std::string in_between(const AtRest& world) {
   return "";
 }
 
+Phase recorded_phase(const Deployment& d, std::int32_t replica) {
+  if (!d.is_gang()) return d.state == State::running ? Phase::running : Phase::starting;
+  switch (d.gang.replicas.at(static_cast<std::size_t>(replica)).phase) {
+    case ReplicaPhase::starting:
+      return Phase::starting;
+    case ReplicaPhase::running:
+      return Phase::running;
+    default:
+      return Phase::exited;
+  }
+}
+
 std::string runs_what_is_recorded(const AtRest& world) {
   std::size_t active = 0;
   for (const auto& [id, d] : world.database.tables().deployments) {
     if (!holds_resources(d->state)) continue;
-    ++active;
-    const auto found = world.workloads.all().find(d->attempt_key());
-    if (found == world.workloads.all().end()) return d->attempt_key().str() + " does not run";
-    const auto phase = d->state == State::running ? Phase::running : Phase::starting;
-    if (found->second.phase != phase)
-      return fmt::format("{} is {} and runs otherwise", d->attempt_key().str(), to_text(d->state));
+    for (const auto& key : d->attempt_keys()) {
+      ++active;
+      const auto found = world.workloads.all().find(key);
+      if (found == world.workloads.all().end()) return key.str() + " does not run";
+      if (found->second.phase != recorded_phase(*d, key.replica))
+        return fmt::format("{} is {} and runs otherwise", key.str(), to_text(d->state));
+    }
   }
   // What has ended on a cluster that was deleted before it was cleaned up stays lying there.
   const auto there = std::ranges::count_if(world.workloads.all(), [&](const auto& one) {

@@ -79,6 +79,10 @@ INSTANTIATE_TEST_SUITE_P(
         Variant{"NoTombstone",
                 {"no_tombstone"},
                 {"what runs fits its node", "two attempts of a deployment never run at once"},
+                20},
+        Variant{"StopFirstOnly",
+                {"stop_first_only"},
+                {"what runs fits its node", "two attempts of a deployment never run at once"},
                 20}),
     [](const auto& info) { return std::string(info.param.name); });
 

@@ -135,7 +135,7 @@ Result<void> Statements::for_each_waiting(const ClusterId& cluster,
   each_deployment([&](const Deployment& d) {
     if (d.cluster == cluster && d.state == State::queued)
       rows.push_back({d.id, d.priority, d.order, d.spec.resources, d.retry_at, d.queued_at,
-                      longest_run(d.spec), d.unmet, d.spec.constraint});
+                      longest_run(d.spec), d.unmet, d.spec.constraint, d.spec.replicas});
   });
   std::ranges::sort(rows, {}, &WaitingRow::order);
   for (const auto& row : rows) use(row);

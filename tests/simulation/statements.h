@@ -180,6 +180,7 @@ class Statements final : public Transaction {
     session_->refused = true;
     return std::unexpected(std::move(error));
   }
+  Result<void> give_back(const ClusterId& cluster, const Grant& grant);
   [[nodiscard]] const Tables& base() const { return frozen_ ? *frozen_ : db_.tables(); }
 
   // A row as this statement sees it.

@@ -178,8 +178,13 @@ class World {
         // this runtime does not start again what it has had.
         return workloads_.vanish([this](const AttemptKey& key) {
           const auto found = database_.tables().deployments.find(key.deployment);
-          return found != database_.tables().deployments.end() &&
-                 found->second->attempt_key() == key && found->second->state == State::running;
+          if (found == database_.tables().deployments.end()) return false;
+          const Deployment& d = *found->second;
+          if (d.attempt != key.number || d.is_ending()) return false;
+          if (!d.is_gang()) return d.state == State::running;
+          return holds_resources(d.state) &&
+                 d.gang.replicas.at(static_cast<std::size_t>(key.replica)).phase ==
+                     ReplicaPhase::running;
         });
     }
   }

@@ -89,7 +89,7 @@ Result<void> Statements::resize(const ClusterId& cluster, const std::vector<Node
     }
     fresh[{cluster, node.name}] = std::move(made);
   }
-  each(&K::reservations, &W::reservations, [&](const DeploymentId&, const Reservation& r) {
+  each(&K::reservations, &W::reservations, [&](const ReplicaKey&, const Reservation& r) {
     if (r.cluster == cluster && !fresh[{cluster, r.grant.node}]) in_use = true;
   });
   if (in_use) return fail(Code::failed_precondition, "capacity_in_use", "What would go is in use.");
@@ -262,28 +262,41 @@ Result<void> Statements::reserve(const ClusterId& cluster, const AttemptKey& att
   }
   if (shares != grant.resources.gpu_milli) return over_commit();
   if (auto locked = lock(row_key("r", attempt.deployment)); !locked) return locked;
-  if (find(&K::reservations, &W::reservations, attempt.deployment) != nullptr)
+  const ReplicaKey replica{attempt.deployment, attempt.replica};
+  if (find(&K::reservations, &W::reservations, replica) != nullptr)
     return refuse({Code::already_exists, "already_exists", "It exists already."});
   session_->changes.nodes[key] = std::move(row);
-  session_->changes.reservations[attempt.deployment] = Reservation{attempt.number, cluster, grant};
+  session_->changes.reservations[replica] = Reservation{attempt.number, cluster, grant};
   return {};
 }
 
 Result<void> Statements::release(const ClusterId& cluster, const AttemptKey& attempt) {
   if (auto begun = begin_write("release"); !begun) return begun;
-  const auto matches = [&] {
-    const auto* row = find(&K::reservations, &W::reservations, attempt.deployment);
-    return row != nullptr && row->attempt == attempt.number && row->cluster == cluster;
+  const auto held = [&] {
+    std::vector<std::pair<ReplicaKey, Grant>> out;
+    each(&K::reservations, &W::reservations, [&](const ReplicaKey& key, const Reservation& row) {
+      if (key.first == attempt.deployment && row.attempt == attempt.number &&
+          row.cluster == cluster)
+        out.emplace_back(key, row.grant);
+    });
+    return out;
   };
   const auto nothing = [] {
     return fail(Code::failed_precondition, "no_reservation", "It holds no reservation.");
   };
-  if (!matches()) return nothing();
+  if (held().empty()) return nothing();
   if (auto locked = lock(row_key("r", attempt.deployment)); !locked) return locked;
-  if (!matches()) return nothing();
-  const Grant grant = find(&K::reservations, &W::reservations, attempt.deployment)->grant;
+  const auto rows = held();
+  if (rows.empty()) return nothing();
+  for (const auto& [key, grant] : rows) {
+    session_->changes.reservations[key] = std::nullopt;
+    if (auto given = give_back(cluster, grant); !given) return given;
+  }
+  return {};
+}
+
+Result<void> Statements::give_back(const ClusterId& cluster, const Grant& grant) {
   if (auto locked = lock(node_key(cluster, grant.node)); !locked) return locked;
-  session_->changes.reservations[attempt.deployment] = std::nullopt;
   const NodeKey key{cluster, grant.node};
   const auto* node = find(&K::nodes, &W::nodes, key);
   if (node == nullptr) return {};

@@ -63,6 +63,7 @@ struct Filled : Source {
     pool.created_at = kThen;
     Deployment waiting = fresh("waiting");
     running = fresh("running");
+    running.spec.replicas = 2;
     auto tx = must(store->begin());
     must(tx->insert(ada));
     must(tx->insert(eve));
@@ -89,9 +90,12 @@ struct Filled : Source {
     running.attempt = 1;
     running.version = 2;
     running.grant = Grant{"n1", running.spec.resources, {{1, 500}}};
+    running.gang.more = {Grant{"n1", running.spec.resources, {{0, 500}}}};
+    running.gang.replicas.resize(2);
     running.message = "na\u00efve";
     must(tx->update(running, State::queued));
-    must(tx->reserve(pool.id, running.attempt_key(), *running.grant));
+    for (const auto& key : running.attempt_keys())
+      must(tx->reserve(pool.id, key, running.grant_of(key.replica)));
     must(tx->store_reply("scope", "key", {sha256("f"), 201, "{}", "/l", "\"1\""}, kThen));
     must(tx->keep_alive("s1", "127.0.0.1:1", std::chrono::hours(1)));
     must(tx->take_lease(pool.id, "s1"));
@@ -134,7 +138,7 @@ TEST(Move, EverythingArrivesAndTheInstallationGoesOnFromThere) {
           {"users", 2},        {"sessions", 2},      {"spent_refresh", 1}, {"api_keys", 1},
           {"setup_token", 1},  {"organizations", 1}, {"members", 1},       {"invites", 1},
           {"clusters", 1},     {"nodes", 2},         {"gpus", 2},          {"deployments", 2},
-          {"dependencies", 1}, {"reservations", 1},  {"events", 3},        {"journal", 2},
+          {"dependencies", 1}, {"reservations", 2},  {"events", 3},        {"journal", 2},
           {"replies", 1},      {"schedulers", 1},    {"leases", 1},        {"installation", 1}}));
   EXPECT_EQ(report.repaired_texts, 0);
 
@@ -143,6 +147,8 @@ TEST(Move, EverythingArrivesAndTheInstallationGoesOnFromThere) {
   const auto deployment = must(view->deployment(from.running.id));
   ASSERT_TRUE(deployment);
   EXPECT_EQ(deployment->grant, from.running.grant);
+  EXPECT_EQ(deployment->gang, from.running.gang);
+  EXPECT_EQ(deployment->spec.replicas, 2);
   EXPECT_EQ(deployment->message, "na\u00efve");
   EXPECT_EQ(must(view->cluster(from.pool.id))->nodes, from.pool.nodes);
   EXPECT_EQ(must(view->cluster(from.pool.id))->runtime.speed, 2.5);

@@ -2,6 +2,7 @@
 //   struct Fixture { Store& store(); void reopen(); };   // reopen: close and open on the same data
 // and says: INSTANTIATE_TYPED_TEST_SUITE_P(Name, StoreContract, Fixture);
 #pragma once
+#include "store_contract_gangs.h"
 #include "store_contract_units.h"
 #include "store_contract_world.h"
 
@@ -586,6 +587,8 @@ REGISTER_TYPED_TEST_SUITE_P(
     SessionsAreFoundByEachOfTheirTokens, TheHistoryHasNoGapsAndNoStrangers,
     PruningForgetsWhatIsOldButNeverTheNewestEvent, ALeaseHasOneLivingHolderAndItsEpochOnlyGrows,
     TheRelaysMarkMovesOnlyFromWhereItIs, WhatHappenedSinceIsAskedByClusterOrForAll,
-    AKeyIsClaimedOnceAndKeepsItsReply, AHeldClusterSaysItsVersion, OwnersAreCountedAndMembersPaged);
+    AKeyIsClaimedOnceAndKeepsItsReply, AHeldClusterSaysItsVersion, OwnersAreCountedAndMembersPaged,
+    EachReplicaHasAReservationAndAllAreReleasedAtOnce, TheAuditMissesTheReservationOfAReplica,
+    AGangComesBackAsItWasWritten);
 
 }  // namespace berth::test

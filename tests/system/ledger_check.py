@@ -23,8 +23,8 @@ STATES = {state for allowed in TRANSITIONS.values() for state in allowed}
 QUERIES = {
     "nodes": "SELECT cluster_id, name, cpu, memory, gpus, free_cpu, free_memory FROM nodes",
     "gpus": "SELECT cluster_id, node, device, free FROM gpus",
-    "deployments": "SELECT id, cluster_id, name, state, priority, ord, cpu, memory, gpu, attempt, node, retry_at FROM deployments",
-    "reservations": "SELECT deployment_id, attempt, cluster_id, node, cpu, memory, gpu_grant FROM reservations",
+    "deployments": "SELECT id, cluster_id, name, state, priority, ord, cpu, memory, gpu, replicas, attempt, node, retry_at FROM deployments",
+    "reservations": "SELECT deployment_id, attempt, replica, cluster_id, node, cpu, memory, gpu_grant FROM reservations ORDER BY replica",
     "events": "SELECT seq, deployment_id, kind, CASE WHEN kind = 'deployment.starting' THEN data::jsonb END AS data FROM events ORDER BY seq",
     "counter": "SELECT value FROM event_counter",
 }
@@ -71,7 +71,7 @@ def sums(world):
 
 
 def pairs(world):
-    """Each active deployment holds exactly one reservation, of its present attempt and as large as it asked for; nobody else any."""
+    """Each replica of an active deployment holds exactly one reservation, of its present attempt and as large as it asked for; nobody else any."""
     held = collections.defaultdict(list)
     for r in world["reservations"]:
         held[r["deployment_id"]].append(r)
@@ -81,14 +81,15 @@ def pairs(world):
             if mine:
                 yield f"{d['name']} is {d['state']} and holds {len(mine)} reservations"
             continue
-        if len(mine) != 1:
-            yield f"{d['name']} is {d['state']} and holds {len(mine)} reservations, not one"
+        if len(mine) != d["replicas"]:
+            yield f"{d['name']} is {d['state']} and holds {len(mine)} reservations, not {d['replicas']}"
             continue
-        r = mine[0]
-        asked = (d["attempt"], d["cluster_id"], d["node"], d["cpu"], d["memory"], d["gpu"])
-        got = (r["attempt"], r["cluster_id"], r["node"], r["cpu"], r["memory"], sum(shares(r["gpu_grant"]).values()))
-        if asked != got:
-            yield f"{d['name']}: its reservation is {got}, it should be {asked}"
+        for number, r in enumerate(mine):
+            node = d["node"] if number == 0 else r["node"]  # where the others are, the row does not say in a column
+            asked = (number, d["attempt"], d["cluster_id"], node, d["cpu"], d["memory"], d["gpu"])
+            got = (r["replica"], r["attempt"], r["cluster_id"], r["node"], r["cpu"], r["memory"], sum(shares(r["gpu_grant"]).values()))
+            if asked != got:
+                yield f"{d['name']}: its reservation is {got}, it should be {asked}"
     for deployment in held:
         yield f"a reservation belongs to {deployment}, which does not exist"
 
@@ -137,27 +138,31 @@ def replay(world):
         kind, one = e["kind"], e["deployment_id"]
         if kind == "deployment.starting" and one in known:
             d = known[one]
-            place = (d["cluster_id"], e["data"]["node"])
-            granted = [(*place, g["device"], round(g["share"] * DEVICE)) for g in e["data"].get("gpus", [])]
             if one in holds:
                 yield f"event {e['seq']}: {d['name']} starts although it holds a place"
-            holds[one] = (place, d["cpu"], d["memory"], granted)
-            used[place][0] += d["cpu"]
-            used[place][1] += d["memory"]
-            if place not in room or used[place][0] > room[place][0] or used[place][1] > room[place][1]:
-                yield f"event {e['seq']}: {place} holds {used[place]} of {room.get(place)}"
-            for *device, milli in granted:
-                devices[tuple(device)] += milli
-                if devices[tuple(device)] > DEVICE:
-                    yield f"event {e['seq']}: device {device} holds {devices[tuple(device)]} of {DEVICE}"
-            if sum(g[-1] for g in granted) != d["gpu"]:
-                yield f"event {e['seq']}: {d['name']} got devices {granted} for gpu {d['gpu']}"
+            holds[one] = []
+            for got in (e["data"], *e["data"].get("more", [])):
+                place = (d["cluster_id"], got["node"])
+                granted = [(*place, g["device"], round(g["share"] * DEVICE)) for g in got.get("gpus", [])]
+                holds[one].append((place, d["cpu"], d["memory"], granted))
+                used[place][0] += d["cpu"]
+                used[place][1] += d["memory"]
+                if place not in room or used[place][0] > room[place][0] or used[place][1] > room[place][1]:
+                    yield f"event {e['seq']}: {place} holds {used[place]} of {room.get(place)}"
+                for *device, milli in granted:
+                    devices[tuple(device)] += milli
+                    if devices[tuple(device)] > DEVICE:
+                        yield f"event {e['seq']}: device {device} holds {devices[tuple(device)]} of {DEVICE}"
+                if sum(g[-1] for g in granted) != d["gpu"]:
+                    yield f"event {e['seq']}: {d['name']} got devices {granted} for gpu {d['gpu']}"
+            if len(holds[one]) != d["replicas"]:
+                yield f"event {e['seq']}: {len(holds[one])} of the {d['replicas']} replicas of {d['name']} start"
         elif one in holds and kind.removeprefix("deployment.") in (*TERMINAL, "queued"):
-            place, cpu, memory, granted = holds.pop(one)
-            used[place][0] -= cpu
-            used[place][1] -= memory
-            for *device, milli in granted:
-                devices[tuple(device)] -= milli
+            for place, cpu, memory, granted in holds.pop(one):
+                used[place][0] -= cpu
+                used[place][1] -= memory
+                for *device, milli in granted:
+                    devices[tuple(device)] -= milli
 
 
 RULES = (sums, pairs, numbering, histories, replay)

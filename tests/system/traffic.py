@@ -85,6 +85,7 @@ class Traffic(threading.Thread):
         body = {"cluster_id": self.random.choice(self.clusters), "name": name, "kind": "job",
                 "priority": self.random.choice(["high", "low"]),
                 "resources": {"cpu": self.random.choice([1, 2]), "memory": "1MiB", "gpu": self.random.choice([0, 0.5, 1])},
+                "replicas": self.random.choice([1] * 9 + [2]),
                 "simulate": {"duration": self.random.choice(["5ms", "50ms", "1h"])}}
         reply = self.write("POST", "/api/v1/deployments", body, key=name)
         if reply is None:

@@ -23,6 +23,8 @@ std::vector<std::string> environment_for(const Launch& launch, const Place& plac
   out["BERTH_DEPLOYMENT_ID"] = launch.key.deployment.str();
   out["BERTH_DEPLOYMENT"] = launch.name;
   out["BERTH_ATTEMPT"] = std::to_string(launch.key.number);
+  out["BERTH_REPLICA"] = std::to_string(launch.key.replica);
+  out["BERTH_REPLICAS"] = std::to_string(launch.spec.replicas);
   out["BERTH_NODE"] = launch.grant.node;
   std::vector<std::string> entries;
   for (const auto& [name, value] : out) entries.push_back(name + "=" + value);
@@ -31,7 +33,8 @@ std::vector<std::string> environment_for(const Launch& launch, const Place& plac
 
 std::vector<std::string> marks_of(const AttemptKey& key) {
   return {"BERTH_DEPLOYMENT_ID=" + key.deployment.str(),
-          "BERTH_ATTEMPT=" + std::to_string(key.number)};
+          "BERTH_ATTEMPT=" + std::to_string(key.number),
+          "BERTH_REPLICA=" + std::to_string(key.replica)};
 }
 
 }  // namespace berth::process

@@ -297,9 +297,16 @@ std::optional<AttemptKey> parse_key(std::string_view name) {
   const auto dash = name.rfind('-');
   if (dash == std::string_view::npos) return std::nullopt;
   const auto id = DeploymentId::parse(name.substr(0, dash));
-  const auto number = to_number(name.substr(dash + 1));
-  if (!id || !number || *number < 0 || *number > INT32_MAX) return std::nullopt;
-  AttemptKey key{*id, static_cast<std::int32_t>(*number)};
+  const auto numbers = name.substr(dash + 1);
+  const auto dot = numbers.find('.');
+  const auto number = to_number(numbers.substr(0, dot));
+  const auto replica = dot == std::string_view::npos ? 0 : to_number(numbers.substr(dot + 1));
+  const auto fits = [](const std::optional<std::int64_t>& n) {
+    return n && *n >= 0 && *n <= INT32_MAX;
+  };
+  if (!id || !fits(number) || !fits(replica)) return std::nullopt;
+  const AttemptKey key{*id, static_cast<std::int32_t>(*number),
+                       static_cast<std::int32_t>(*replica)};
   if (key.str() != name) return std::nullopt;
   return key;
 }

@@ -130,7 +130,8 @@ Result<LaunchFile> Core::prepare(const Launch& launch, const Folder& folder) {
 
 Result<LaunchFile> Core::compose(const Launch& launch) {
   const std::size_t seed = std::hash<DeploymentId>{}(launch.key.deployment) +
-                           static_cast<std::size_t>(launch.key.number);
+                           static_cast<std::size_t>(launch.key.number) +
+                           static_cast<std::size_t>(launch.key.replica) * 67;
   LaunchFile out;
   out.arguments = launch.spec.command;
   out.work = work_path(launch.key) + "/work";

@@ -32,6 +32,7 @@ Task<Result<void>> SimulatedRuntime::ensure_running(Launch launch) {
   }
   if (!fresh) co_return Result<void>{};
   attempt.admitted_at = launch.admitted_at;
+  attempt.replicas = launch.spec.replicas;
   const Simulation work = launch.spec.simulation.value_or(Simulation{});
   attempt.exit_code = work.exit_code;
   std::optional<std::chrono::milliseconds> lasts;
@@ -71,6 +72,8 @@ Task<Result<LogChunk>> SimulatedRuntime::logs(AttemptKey key, LogQuery query) {
   const Attempt& attempt = found->second;
   std::string text =
       fmt::format("simulated: holds its resources since {}\n", to_rfc3339(attempt.admitted_at));
+  if (attempt.replicas > 1)
+    text += fmt::format("simulated: is replica {} of {}\n", key.replica, attempt.replicas);
   const bool over = attempt.exited || attempt.gone;
   if (attempt.exited && attempt.limited) {
     text += "simulated: stopped at its max_run_time\n";

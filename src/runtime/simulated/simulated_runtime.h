@@ -39,13 +39,16 @@ class SimulatedRuntime final : public Runtime {
     Timestamp admitted_at;
     std::optional<Timestamp> ends_at;
     std::int32_t exit_code = 0;
+    std::int32_t replicas = 1;
     bool limited = false;  // max_run_time comes before its own end
     bool exited = false;
     bool gone = false;
   };
   struct KeyHash {
     std::size_t operator()(const AttemptKey& k) const noexcept {
-      return std::hash<DeploymentId>{}(k.deployment) * 31 + static_cast<std::size_t>(k.number);
+      const auto attempt =
+          std::hash<DeploymentId>{}(k.deployment) * 31 + static_cast<std::size_t>(k.number);
+      return attempt * 31 + static_cast<std::size_t>(k.replica);
     }
   };
   struct End {

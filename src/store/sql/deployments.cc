@@ -9,25 +9,25 @@ constexpr const char* kById =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
     "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
-    "version FROM deployments WHERE id = ?1";
+    "replicas, gang, version FROM deployments WHERE id = ?1";
 constexpr const char* kByName =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
     "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
-    "version FROM deployments "
+    "replicas, gang, version FROM deployments "
     "WHERE org_id = ?1 AND name = ?2 AND state IN ('queued', 'starting', 'running', 'stopping', "
     "'preempting')";
 constexpr const char* kByNameEver =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
     "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
-    "version FROM deployments "
+    "replicas, gang, version FROM deployments "
     "WHERE org_id = ?1 AND name = ?2 ORDER BY id DESC LIMIT 1";
 constexpr const char* kActive =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
     "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
-    "version FROM deployments "
+    "replicas, gang, version FROM deployments "
     "WHERE cluster_id = ?1 AND state IN ('starting', 'running', 'stopping', 'preempting') "
     "ORDER BY id";
 // What events speak of, whether it is there or not.
@@ -36,7 +36,7 @@ constexpr const char* kTouched =
     "d.priority, d.state, d.ord, d.cpu, d.memory, d.gpu, d.spec, d.attempt, d.failures, "
     "d.retry_at, d.node, d.gpu_grant, d.endpoint, d.exit_code, d.message, d.created_by, "
     "d.created_at, d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.queued_at, "
-    "d.displaced_for, d.unmet, d.awaited, d.version FROM "
+    "d.displaced_for, d.unmet, d.awaited, d.replicas, d.gang, d.version FROM "
     "(SELECT deployment_id, max(seq) AS seq FROM events WHERE seq > ?1 AND seq <= ?2 "
     "AND deployment_id IS NOT NULL GROUP BY deployment_id) e "
     "LEFT JOIN deployments d ON d.id = e.deployment_id ORDER BY e.seq";
@@ -45,7 +45,7 @@ constexpr const char* kTouchedOfCluster =
     "d.priority, d.state, d.ord, d.cpu, d.memory, d.gpu, d.spec, d.attempt, d.failures, "
     "d.retry_at, d.node, d.gpu_grant, d.endpoint, d.exit_code, d.message, d.created_by, "
     "d.created_at, d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.queued_at, "
-    "d.displaced_for, d.unmet, d.awaited, d.version FROM "
+    "d.displaced_for, d.unmet, d.awaited, d.replicas, d.gang, d.version FROM "
     "(SELECT deployment_id, max(seq) AS seq FROM events WHERE cluster_id = ?3 AND seq > ?1 "
     "AND seq <= ?2 AND deployment_id IS NOT NULL GROUP BY deployment_id) e "
     "LEFT JOIN deployments d ON d.id = e.deployment_id ORDER BY e.seq";
@@ -54,7 +54,7 @@ constexpr const char* kPageOfOrganization =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
     "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
-    "version FROM deployments "
+    "replicas, gang, version FROM deployments "
     "WHERE org_id = ?1 AND id < ?2 AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR priority = "
     "?4) "
     "AND (?5 IS NULL OR name = ?5) ORDER BY id DESC LIMIT ?6";
@@ -62,7 +62,7 @@ constexpr const char* kPageOfCluster =
     "SELECT id, org_id, cluster_id, name, priority, state, ord, cpu, memory, gpu, spec, attempt, "
     "failures, retry_at, node, gpu_grant, endpoint, exit_code, message, created_by, created_at, "
     "updated_at, admitted_at, started_at, ended_at, queued_at, displaced_for, unmet, awaited, "
-    "version FROM deployments "
+    "replicas, gang, version FROM deployments "
     "WHERE cluster_id = ?1 AND id < ?2 AND (?3 IS NULL OR state = ?3) "
     "AND (?4 IS NULL OR priority = ?4) AND (?5 IS NULL OR name = ?5) AND org_id = ?7 "
     "ORDER BY id DESC LIMIT ?6";
@@ -100,6 +100,9 @@ Deployment read_deployment(Query& q) {
   d.displaced_for = q.maybe_id<DeploymentId>();
   d.unmet = static_cast<std::int32_t>(q.integer());
   d.awaited = q.flag();
+  d.spec.replicas = static_cast<std::int32_t>(q.integer());
+  d.gang = decode_gang(q.text_view(), resources);
+  if (!holds_resources(d.state)) d.gang.more.clear();
   d.version = q.integer();
   return d;
 }
@@ -159,8 +162,8 @@ Result<std::vector<Deployment>> Session::deployments(const DeploymentFilter& f) 
 Result<void> Session::for_each_waiting(const ClusterId& cluster,
                                        const std::function<void(const WaitingRow&)>& use) {
   auto q = db_->query(
-      "SELECT id, priority, ord, cpu, memory, gpu, retry_at, queued_at, max_run, unmet, needs FROM "
-      "deployments "
+      "SELECT id, priority, ord, cpu, memory, gpu, retry_at, queued_at, max_run, unmet, needs, "
+      "replicas FROM deployments "
       "WHERE cluster_id = ?1 AND state = 'queued' ORDER BY ord");
   q.with(cluster).streamed();
   for (;;) {
@@ -179,6 +182,7 @@ Result<void> Session::for_each_waiting(const ClusterId& cluster,
     row.max_run = std::chrono::milliseconds(q.integer());
     row.unmet = static_cast<std::int32_t>(q.integer());
     row.constraint = decode_needs(q.text_view());
+    row.replicas = static_cast<std::int32_t>(q.integer());
     use(row);
   }
 }
@@ -208,18 +212,19 @@ Result<void> Session::insert(const Deployment& d) {
       db_->query(
              "INSERT INTO deployments (id, org_id, cluster_id, name, priority, state, ord, cpu, "
              "memory, gpu, spec, created_by, created_at, updated_at, version, queued_at, max_run, "
-             "unmet, needs) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, "
-             "?15, "
-             "?16, ?17, ?18, ?19)")
+             "unmet, needs, replicas) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, "
+             "?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)")
           .with(d.id, d.organization, d.cluster, d.name, to_text(d.priority), to_text(d.state),
                 d.order, r.cpu_milli, r.memory_bytes, r.gpu_milli, encode_spec(d.spec),
                 d.created_by, d.created_at, d.updated_at, d.version, d.queued_at,
-                longest_run(d.spec).count(), d.unmet, encode_needs(d.spec.constraint))
+                longest_run(d.spec).count(), d.unmet, encode_needs(d.spec.constraint),
+                std::int64_t{d.spec.replicas})
           .run());
 }
 
 Result<void> Session::update(const Deployment& d, State from) {
-  std::optional<std::string> node, gpus;
+  std::optional<std::string> node, gpus, gang;
+  if (d.gang != Gang{}) gang = encode_gang(d.gang);
   if (d.grant) {
     node = d.grant->node;
     gpus = encode_gpus(d.grant->gpus);
@@ -230,11 +235,11 @@ Result<void> Session::update(const Deployment& d, State from) {
              "retry_at = ?8, node = ?9, gpu_grant = ?10, endpoint = ?11, exit_code = ?12, "
              "message = ?13, updated_at = ?14, admitted_at = ?15, started_at = ?16, "
              "ended_at = ?17, queued_at = ?18, displaced_for = ?19, unmet = ?20, awaited = ?21, "
-             "version = ?3 WHERE id = ?1 AND state = ?2 AND version = ?3 - 1")
+             "gang = ?22, version = ?3 WHERE id = ?1 AND state = ?2 AND version = ?3 - 1")
           .with(d.id, to_text(from), d.version, to_text(d.priority), to_text(d.state), d.attempt,
                 d.failures, d.retry_at, node, gpus, d.endpoint, d.exit_code, d.message,
                 d.updated_at, d.admitted_at, d.started_at, d.ended_at, d.queued_at, d.displaced_for,
-                d.unmet, d.awaited)
+                d.unmet, d.awaited, gang)
           .run();
   if (!changed) return std::unexpected(changed.error());
   if (*changed != 1) {

@@ -1,5 +1,5 @@
-// Debit and credit: each active attempt holds exactly one reservation, and what is free plus what
-// is reserved is the capacity, per node and per GPU device.
+// Debit and credit: each replica of an active attempt holds exactly one reservation, and what is
+// free plus what is reserved is the capacity, per node and per GPU device.
 #include <fmt/format.h>
 
 #include <map>
@@ -42,48 +42,56 @@ Result<void> Session::reserve(const ClusterId& cluster, const AttemptKey& attemp
     shares += share.milli;
   }
   if (shares != grant.resources.gpu_milli) return over_commit(grant);
-  return done(db_->query("INSERT INTO reservations (deployment_id, attempt, cluster_id, node, cpu, "
-                         "memory, gpu_grant) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")
-                  .with(attempt.deployment, attempt.number, cluster, grant.node,
+  return done(db_->query("INSERT INTO reservations (deployment_id, attempt, replica, cluster_id, "
+                         "node, cpu, memory, gpu_grant) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")
+                  .with(attempt.deployment, attempt.number, attempt.replica, cluster, grant.node,
                         grant.resources.cpu_milli, grant.resources.memory_bytes,
                         encode_gpus(grant.gpus))
                   .run());
 }
 
-Result<void> Session::release(const ClusterId& cluster, const AttemptKey& attempt) {
-  Grant grant;
-  {
-    auto q = db_->query(
-        "DELETE FROM reservations WHERE deployment_id = ?1 AND attempt = ?2 "
-        "AND cluster_id = ?3 RETURNING node, cpu, memory, gpu_grant");
-    auto rows = all<Grant>(q.with(attempt.deployment, attempt.number, cluster), [](Query& row) {
-      Grant g;
-      g.node = row.text();
-      g.resources.cpu_milli = row.integer();
-      g.resources.memory_bytes = row.integer();
-      g.gpus = decode_gpus(row.text_view());
-      return g;
-    });
-    if (!rows) return std::unexpected(std::move(rows.error()));
-    if (rows->size() != 1) {
-      return fail(Code::failed_precondition, "no_reservation",
-                  fmt::format("Attempt {} holds no reservation.", attempt.str()));
-    }
-    grant = std::move(rows->front());
-  }
+namespace {
+
+Result<void> give_back(Connection& db, const ClusterId& cluster, const Grant& grant) {
   auto given =
-      done(db_->query("UPDATE nodes SET free_cpu = free_cpu + ?3, free_memory = free_memory + ?4 "
-                      "WHERE cluster_id = ?1 AND name = ?2")
+      done(db.query("UPDATE nodes SET free_cpu = free_cpu + ?3, free_memory = free_memory + ?4 "
+                    "WHERE cluster_id = ?1 AND name = ?2")
                .with(cluster, grant.node, grant.resources.cpu_milli, grant.resources.memory_bytes)
                .run());
   for (const auto& share : grant.gpus) {
     if (!given) return given;
-    given = done(db_->query("UPDATE gpus SET free = free + ?4 WHERE cluster_id = ?1 AND node = ?2 "
-                            "AND device = ?3")
+    given = done(db.query("UPDATE gpus SET free = free + ?4 WHERE cluster_id = ?1 AND node = ?2 "
+                          "AND device = ?3")
                      .with(cluster, grant.node, share.device, share.milli)
                      .run());
   }
   return given;
+}
+
+}  // namespace
+
+Result<void> Session::release(const ClusterId& cluster, const AttemptKey& attempt) {
+  auto q = db_->query(
+      "DELETE FROM reservations WHERE deployment_id = ?1 AND attempt = ?2 "
+      "AND cluster_id = ?3 RETURNING node, cpu, memory, gpu_grant");
+  const auto grants =
+      all<Grant>(q.with(attempt.deployment, attempt.number, cluster), [](Query& row) {
+        Grant g;
+        g.node = row.text();
+        g.resources.cpu_milli = row.integer();
+        g.resources.memory_bytes = row.integer();
+        g.gpus = decode_gpus(row.text_view());
+        return g;
+      });
+  if (!grants) return std::unexpected(grants.error());
+  if (grants->empty()) {
+    return fail(Code::failed_precondition, "no_reservation",
+                fmt::format("Attempt {} holds no reservation.", attempt.str()));
+  }
+  for (const Grant& grant : *grants) {
+    if (auto given = give_back(*db_, cluster, grant); !given) return given;
+  }
+  return {};
 }
 
 namespace {
@@ -99,15 +107,18 @@ constexpr const char* kAudit =
     "n.free_memory + coalesce(sum(r.memory), 0) <> n.memory "
     "UNION ALL "
     "SELECT 'one_reservation_per_active_attempt', '', '', 'deployment ' || {hex d.id} || ' is ' || "
-    "d.state || ' with attempt ' || d.attempt || ' but holds no reservation', 0, 0 "
+    "d.state || ' with ' || d.replicas || ' replicas in attempt ' || d.attempt || ', which holds ' "
+    "|| count(r.replica) || ' reservations', 0, 0 "
     "FROM deployments d LEFT JOIN reservations r ON r.deployment_id = d.id AND "
-    "r.attempt = d.attempt WHERE r.deployment_id IS NULL AND "
+    "r.attempt = d.attempt AND r.replica < d.replicas WHERE "
     "d.state IN ('starting', 'running', 'stopping', 'preempting') "
+    "GROUP BY d.id, d.state, d.replicas, d.attempt HAVING count(r.replica) <> d.replicas "
     "UNION ALL "
     "SELECT 'no_reservation_without_attempt', '', '', 'reservation of ' || {hex r.deployment_id} "
-    "|| ' attempt ' || r.attempt || ' has no active attempt', 0, 0 "
+    "|| ' attempt ' || r.attempt || ' replica ' || r.replica || ' has no active attempt', 0, 0 "
     "FROM reservations r LEFT JOIN deployments d ON d.id = r.deployment_id AND "
-    "d.attempt = r.attempt AND d.state IN ('starting', 'running', 'stopping', 'preempting') "
+    "d.attempt = r.attempt AND r.replica < d.replicas AND "
+    "d.state IN ('starting', 'running', 'stopping', 'preempting') "
     "WHERE d.id IS NULL "
     "UNION ALL "
     "SELECT 'no_gaps_in_history', '', '', 'event ' || (g.seq - 1) || ' is missing', 0, 0 FROM ("

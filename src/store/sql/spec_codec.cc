@@ -168,6 +168,78 @@ std::string encode_mix(const std::vector<DemandShare>& mix) {
   return out;
 }
 
+namespace {
+
+js::object encode_replica(const ReplicaProgress& replica) {
+  const ReplicaProgress plain;
+  js::object out;
+  out["phase"] = to_text(replica.phase);
+  put_unless_default(out, "endpoint", replica.endpoint, plain.endpoint);
+  if (replica.exit_code) out["exit"] = std::int64_t{*replica.exit_code};
+  if (replica.signal) out["signal"] = std::int64_t{*replica.signal};
+  put_unless_default(out, "oom", replica.out_of_memory, plain.out_of_memory);
+  put_unless_default(out, "run_timeout", replica.run_timeout, plain.run_timeout);
+  put_unless_default(out, "message", replica.message, plain.message);
+  return out;
+}
+
+std::optional<std::int32_t> maybe_int(const js::object& in, std::string_view key) {
+  if (!in.contains(key)) return std::nullopt;
+  return static_cast<std::int32_t>(get_int(in, key, 0));
+}
+
+bool get_flag(const js::object& in, std::string_view key) {
+  const auto* value = in.if_contains(key);
+  return value != nullptr && value->is_bool() && value->as_bool();
+}
+
+ReplicaProgress decode_replica(const js::object& in) {
+  ReplicaProgress out;
+  out.phase = from_text<ReplicaPhase>(get_text(in, "phase")).value_or(out.phase);
+  out.endpoint = get_text(in, "endpoint");
+  out.exit_code = maybe_int(in, "exit");
+  out.signal = maybe_int(in, "signal");
+  out.out_of_memory = get_flag(in, "oom");
+  out.run_timeout = get_flag(in, "run_timeout");
+  out.message = get_text(in, "message");
+  return out;
+}
+
+// Calls use(object) for each object of a list.
+void each_object(const js::object& in, std::string_view key, auto&& use) {
+  const auto* list = in.if_contains(key);
+  if (list == nullptr || !list->is_array()) return;
+  for (const auto& one : list->as_array()) {
+    if (one.is_object()) use(one.as_object());
+  }
+}
+
+}  // namespace
+
+std::string encode_gang(const Gang& gang) {
+  js::array more, replicas;
+  for (const Grant& grant : gang.more)
+    more.push_back(js::object{{"node", grant.node}, {"gpus", encode_gpus(grant.gpus)}});
+  for (const ReplicaProgress& replica : gang.replicas) replicas.push_back(encode_replica(replica));
+  js::object out;
+  if (!more.empty()) out["more"] = std::move(more);
+  if (!replicas.empty()) out["replicas"] = std::move(replicas);
+  if (gang.failed) out["failed"] = std::int64_t{*gang.failed};
+  return js::serialize(out);
+}
+
+Gang decode_gang(std::string_view text, const Resources& resources) {
+  Gang out;
+  const js::object in = object_in(text);
+  each_object(in, "more", [&](const js::object& grant) {
+    out.more.push_back({get_text(grant, "node"), resources, decode_gpus(get_text(grant, "gpus"))});
+  });
+  each_object(in, "replicas",
+              [&](const js::object& replica) { out.replicas.push_back(decode_replica(replica)); });
+  out.failed = maybe_int(in, "failed");
+  return out;
+}
+
 std::vector<DemandShare> decode_mix(std::string_view text) {
   std::vector<DemandShare> out;
   const char* at = text.data();

@@ -19,6 +19,11 @@ namespace berth::sql {
 [[nodiscard]] std::string encode_gpus(const std::vector<GpuShare>& gpus);
 [[nodiscard]] std::vector<GpuShare> decode_gpus(std::string_view text);
 
+// The places of a gang's other replicas, which ask for `resources` each, and how all of them are:
+// compact JSON, empty for nothing.
+[[nodiscard]] std::string encode_gang(const Gang& gang);
+[[nodiscard]] Gang decode_gang(std::string_view text, const Resources& resources);
+
 // What a node must be beside large enough: compact JSON, empty for nothing; and its labels.
 [[nodiscard]] std::string encode_needs(const Constraint& constraint);
 [[nodiscard]] Constraint decode_needs(std::string_view text);
