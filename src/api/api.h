@@ -35,6 +35,7 @@ struct Services {
   Accounts& accounts;
   Organizations& organizations;
   Clusters& clusters;
+  Quotas& quotas;
   Deployments& deployments;
   TimeTravel& time_travel;
   Runner& runner;
@@ -91,6 +92,7 @@ class Api final : public net::Handler {
 void add_account_routes(std::vector<Route>& table, const Services& services);
 void add_organization_routes(std::vector<Route>& table, const Services& services);
 void add_cluster_routes(std::vector<Route>& table, const Services& services);
+void add_quota_routes(std::vector<Route>& table, const Services& services);
 void add_plan_routes(std::vector<Route>& table, const Services& services);
 void add_deployment_routes(std::vector<Route>& table, const Services& services);
 void add_watch_routes(std::vector<Route>& table, const Services& services,

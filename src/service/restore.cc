@@ -10,22 +10,43 @@ EngineTime millis(Timestamp t) { return t.micros / 1000; }
 
 }  // namespace
 
-Queued queued_entry(const Deployment& d) {
-  return {d.id,
-          d.priority,
-          d.order,
-          d.spec.resources,
-          d.is_parked(),
-          millis(d.queued_at),
-          longest_run(d.spec).count(),
-          d.unmet > 0,
-          d.spec.constraint};
+std::optional<std::uint32_t> tenant_of(const Cluster& cluster, const OrganizationId& organization) {
+  if (organization == cluster.organization) return 0;
+  const Share* share = cluster.share_of(organization);
+  return share == nullptr ? std::nullopt : std::optional(share->tenant);
 }
 
-Queued queued_entry(const WaitingRow& row) {
-  return {row.id,          row.priority,          row.order,           row.demand,
-          row.is_parked(), millis(row.queued_at), row.max_run.count(), row.unmet > 0,
-          row.constraint};
+Queued queued_entry(const Deployment& d, std::uint32_t tenant) {
+  Queued out{d.id,
+             d.priority,
+             d.order,
+             d.spec.resources,
+             d.is_parked(),
+             millis(d.queued_at),
+             longest_run(d.spec).count(),
+             d.unmet > 0,
+             d.spec.constraint};
+  out.tenant = tenant;
+  return out;
+}
+
+Queued queued_entry(const WaitingRow& row, std::uint32_t tenant) {
+  Queued out{row.id,          row.priority,          row.order,           row.demand,
+             row.is_parked(), millis(row.queued_at), row.max_run.count(), row.unmet > 0,
+             row.constraint};
+  out.tenant = tenant;
+  return out;
+}
+
+Result<void> tell_queued(Change& change, const Deployment& d) {
+  std::uint32_t tenant = 0;
+  if (!change.shared()) {
+    const auto found = change.tx.tenant(d.cluster, d.organization);
+    if (!found) return std::unexpected(found.error());
+    tenant = found->value_or(0);
+  }
+  change.tell(d.cluster, queued_entry(d, tenant));
+  return {};
 }
 
 Rules rules_of(const Cluster& cluster) {
@@ -36,6 +57,11 @@ Rules rules_of(const Cluster& cluster) {
   if (cluster.placement == PlacementRule::fgd) {
     out.mix.emplace();
     for (const auto& [demand, weight] : cluster.mix) out.mix->kinds.push_back({demand, weight});
+  }
+  for (const Share& share : cluster.shares) {
+    if (share.quota) out.quotas.push_back({share.tenant, *share.quota, share.borrowing});
+    // One alone has nobody to be fair to.
+    if (share.tenant != 0) out.fair = cluster.fair;
   }
   return out;
 }
@@ -66,7 +92,7 @@ std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment
                          std::max<EngineTime>(0, started - millis(d.queued_at)),
                          d.spec.constraint,
                          {},
-                         0};
+                         tenant_of(cluster, d.organization).value_or(0)};
     }
   }
   return std::nullopt;
@@ -95,7 +121,8 @@ std::vector<DeploymentId> used_beyond(const Cluster& cluster, const std::vector<
 
 Result<std::vector<EngineEvent>> events_to_reach(const ClusterEngine& engine,
                                                  const DeploymentId& id,
-                                                 const std::optional<Deployment>& row) {
+                                                 const std::optional<Deployment>& row,
+                                                 std::uint32_t tenant) {
   std::vector<EngineEvent> out;
   const auto waiting = engine.waiting_as(id);
   const auto active = engine.active_as(id);
@@ -111,7 +138,7 @@ Result<std::vector<EngineEvent>> events_to_reach(const ClusterEngine& engine,
     return out;
   }
   const bool parked = row->is_parked();
-  const Queued queued = queued_entry(*row);
+  const Queued queued = queued_entry(*row, tenant);
   if (active) out.emplace_back(Released{id});
   if (!waiting) {
     out.emplace_back(queued);

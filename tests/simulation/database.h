@@ -15,6 +15,7 @@ namespace berth::sim {
 
 using NodeKey = std::pair<ClusterId, std::string>;
 using JournalKey = std::pair<ClusterId, std::int64_t>;
+using ShareKey = std::pair<ClusterId, OrganizationId>;
 
 struct LedgerNode {
   Node node;
@@ -26,6 +27,10 @@ struct Reservation {
   std::int32_t attempt = 0;
   ClusterId cluster;
   Grant grant;
+};
+struct ShareRow {
+  Share share;
+  bool shared = true;
 };
 struct Lease {
   std::optional<std::string> holder;
@@ -39,8 +44,9 @@ struct Scheduler {
 template <template <class, class> class Table>
 struct Rows {
   Table<DeploymentId, std::shared_ptr<const Deployment>> deployments;
-  Table<ClusterId, Cluster> clusters;  // without their nodes
+  Table<ClusterId, Cluster> clusters;  // without their nodes and shares
   Table<NodeKey, LedgerNode> nodes;
+  Table<ShareKey, ShareRow> shares;
   Table<DeploymentId, Reservation> reservations;
   Table<ClusterId, Lease> leases;
   Table<std::string, Scheduler> schedulers;
