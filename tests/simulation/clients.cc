@@ -23,6 +23,7 @@ void Clients::prepare(Tables& tables) {
   guests_ = OrganizationId::make(then, random);
   tables.organizations[guests_] = {guests_, "guests", then, 1};
   tables.members[{guests_, caller_.principal.user}] = Role::developer;
+  shares_ = simulator_.chance(0.4);
   const auto count = 2 + simulator_.pick(2);
   for (std::size_t i = 0; i < count; ++i) {
     Cluster cluster;
@@ -37,8 +38,8 @@ void Clients::prepare(Tables& tables) {
           node, ordinal++, node.capacity.cpu_milli, node.capacity.memory_bytes,
           std::vector<std::int64_t>(static_cast<std::size_t>(node.devices()), 1000)};
     }
-    cluster.fair = simulator_.chance(0.3);
-    if (simulator_.chance(0.4))
+    cluster.fair = shares_ && simulator_.chance(0.5);
+    if (shares_ && simulator_.chance(0.7))
       tables.shares[{cluster.id, guests_}] = {{guests_, 1, some_limits(), std::nullopt}, true};
     tables.clusters[cluster.id] = cluster;
     tables.leases[cluster.id] = {};
@@ -130,7 +131,7 @@ void Clients::submit() {
   // A few names are wished for by several at once.
   wish.name = simulator_.chance(0.1) ? fmt::format("shared{}", simulator_.pick(3))
                                      : fmt::format("d{}", ++names_);
-  if (simulator_.chance(0.3)) wish.organization = guests_;
+  if (shares_ && simulator_.chance(0.3)) wish.organization = guests_;
   wish.priority = simulator_.chance(0.4) ? Priority::high : Priority::low;
   wish.spec.kind = simulator_.chance(0.5) ? Kind::job : Kind::service;
   static constexpr std::array<std::int64_t, 5> kGpus{0, 0, 0, 500, 1000};
@@ -203,6 +204,7 @@ void Clients::pause() {
 }
 
 void Clients::share() {
+  if (!shares_) return;
   const auto id = clusters_[simulator_.pick(clusters_.size())];
   const auto whose = simulator_.chance(0.6) ? guests_ : organization_;
   if (simulator_.chance(0.15)) {

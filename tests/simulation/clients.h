@@ -43,6 +43,7 @@ class Clients {
   OrganizationId guests_;  // of whom the same person is a member; some clusters are shared with it
   std::vector<ClusterId> clusters_;
   std::vector<DeploymentId> known_;
+  bool shares_ = false;  // in some worlds clusters are one organization's alone
   bool asking_ = true;
   std::uint64_t answered_ = 0;
   int names_ = 0;
