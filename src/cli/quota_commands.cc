@@ -34,7 +34,17 @@ std::string organization_id(Client& client, const std::string& quotas, const std
   for (const auto& row : at(list, "items").as_array()) {
     if (text_at(row, "organization") == wanted) return text_at(row, "organization_id");
   }
-  return client.organization_id(wanted);
+  const auto mine = client.get("/api/v1/organizations");
+  for (const auto& row : at(mine, "items").as_array()) {
+    if (text_at(row, "name") == wanted) return text_at(row, "id");
+  }
+  throw Failure{
+      kForbidden,
+      fmt::format("The cluster is not shared with '{}', and you are not in it. Share it by "
+                  "the organization's id, which 'berth org list' tells its members.",
+                  wanted),
+      "",
+      {}};
 }
 
 int list(const Global& global, const Args& a) {
