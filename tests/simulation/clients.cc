@@ -207,7 +207,7 @@ void Clients::share() {
   if (!shares_) return;
   const auto id = clusters_[simulator_.pick(clusters_.size())];
   const auto whose = simulator_.chance(0.6) ? guests_ : organization_;
-  if (simulator_.chance(0.15)) {
+  if (simulator_.chance(0.3)) {
     (void)ask<Result<void>>([&](Process& process) {
       return process.quotas().remove(caller_, id, whose, std::nullopt);
     });

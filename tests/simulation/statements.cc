@@ -109,6 +109,12 @@ Result<std::optional<Role>> Statements::role(const OrganizationId& org, const Us
   return found == base().members.end() ? std::nullopt : std::optional(found->second);
 }
 
+Result<std::optional<Organization>> Statements::organization(const OrganizationId& id) {
+  if (auto begun = begin("read organization"); !begun) return pass(begun.error());
+  const auto found = base().organizations.find(id);
+  return found == base().organizations.end() ? std::nullopt : std::optional(found->second);
+}
+
 Result<std::vector<std::pair<Organization, Role>>> Statements::organizations_of(
     const UserId& user) {
   if (auto begun = begin("read memberships"); !begun) return pass(begun.error());

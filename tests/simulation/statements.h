@@ -23,6 +23,7 @@ class Statements final : public Transaction {
   Result<std::int64_t> commit() override;
 
   Result<std::optional<Role>> role(const OrganizationId& org, const UserId& user) override;
+  Result<std::optional<Organization>> organization(const OrganizationId& id) override;
   Result<std::vector<std::pair<Organization, Role>>> organizations_of(const UserId& user) override;
   Result<std::optional<Cluster>> cluster(const ClusterId& id) override;
   Result<std::vector<Cluster>> all_clusters() override;
@@ -97,9 +98,6 @@ class Statements final : public Transaction {
   Result<std::optional<ApiKey>> api_key_by_secret(const Digest&) override { return not_served(); }
   Result<std::vector<ApiKey>> api_keys(const UserId&) override { return not_served(); }
   Result<std::optional<SetupToken>> setup_token() override { return not_served(); }
-  Result<std::optional<Organization>> organization(const OrganizationId&) override {
-    return not_served();
-  }
   Result<std::optional<Organization>> organization_by_name(std::string_view) override {
     return not_served();
   }
