@@ -47,6 +47,7 @@ AnsweredBy answered_by(Operation operation) {
     case Operation::cluster_status:
     case Operation::cluster_queue:
     case Operation::cluster_plan:
+    case Operation::cluster_quota_list:
       return AnsweredBy::decider_of_cluster;
     case Operation::deployment_explain:
     case Operation::deployment_logs:
@@ -86,6 +87,7 @@ Api::Api(Services services, ApiOptions options)
   add_account_routes(routes_, services_);
   add_organization_routes(routes_, services_);
   add_cluster_routes(routes_, services_);
+  add_quota_routes(routes_, services_);
   add_plan_routes(routes_, services_);
   add_deployment_routes(routes_, services_);
   add_watch_routes(routes_, services_, options_.bookmark_every);
@@ -198,16 +200,16 @@ Task<std::optional<net::Response>> Api::ask_elsewhere(Context& c, const Route& r
     if (!address) co_return std::nullopt;  // then here, as far as it goes
     co_return co_await forward_to(c, std::move(*address));
   }
+  // Unknown ones, and those of strangers, are refused here.
   std::optional<ClusterId> cluster;
   if (by == AnsweredBy::decider_of_cluster) {
-    if (auto id = c.id<ClusterId>("cluster_id", "cluster")) cluster = *id;
-  } else if (auto id = c.id<DeploymentId>("deployment_id", "deployment")) {
-    auto row = services_.reads.deployment(*id);
-    if (row && *row) cluster = (*row)->cluster;
+    const auto id = c.id<ClusterId>("cluster_id", "cluster");
+    if (id && services_.clusters.get(c.who(), *id, Operation::cluster_read)) cluster = *id;
+  } else if (const auto id = c.id<DeploymentId>("deployment_id", "deployment")) {
+    const auto row = services_.deployments.get(c.who(), *id, Operation::deployment_read);
+    if (row) cluster = (*row)->cluster;
   }
-  // Unknown ones, and those of strangers, are refused here.
   if (!cluster || options_.deciders->here(*cluster)) co_return std::nullopt;
-  if (!services_.clusters.get(c.who(), *cluster, Operation::cluster_read)) co_return std::nullopt;
   co_return co_await forward_to_decider(c, *cluster);
 }
 

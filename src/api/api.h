@@ -36,6 +36,7 @@ struct Services {
   Accounts& accounts;
   Organizations& organizations;
   Clusters& clusters;
+  Quotas& quotas;
   Deployments& deployments;
   TimeTravel& time_travel;
   Runner& runner;
@@ -93,6 +94,7 @@ class Api final : public net::Handler {
 void add_account_routes(std::vector<Route>& table, const Services& services);
 void add_organization_routes(std::vector<Route>& table, const Services& services);
 void add_cluster_routes(std::vector<Route>& table, const Services& services);
+void add_quota_routes(std::vector<Route>& table, const Services& services);
 void add_plan_routes(std::vector<Route>& table, const Services& services);
 void add_deployment_routes(std::vector<Route>& table, const Services& services);
 void add_watch_routes(std::vector<Route>& table, const Services& services,

@@ -38,6 +38,7 @@ Result<ClusterWish> wish_of(CreateClusterRequest body) {
   wish.policy = body.policy;
   wish.placement = body.placement;
   wish.age_bound = bound_of(body.age_bound).value_or(std::nullopt);
+  wish.fair = body.fair;
   if (body.resources) wish.totals = from_body(*body.resources);
   if (body.nodes) wish.nodes = from_body(*body.nodes);
   const bool nothing = !body.resources && !body.nodes;
@@ -244,6 +245,7 @@ void add_changing(std::vector<Route>& table, Clusters& clusters) {
         patch.policy = body.policy;
         patch.placement = body.placement;
         patch.age_bound = bound_of(body.age_bound);
+        patch.fair = body.fair;
         auto changed = co_await clusters.update(c.who(), *id, std::move(patch));
         if (!changed) co_return std::unexpected(std::move(changed.error()));
         co_return cluster_reply(*changed, 200);

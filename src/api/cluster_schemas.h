@@ -27,6 +27,12 @@ constexpr Rules age_bound() {
       "such as \"4h\"; 0: no bound.",
       0, std::int64_t{366} * 24 * 3600 * 1'000'000, "\"4h\"");
 }
+constexpr Rules fair() {
+  return doc(
+      "Of the organizations in one queue goes first which holds the smallest part of its quota, or "
+      "without one of the cluster. Else the order is that of admission.",
+      "false");
+}
 }  // namespace rule
 
 template <>
@@ -89,6 +95,7 @@ struct Schema<CreateClusterRequest> {
       field("policy", &CreateClusterRequest::policy, rule::policy("\"strict\"")),
       field("placement", &CreateClusterRequest::placement, rule::placement("\"best_fit\"")),
       field("age_bound", &CreateClusterRequest::age_bound, rule::age_bound()),
+      field("fair", &CreateClusterRequest::fair, rule::fair()),
   };
 };
 
@@ -105,6 +112,7 @@ struct Schema<UpdateClusterRequest> {
       field("policy", &UpdateClusterRequest::policy, rule::policy("\"preempt\"")),
       field("placement", &UpdateClusterRequest::placement, rule::placement("\"fgd\"")),
       field("age_bound", &UpdateClusterRequest::age_bound, rule::age_bound()),
+      field("fair", &UpdateClusterRequest::fair, rule::fair()),
   };
 };
 
@@ -123,11 +131,86 @@ struct Schema<ClusterView> {
             rule::must("Which of the nodes with room a deployment gets.")),
       field("age_bound", &ClusterView::age_bound,
             rule::doc("Seconds of waiting after which a deployment is not overtaken any more.")),
+      field("fair", &ClusterView::fair,
+            rule::must("Whether organizations that share it take turns by what they hold.")),
       field("paused", &ClusterView::paused, rule::must("Nothing starts while it is paused.")),
       field("resources", &ClusterView::resources, rule::must("Sum over its nodes.")),
       field("nodes", &ClusterView::nodes, rule::must("Its machines.")),
       field("created_at", &ClusterView::created_at, rule::must("When it was made.")),
       field("version", &ClusterView::version, rule::must("Grows with each change; also the ETag.")),
+  };
+};
+
+template <>
+struct Schema<LimitsBody> {
+  static constexpr std::string_view name = "Limits";
+  static constexpr std::string_view doc = "Amounts; what is absent is not limited.";
+  static constexpr auto fields = std::tuple{
+      field("cpu", &LimitsBody::cpu,
+            rule::range("Cores: 2, 0.5 or \"500m\".", 0, 1'000'000'000, "16")),
+      field(
+          "memory", &LimitsBody::memory,
+          rule::range("Bytes, or text such as \"16GiB\".", 0, std::int64_t{1} << 56, "\"64GiB\"")),
+      field("gpu", &LimitsBody::gpu, rule::range("Devices.", 0, 1'000'000'000, "4")),
+  };
+};
+
+template <>
+struct Schema<PutQuotaRequest> {
+  static constexpr std::string_view name = "PutQuotaRequest";
+  static constexpr std::string_view doc =
+      "How much the organization may hold on the cluster. Without a quota it is not limited, and "
+      "lends nothing.";
+  static constexpr auto fields = std::tuple{
+      field("quota", &PutQuotaRequest::quota,
+            rule::doc("Its own: what is within it is never refused for others' sake.")),
+      field("borrowing", &PutQuotaRequest::borrowing,
+            rule::doc("So much at most may it hold beyond, of what others leave unused of their "
+                      "quotas; absent or null: as much as there is.")),
+  };
+};
+
+template <>
+struct Schema<QuotaView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "Quota";
+  static constexpr std::string_view doc =
+      "What an organization has of a cluster, and may have of it.";
+  static constexpr auto fields = std::tuple{
+      field("organization_id", &QuotaView::organization_id, rule::must("Which organization.")),
+      field("organization", &QuotaView::organization, rule::must("Its name.", "\"vision\"")),
+      field("quota", &QuotaView::quota, rule::doc("Its own; absent: it is not limited.")),
+      field("borrowing", &QuotaView::borrowing,
+            rule::doc("So much more at most; absent: as much as others leave unused.")),
+      field("used", &QuotaView::used, rule::must("What its deployments hold.")),
+      field("borrowed", &QuotaView::borrowed, rule::must("What of that is beyond its quota.")),
+      field("waiting", &QuotaView::waiting,
+            rule::must("How many of it wait, without those in back-off.")),
+  };
+};
+
+template <>
+struct Schema<SetQuotaView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "SetQuota";
+  static constexpr std::string_view doc = "What an organization may have of a cluster from now on.";
+  static constexpr auto fields = std::tuple{
+      field("organization_id", &SetQuotaView::organization_id, rule::must("Which organization.")),
+      field("organization", &SetQuotaView::organization, rule::must("Its name.", "\"vision\"")),
+      field("quota", &SetQuotaView::quota, rule::doc("Its own; absent: it is not limited.")),
+      field("borrowing", &SetQuotaView::borrowing,
+            rule::doc("So much more at most; absent: as much as others leave unused.")),
+  };
+};
+
+template <>
+struct Schema<QuotaListView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "QuotaList";
+  static constexpr std::string_view doc =
+      "The organizations that a cluster is shared with; that of the cluster comes first.";
+  static constexpr auto fields = std::tuple{
+      field("items", &QuotaListView::items, rule::must("One for each.")),
   };
 };
 
@@ -198,6 +281,8 @@ struct Schema<ClusterStatusView> {
       field("reserved", &ClusterStatusView::reserved, rule::must("What deployments hold.")),
       field("available", &ClusterStatusView::available, rule::must("What is free.")),
       field("nodes", &ClusterStatusView::nodes, rule::must("Node by node.")),
+      field("quotas", &ClusterStatusView::quotas,
+            rule::must("The organizations that share it; none, when it is one's alone.")),
       field("queue", &ClusterStatusView::queue, rule::must("How many wait.")),
       field("active", &ClusterStatusView::active, rule::must("Deployments that hold resources.")),
       field("runtime", &ClusterStatusView::runtime,
@@ -235,7 +320,10 @@ struct Schema<QueueItemView> {
       field("position", &QueueItemView::position,
             rule::must("1 is next; 0 while it pauses after a failure.")),
       field("deployment_id", &QueueItemView::deployment_id, rule::must("Which deployment.")),
-      field("name", &QueueItemView::name, rule::must("Its name.", "\"digits\"")),
+      field("name", &QueueItemView::name,
+            rule::must("Its name; empty when it is another organization's.", "\"digits\"")),
+      field("mine", &QueueItemView::mine,
+            rule::must("It belongs to an organization that you are in.")),
       field("priority", &QueueItemView::priority, rule::must("Which queue.")),
       field("resources", &QueueItemView::resources, rule::must("What it asks for.")),
       field("replicas", &QueueItemView::replicas,

@@ -52,6 +52,20 @@ Resources from_body(const ResourcesBody& b) { return {b.cpu.milli, b.memory.byte
 ResourcesBody to_body(const Resources& r) {
   return {Cpu{r.cpu_milli}, Memory{r.memory_bytes}, Gpu{r.gpu_milli}};
 }
+Resources from_body(const LimitsBody& b) {
+  return {b.cpu ? b.cpu->milli : kNoQuota, b.memory ? b.memory->bytes : kNoQuota,
+          b.gpu ? b.gpu->milli : kNoQuota};
+}
+LimitsBody to_limits(const Resources& r) {
+  LimitsBody out;
+  if (r.cpu_milli != kNoQuota) out.cpu = Cpu{r.cpu_milli};
+  if (r.memory_bytes != kNoQuota) out.memory = Memory{r.memory_bytes};
+  if (r.gpu_milli != kNoQuota) out.gpu = Gpu{r.gpu_milli};
+  return out;
+}
+std::optional<LimitsBody> to_limits(const std::optional<Resources>& limits) {
+  return limits ? std::optional(to_limits(*limits)) : std::nullopt;
+}
 std::vector<Node> from_body(const std::vector<NodeBody>& nodes) {
   std::vector<Node> out;
   for (const auto& n : nodes)
@@ -96,6 +110,7 @@ ClusterView view(const Cluster& c) {
   out.policy = c.policy;
   out.placement = c.placement;
   if (c.age_bound) out.age_bound = seconds_of(*c.age_bound);
+  out.fair = c.fair;
   out.paused = c.paused;
   Resources total;
   for (const auto& n : c.nodes) {
@@ -108,6 +123,13 @@ ClusterView view(const Cluster& c) {
   return out;
 }
 
+QuotaView view(const QuotaRow& row) {
+  return {row.organization,     row.name,
+          to_limits(row.quota), to_limits(row.borrowing),
+          to_body(row.used),    to_body(row.borrowed),
+          row.waiting};
+}
+
 ClusterStatusView view(const ClusterStatus& s) {
   ClusterStatusView out;
   out.cluster_id = s.cluster.id;
@@ -117,6 +139,7 @@ ClusterStatusView view(const ClusterStatus& s) {
   out.reserved = to_body(taken(s.engine.capacity, s.engine.free));
   out.available = to_body(s.engine.free);
   for (const auto& n : s.engine.nodes) out.nodes.push_back(view(n));
+  for (const auto& row : s.quotas) out.quotas.push_back(view(row));
   out.queue = {s.engine.high_waiting, s.engine.low_waiting, s.engine.parked};
   out.active = s.engine.active;
   if (s.health)
@@ -131,6 +154,7 @@ QueueItemView view(const QueueItem& i) {
   out.position = i.entry.position;
   out.deployment_id = i.entry.id;
   out.name = i.name;
+  out.mine = i.mine;
   out.priority = i.entry.priority;
   out.resources = to_body(i.entry.demand);
   out.replicas = i.replicas;
@@ -251,14 +275,21 @@ ExplanationView view(const WaitExplanation& w) {
   if (e.too_large)
     out.largest_possible =
         TooLargeView{to_body(e.too_large->largest), e.too_large->node, e.too_large->replicas_fit};
-  for (const auto& [id, name] : w.blockers) out.blockers.push_back({id, name});
-  for (const auto& [id, name] : w.displaced) out.displaced.push_back({id, name});
+  if (e.quota) {
+    out.quota =
+        QuotaExcessView{to_limits(e.quota->quota.nominal), to_limits(e.quota->quota.borrowing),
+                        to_body(e.quota->asked),           to_body(e.quota->used),
+                        to_limits(e.quota->headroom),      to_limits(borrowable(*e.quota))};
+  }
+  for (const auto& [id, name] : w.blockers) out.blockers.push_back({id, name, !name.empty()});
+  for (const auto& [id, name] : w.displaced) out.displaced.push_back({id, name, !name.empty()});
   return out;
 }
 
 DeploymentWish wish_of(CreateDeploymentRequest r) {
   DeploymentWish wish;
   wish.cluster = r.cluster_id;
+  wish.organization = r.organization_id;
   wish.name = r.name.value_or("");
   wish.priority = r.priority;
   DeploymentSpec& s = wish.spec;

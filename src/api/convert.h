@@ -10,6 +10,9 @@ namespace berth::api {
 
 [[nodiscard]] Resources from_body(const ResourcesBody& body);
 [[nodiscard]] ResourcesBody to_body(const Resources& resources);
+[[nodiscard]] Resources from_body(const LimitsBody& body);  // kNoQuota for what is absent
+[[nodiscard]] LimitsBody to_limits(const Resources& limits);
+[[nodiscard]] std::optional<LimitsBody> to_limits(const std::optional<Resources>& limits);
 [[nodiscard]] std::vector<Node> from_body(const std::vector<NodeBody>& nodes);
 
 [[nodiscard]] UserView view(const User& user);
@@ -22,6 +25,7 @@ namespace berth::api {
 [[nodiscard]] InviteView view(const NewInvite& invite);
 [[nodiscard]] ClusterView view(const Cluster& cluster);
 [[nodiscard]] ClusterStatusView view(const ClusterStatus& status);
+[[nodiscard]] QuotaView view(const QuotaRow& row);
 [[nodiscard]] QueueItemView view(const QueueItem& item);
 [[nodiscard]] DeploymentView view(const Deployment& deployment);
 [[nodiscard]] EventView view(const Event& event);

@@ -79,6 +79,9 @@ struct Schema<CreateDeploymentRequest> {
   static constexpr std::string_view doc = "What to run, what it needs, and how urgent it is.";
   static constexpr auto fields = std::tuple{
       field("cluster_id", &CreateDeploymentRequest::cluster_id, rule::must("Where.")),
+      field("organization_id", &CreateDeploymentRequest::organization_id,
+            rule::doc("Whose it is, on a cluster that is shared. When absent: the cluster's, if "
+                      "you are in it, else the only one of yours that it is shared with.")),
       field("name", &CreateDeploymentRequest::name,
             rule::name("Unique among the unfinished ones of the organization; made up when absent.",
                        "\"digits\"", false)),
@@ -283,7 +286,28 @@ struct Schema<NamedDeployment> {
   static constexpr std::string_view doc = "A deployment, by id and name.";
   static constexpr auto fields = std::tuple{
       field("deployment_id", &NamedDeployment::deployment_id, rule::must("Which one.")),
-      field("name", &NamedDeployment::name, rule::must("Its name.", "\"digits\"")),
+      field("name", &NamedDeployment::name,
+            rule::must("Its name; empty when it is another organization's.", "\"digits\"")),
+      field("mine", &NamedDeployment::mine,
+            rule::must("It belongs to an organization that you are in.")),
+  };
+};
+
+template <>
+struct Schema<QuotaExcessView> {
+  static constexpr Use use = Use::response;
+  static constexpr std::string_view name = "QuotaExcess";
+  static constexpr std::string_view doc = "The quota of its organization that it does not fit in.";
+  static constexpr auto fields = std::tuple{
+      field("quota", &QuotaExcessView::quota, rule::must("The organization's own.")),
+      field("borrowing", &QuotaExcessView::borrowing,
+            rule::doc("So much more at most; absent: as much as others leave unused.")),
+      field("asked", &QuotaExcessView::asked, rule::must("What it asks for.")),
+      field("used", &QuotaExcessView::used, rule::must("What the organization holds now.")),
+      field("available", &QuotaExcessView::available,
+            rule::must("The most that it may have in addition now.")),
+      field("borrowable", &QuotaExcessView::borrowable,
+            rule::must("What of that would be borrowed.")),
   };
 };
 
@@ -317,6 +341,8 @@ struct Schema<ExplanationView> {
             rule::doc("A smaller size that would start at once.")),
       field("largest_possible", &ExplanationView::largest_possible,
             rule::doc("When no node could ever hold it.")),
+      field("quota", &ExplanationView::quota,
+            rule::doc("When the quota of its organization keeps it waiting.")),
       field("blockers", &ExplanationView::blockers,
             rule::must("A smallest set of running deployments whose end would make room for it.")),
       field("displaced", &ExplanationView::displaced,

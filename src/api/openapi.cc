@@ -46,6 +46,7 @@ bool takes_idempotency_key(const Route& route) {
 bool takes_if_match(const Route& route) {
   return (route.method == "PATCH" && route.operation != Operation::member_update) ||
          route.operation == Operation::cluster_delete ||
+         route.operation == Operation::cluster_quota_update ||
          route.operation == Operation::deployment_delete;
 }
 bool has_etag(const Route& route) {

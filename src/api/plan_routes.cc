@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <map>
 #include <set>
 
@@ -109,11 +111,18 @@ ForesightView view(const Foresight& seen, std::optional<std::int64_t> index, con
   return out;
 }
 
-Result<std::vector<PlanCommand>> commands_of(const std::vector<PlanCommandBody>& bodies) {
+Result<std::vector<PlanCommand>> commands_of(Clusters& clusters, Context& c, const ClusterId& id,
+                                             const std::vector<PlanCommandBody>& bodies) {
   std::vector<PlanCommand> out;
   for (std::size_t i = 0; i < bodies.size(); ++i) {
     auto command = command_of(bodies[i], i);
     if (!command) return std::unexpected(std::move(command.error()));
+    if (auto* submit = std::get_if<PlanSubmit>(&*command)) {
+      const auto tenant = clusters.tenant(c.who(), id, bodies[i].organization_id,
+                                          fmt::format("/commands/{}/organization_id", i));
+      if (!tenant) return std::unexpected(tenant.error());
+      submit->tenant = *tenant;
+    }
     out.push_back(*std::move(command));
   }
   return out;
@@ -139,7 +148,7 @@ Result<std::vector<TimedCommand>> timed(std::vector<PlanCommand> commands,
 Task<Result<Reply<PlanView>>> answer_plan(Clusters& clusters, Context& c, PlanRequest body) {
   auto id = c.id<ClusterId>("cluster_id", "cluster");
   if (!id) co_return std::unexpected(std::move(id.error()));
-  auto commands = commands_of(body.commands);
+  auto commands = commands_of(clusters, c, *id, body.commands);
   if (!commands) co_return std::unexpected(std::move(commands.error()));
   for (std::size_t i = 0; i < body.commands.size(); ++i) {
     if (!body.commands[i].after) continue;
@@ -150,7 +159,7 @@ Task<Result<Reply<PlanView>>> answer_plan(Clusters& clusters, Context& c, PlanRe
   if (!plan) co_return std::unexpected(std::move(plan.error()));
   auto ids = ids_of(plan->value.steps);
   for (const PlanMove& move : plan->value.moves) ids.insert(move.id);
-  const auto names = clusters.names(ids);
+  const auto names = clusters.names(c.who(), ids);
   if (!names) co_return std::unexpected(names.error());
   PlanView out{views(plan->value.steps, *names, body.commands), {}, plan->index};
   for (const PlanMove& move : plan->value.moves)
@@ -163,7 +172,7 @@ Task<Result<Reply<ForesightView>>> answer_simulation(Clusters& clusters, Context
   constexpr auto kHorizon = std::chrono::hours(24);
   auto id = c.id<ClusterId>("cluster_id", "cluster");
   if (!id) co_return std::unexpected(std::move(id.error()));
-  auto commands = commands_of(body.commands);
+  auto commands = commands_of(clusters, c, *id, body.commands);
   if (!commands) co_return std::unexpected(std::move(commands.error()));
   auto in_time = timed(*std::move(commands), body.commands);
   if (!in_time) co_return std::unexpected(std::move(in_time.error()));
@@ -174,7 +183,7 @@ Task<Result<Reply<ForesightView>>> answer_simulation(Clusters& clusters, Context
   auto ids = ids_of(seen->value.steps);
   for (const Happened& one : seen->value.happened) ids.insert(one.id);
   for (const StartShift& shift : seen->value.shifts) ids.insert(shift.id);
-  const auto names = clusters.names(ids);
+  const auto names = clusters.names(c.who(), ids);
   if (!names) co_return std::unexpected(names.error());
   co_return reply(view(seen->value, seen->index, *names, body.commands));
 }

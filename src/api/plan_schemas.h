@@ -18,6 +18,8 @@ struct Schema<PlanCommandBody> {
             rule::must("submit: 'resources' and 'priority'; stop: 'deployment_id'; prioritize: "
                        "'deployment_id' and 'priority'; resize: 'nodes'; lose_node: 'node'.",
                        "\"submit\"")),
+      field("organization_id", &PlanCommandBody::organization_id,
+            rule::doc("Whose the new one would be; as for a submission when absent.")),
       field("deployment_id", &PlanCommandBody::deployment_id,
             rule::doc("Which one is stopped or gets another priority.")),
       field("priority", &PlanCommandBody::priority, rule::doc("high or low.")),

@@ -158,6 +158,7 @@ struct CreateClusterRequest {
   Policy policy = Policy::strict;
   PlacementRule placement = PlacementRule::best_fit;
   std::optional<Seconds> age_bound;
+  bool fair = false;
 };
 struct UpdateClusterRequest {
   std::optional<std::string> name;
@@ -166,6 +167,7 @@ struct UpdateClusterRequest {
   std::optional<Policy> policy;
   std::optional<PlacementRule> placement;
   std::optional<Seconds> age_bound;
+  std::optional<bool> fair;
 };
 struct ClusterView {
   ClusterId id;
@@ -175,11 +177,40 @@ struct ClusterView {
   Policy policy = Policy::strict;
   PlacementRule placement = PlacementRule::best_fit;
   std::optional<Seconds> age_bound;
+  bool fair = false;
   bool paused = false;
   ResourcesBody resources;
   std::vector<NodeBody> nodes;
   Timestamp created_at;
   std::int64_t version = 1;
+};
+// Amounts of which each may be absent: not limited.
+struct LimitsBody {
+  std::optional<Cpu> cpu;
+  std::optional<Memory> memory;
+  std::optional<Gpu> gpu;
+};
+struct PutQuotaRequest {
+  std::optional<std::optional<LimitsBody>> quota;
+  std::optional<std::optional<LimitsBody>> borrowing;
+};
+struct QuotaView {
+  OrganizationId organization_id;
+  std::string organization;
+  std::optional<LimitsBody> quota;
+  std::optional<LimitsBody> borrowing;
+  ResourcesBody used;
+  ResourcesBody borrowed;
+  std::uint64_t waiting = 0;
+};
+struct SetQuotaView {
+  OrganizationId organization_id;
+  std::string organization;
+  std::optional<LimitsBody> quota;
+  std::optional<LimitsBody> borrowing;
+};
+struct QuotaListView {
+  std::vector<QuotaView> items;
 };
 struct GpuView {
   std::int32_t device = 0;
@@ -213,6 +244,7 @@ struct ClusterStatusView {
   ResourcesBody reserved;
   ResourcesBody available;
   std::vector<NodeStatusView> nodes;
+  std::vector<QuotaView> quotas;
   QueueLengths queue;
   std::uint64_t active = 0;
   std::optional<RuntimeHealth> runtime;
@@ -230,6 +262,7 @@ struct QueueItemView {
   std::uint64_t position = 0;
   DeploymentId deployment_id;
   std::string name;
+  bool mine = true;
   Priority priority = Priority::low;
   ResourcesBody resources;
   std::optional<std::int32_t> replicas;
@@ -251,6 +284,7 @@ struct QueueView {
 enum class PlanKind { submit, stop, prioritize, resize, lose_node };
 struct PlanCommandBody {
   PlanKind kind = PlanKind::submit;
+  std::optional<OrganizationId> organization_id;
   std::optional<DeploymentId> deployment_id;
   std::optional<Priority> priority;
   std::optional<ResourcesBody> resources;
@@ -341,6 +375,7 @@ struct DependencyBody {
 };
 struct CreateDeploymentRequest {
   ClusterId cluster_id;
+  std::optional<OrganizationId> organization_id;
   std::optional<std::string> name;
   Kind kind = Kind::service;
   std::optional<std::string> image;
@@ -431,6 +466,15 @@ struct EventView {
 struct NamedDeployment {
   DeploymentId deployment_id;
   std::string name;
+  bool mine = true;
+};
+struct QuotaExcessView {
+  LimitsBody quota;
+  std::optional<LimitsBody> borrowing;
+  ResourcesBody asked;
+  ResourcesBody used;
+  LimitsBody available;
+  LimitsBody borrowable;
 };
 struct TooLargeView {
   ResourcesBody largest;
@@ -454,6 +498,7 @@ struct ExplanationView {
   std::optional<ResourcesBody> largest_hole;
   std::optional<ResourcesBody> would_start_now;
   std::optional<TooLargeView> largest_possible;
+  std::optional<QuotaExcessView> quota;
   std::vector<NamedDeployment> blockers;
   std::vector<NamedDeployment> displaced;
   ForecastView forecast;

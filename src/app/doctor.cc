@@ -134,7 +134,7 @@ Result<void> check_engines(ReadView& view, Findings& out) {
     }
     if (!placed) continue;
     auto rows = view.for_each_waiting(cluster.id, [&](const WaitingRow& row) {
-      engine.restore_waiting(queued_entry(row));
+      engine.restore_waiting(queued_entry(row, tenant_of(cluster, row.organization).value_or(0)));
       ++waiting_count;
     });
     if (!rows) return rows;

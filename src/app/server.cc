@@ -128,10 +128,11 @@ struct Server::Parts {
         accounts(reads, committer, passwords, clock, random, account_rules(config, dir)),
         organizations(reads, committer, random, config.free_failures),
         clusters(reads, committer, scheduling, runner, clock, random, cluster_rules(config)),
+        quotas(reads, committer, scheduling),
         deployments(reads, committer, scheduling, runner, clock, random),
         past(reads, clock),
         time_travel(reads, past),
-        api(api::Services{reads, committer, accounts, organizations, clusters, deployments,
+        api(api::Services{reads, committer, accounts, organizations, clusters, quotas, deployments,
                           time_travel, runner, hub, clock, random},
             api_options(config, reads, together.get())),
         http(server_options(config), api) {
@@ -160,6 +161,7 @@ struct Server::Parts {
   Accounts accounts;
   Organizations organizations;
   Clusters clusters;
+  Quotas quotas;
   Deployments deployments;
   Past past;
   TimeTravel time_travel;

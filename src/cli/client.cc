@@ -1,6 +1,7 @@
 #include "cli/client.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cstdlib>
 
@@ -166,6 +167,9 @@ Value Client::post(const std::string& path) { return request("POST", path, nullp
 Value Client::patch(const std::string& path, const Value& body) {
   return request("PATCH", path, &body);
 }
+Value Client::put(const std::string& path, const Value& body) {
+  return request("PUT", path, &body);
+}
 void Client::remove(const std::string& path) { request("DELETE", path, nullptr); }
 
 std::vector<Value> Client::list(const std::string& path, std::size_t most) {
@@ -233,9 +237,19 @@ std::string Client::organization_id(const std::string& name_or_id) {
 std::string Client::cluster_id(const std::string& name_or_id) {
   const auto all = list("/api/v1/clusters");
   std::string names;
+  std::vector<std::string> found;
   for (const auto& c : all) {
-    if (text_at(c, "id") == name_or_id || text_at(c, "name") == name_or_id) return text_at(c, "id");
+    if (text_at(c, "id") == name_or_id) return name_or_id;
+    if (text_at(c, "name") == name_or_id) found.push_back(text_at(c, "id"));
     names += (names.empty() ? "" : ", ") + text_at(c, "name");
+  }
+  if (found.size() == 1) return found.front();
+  if (found.size() > 1) {
+    throw Failure{kUsage,
+                  fmt::format("Several clusters are called {}; say which by its id: {}.",
+                              name_or_id, fmt::join(found, ", ")),
+                  "",
+                  {}};
   }
   if (name_or_id.empty() && all.size() == 1) return text_at(all.front(), "id");
   if (all.empty())

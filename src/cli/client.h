@@ -43,6 +43,7 @@ class Client {
   Value post(const std::string& path, const Value& body);
   Value post(const std::string& path);
   Value patch(const std::string& path, const Value& body);
+  Value put(const std::string& path, const Value& body);
   void remove(const std::string& path);
   // Every page of a list, up to `most` entries.
   std::vector<Value> list(const std::string& path, std::size_t most = 10'000);

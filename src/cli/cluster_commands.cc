@@ -18,6 +18,7 @@ namespace js = boost::json;
 struct Args {
   std::string name, org, runtime = "process", cpu, memory, gpu, nodes_file;
   std::string policy, placement, age_bound;
+  std::optional<bool> fair;
   double speed = 1;
   std::size_t limit = 50;
   bool yes = false;
@@ -59,6 +60,7 @@ void put_rules(js::object& body, const Args& a) {
   if (!a.policy.empty()) body["policy"] = a.policy;
   if (!a.placement.empty()) body["placement"] = a.placement;
   if (!a.age_bound.empty()) body["age_bound"] = a.age_bound;
+  if (a.fair) body["fair"] = *a.fair;
 }
 
 Table cluster_table(const std::vector<Value>& clusters) {
@@ -116,6 +118,15 @@ int status(const Global& global, const Args& a) {
                text_at(q, "high"), text_at(q, "low"), text_at(q, "backoff"), text_at(s, "active"),
                safe_text(text_at(at(s, "runtime"), "message")),
                at(s, "paused").as_bool() ? "; PAUSED" : "");
+    for (const auto& one : at(s, "quotas").as_array()) {
+      const bool has_quota = at(one, "quota").is_object();
+      fmt::print("{}: uses {}{}; {} wait\n", safe_text(text_at(one, "organization")),
+                 amounts(at(one, "used")),
+                 has_quota ? fmt::format(" of its quota of {}, {} of that borrowed",
+                                         limits(at(one, "quota")), amounts(at(one, "borrowed")))
+                           : "",
+                 text_at(one, "waiting"));
+    }
   }
   return kOk;
 }
@@ -127,8 +138,8 @@ int update(const Global& global, const Args& a) {
   put_rules(body, a);
   if (body.empty()) {
     throw Failure{kUsage,
-                  "Say what changes: --cpu, --memory, --gpu, --nodes FILE, --policy, --placement "
-                  "or --age-bound.",
+                  "Say what changes: --cpu, --memory, --gpu, --nodes FILE, --policy, --placement, "
+                  "--age-bound or --fair.",
                   "",
                   {}};
   }
@@ -154,7 +165,8 @@ int queue(const Global& global, const Args& a) {
   for (const auto& i : at(page, "items").as_array()) {
     const auto position = text_at(i, "position");
     const auto mark = at(i, "needs_action").as_bool() ? " (act)" : "";
-    table.add({position == "0" ? "-" : position, safe_text(text_at(i, "name")),
+    const auto name = text_at(i, "name");
+    table.add({position == "0" ? "-" : position, name.empty() ? "(another's)" : safe_text(name),
                text_at(i, "priority"), needs_of(i), ago(text_at(i, "queued_at")),
                text_at(i, "reason") + mark});
     items.push_back(i);
@@ -191,6 +203,9 @@ void add_rules(CLI::App* command, const Shared& a) {
                       "asked for");
   command->add_option("--age-bound", a->age_bound,
                       "What has waited this long (such as 4h) is not overtaken any more; 0: none");
+  command->add_flag_function(
+      "--fair,!--no-fair", [a](std::int64_t said) { a->fair = said > 0; },
+      "Organizations that share it take turns by what they hold");
 }
 
 int act(const Global& global, const Args& a, const char* verb, const char* said) {
@@ -226,6 +241,7 @@ void add_cluster_commands(CLI::App& app, Global& global, Selected& selected) {
      [](const Global& g, const Args& args) { return act(g, args, "pause", "Paused"); });
   on(cluster->add_subcommand("resume", "Let deployments start again"), global, selected, a,
      [](const Global& g, const Args& args) { return act(g, args, "resume", "Resumed"); });
+  add_quota_commands(*cluster, global, selected);
   auto* remove = on(cluster->add_subcommand("delete", "Delete one on which nothing waits or runs"),
                     global, selected, a, [](const Global& g, const Args& args) {
                       Client client(g);

@@ -16,6 +16,7 @@ using Selected = std::function<int()>;
 void add_account_commands(CLI::App& app, Global& global, Selected& selected);
 void add_organization_commands(CLI::App& app, Global& global, Selected& selected);
 void add_cluster_commands(CLI::App& app, Global& global, Selected& selected);
+void add_quota_commands(CLI::App& cluster, Global& global, Selected& selected);
 void add_deployment_commands(CLI::App& app, Global& global, Selected& selected);
 void add_other_commands(CLI::App& app, Global& global, Selected& selected);
 void add_replay_command(CLI::App& app, Global& global, Selected& selected);

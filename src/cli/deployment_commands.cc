@@ -25,8 +25,8 @@ namespace js = boost::json;
 using SteadyClock = std::chrono::steady_clock;
 
 struct DeployArgs {
-  std::string name, cluster, file, kind, priority, cpu, memory, gpu, image, ready_path, access,
-      max_run_time, duration;
+  std::string name, cluster, organization, file, kind, priority, cpu, memory, gpu, image,
+      ready_path, access, max_run_time, duration;
   std::vector<std::string> env, labels, after, node_labels, command;
   std::string gpu_model;
   int port = 0, max_attempts = 0, replicas = 0;
@@ -95,6 +95,7 @@ js::object body_of(Client& client, const DeployArgs& a) {
   }
   if (!body.contains("cluster_id") || !cluster.empty())
     body["cluster_id"] = client.cluster_id(cluster);
+  if (!a.organization.empty()) body["organization_id"] = client.organization_id(a.organization);
   const auto put = [&](const char* key, const std::string& value) {
     if (!value.empty()) body[key] = value;
   };
@@ -284,7 +285,11 @@ int explain(const Global& global, const std::string& name) {
     const auto& set = at(why, key);
     if (!set.is_array() || set.as_array().empty()) continue;
     fmt::print("{}:", said);
-    for (const auto& one : set.as_array()) fmt::print(" {}", safe_text(text_at(one, "name")));
+    for (const auto& one : set.as_array()) {
+      const auto whom = text_at(one, "name");
+      fmt::print(" {}", whom.empty() ? text_at(one, "deployment_id") + " (another organization's)"
+                                     : safe_text(whom));
+    }
     fmt::print("\n");
   }
   if (const auto& smaller = at(why, "would_start_now"); smaller.is_object())
@@ -430,6 +435,8 @@ void add_deploy(CLI::App& app, Global& global, Selected& selected) {
   c->add_option("-f,--file", a->file,
                 "YAML or JSON file with the fields of the API; - for standard input");
   c->add_option("--cluster", a->cluster, "Where; not needed when there is one");
+  c->add_option("--organization,--org", a->organization,
+                "Whose it is, on a cluster that is shared with several of yours");
   c->add_option("--kind", a->kind, "service (until stopped) or job (until it ends)");
   c->add_option("--priority", a->priority, "high or low");
   c->add_option("--cpu", a->cpu, "Cores, such as 2 or 500m");

@@ -121,6 +121,15 @@ std::string amounts(const Value& r) {
   return out;
 }
 
+std::string limits(const Value& r) {
+  if (!r.is_object()) return "-";
+  const auto part = [&](const char* name, double scale) {
+    if (!r.as_object().contains(name)) return kNoQuota;
+    return static_cast<std::int64_t>(number_at(r, name) * scale + 0.5);
+  };
+  return limits_text({part("cpu", 1000), part("memory", 1), part("gpu", 1000)});
+}
+
 std::string ago(const std::string& text) {
   const auto then = from_rfc3339(text);
   return then ? humane(SystemClock().now().since(*then)) : "";

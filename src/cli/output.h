@@ -29,6 +29,7 @@ void hint(const Global& global,
 // Control characters out: what others wrote must not steer a terminal.
 [[nodiscard]] std::string safe_text(std::string_view text);
 [[nodiscard]] std::string amounts(const Value& resources);  // "1 cpu, 512MiB, 0.5 gpu"
+[[nodiscard]] std::string limits(const Value& amounts);  // "cpu 1, gpu 2"; "-" when there are none
 [[nodiscard]] std::string ago(const std::string& rfc3339);
 [[nodiscard]] bool is_terminal(int fd);
 

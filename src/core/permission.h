@@ -48,6 +48,8 @@ enum class Operation {
   cluster_queue,
   cluster_plan,
   cluster_record,
+  cluster_quota_list,
+  cluster_quota_update,
   deployment_create,
   deployment_list,
   deployment_read,
@@ -67,6 +69,8 @@ struct Permission {
   Operation operation;
   Audience audience;
   Role at_least;  // for members only
+  // Also for members of an organization that the cluster is shared with.
+  bool guests = false;
 };
 
 inline constexpr std::array kPermissions{
@@ -99,17 +103,19 @@ inline constexpr std::array kPermissions{
     Permission{Operation::invite_revoke, Audience::members, Role::admin},
     Permission{Operation::audit_read, Audience::members, Role::admin},
     Permission{Operation::cluster_create, Audience::members, Role::admin},
-    Permission{Operation::cluster_list, Audience::members, Role::viewer},
-    Permission{Operation::cluster_read, Audience::members, Role::viewer},
+    Permission{Operation::cluster_list, Audience::members, Role::viewer, true},
+    Permission{Operation::cluster_read, Audience::members, Role::viewer, true},
     Permission{Operation::cluster_update, Audience::members, Role::admin},
     Permission{Operation::cluster_delete, Audience::members, Role::admin},
     Permission{Operation::cluster_pause, Audience::members, Role::admin},
-    Permission{Operation::cluster_status, Audience::members, Role::viewer},
-    Permission{Operation::cluster_queue, Audience::members, Role::viewer},
-    Permission{Operation::cluster_plan, Audience::members, Role::viewer},
+    Permission{Operation::cluster_status, Audience::members, Role::viewer, true},
+    Permission{Operation::cluster_queue, Audience::members, Role::viewer, true},
+    Permission{Operation::cluster_plan, Audience::members, Role::viewer, true},
     Permission{Operation::cluster_record, Audience::members, Role::viewer},
-    Permission{Operation::deployment_create, Audience::members, Role::developer},
-    Permission{Operation::deployment_list, Audience::members, Role::viewer},
+    Permission{Operation::cluster_quota_list, Audience::members, Role::viewer, true},
+    Permission{Operation::cluster_quota_update, Audience::members, Role::admin},
+    Permission{Operation::deployment_create, Audience::members, Role::developer, true},
+    Permission{Operation::deployment_list, Audience::members, Role::viewer, true},
     Permission{Operation::deployment_read, Audience::members, Role::viewer},
     Permission{Operation::deployment_update, Audience::members, Role::developer},
     Permission{Operation::deployment_delete, Audience::members, Role::developer},

@@ -1,5 +1,6 @@
 // What is kept: clusters, deployments, attempts and the append-only history.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -17,6 +18,17 @@ struct RuntimeConfig {
   friend bool operator==(const RuntimeConfig&, const RuntimeConfig&) = default;
 };
 
+// An organization that may use a cluster beside others.
+struct Share {
+  OrganizationId organization;
+  // What the scheduler knows it by: never another organization's in the same cluster, and the same
+  // again when it comes back. 0 is the cluster's own organization.
+  std::uint32_t tenant = 0;
+  std::optional<Resources> quota;      // components may be kNoQuota; absent: not limited
+  std::optional<Resources> borrowing;  // so much beyond it at most; absent: no limit
+  friend bool operator==(const Share&, const Share&) = default;
+};
+
 struct Cluster {
   ClusterId id;
   OrganizationId organization;
@@ -26,11 +38,23 @@ struct Cluster {
   PlacementRule placement = PlacementRule::best_fit;
   std::vector<DemandShare> mix;  // for placement by fragmentation
   std::optional<std::chrono::milliseconds> age_bound;
+  bool fair = false;  // among the organizations in one queue
   bool paused = false;
   std::vector<Node> nodes;
+  // By tenant. Its own organization is among them only when it has a quota.
+  std::vector<Share> shares;
   std::uint64_t next_order = 1;  // the admission number the next deployment gets
   Timestamp created_at;
   std::int64_t version = 1;
+
+  [[nodiscard]] const Share* share_of(const OrganizationId& whose) const {
+    const auto found = std::ranges::find(shares, whose, &Share::organization);
+    return found == shares.end() ? nullptr : &*found;
+  }
+  // Whether deployments of the organization may be there.
+  [[nodiscard]] bool serves(const OrganizationId& whose) const {
+    return whose == organization || share_of(whose) != nullptr;
+  }
 };
 
 struct Deployment {
@@ -88,6 +112,7 @@ struct Deployment {
 // The columns that rebuilding the queues needs, without the rest.
 struct WaitingRow {
   DeploymentId id;
+  OrganizationId organization;
   Priority priority = Priority::low;
   std::uint64_t order = 0;
   Resources demand;

@@ -132,4 +132,16 @@ std::string resources_text(const Resources& r, const Resources& mention) {
   return out.empty() ? "nothing" : out;
 }
 
+std::string limits_text(const Resources& r) {
+  std::string out;
+  const auto add = [&](std::string_view name, std::int64_t amount, auto* text) {
+    if (amount == kNoQuota) return;
+    out += fmt::format("{}{} {}", out.empty() ? "" : ", ", name, text(amount));
+  };
+  add("cpu", r.cpu_milli, cpu_text);
+  add("memory", r.memory_bytes, memory_text);
+  add("gpu", r.gpu_milli, gpu_text);
+  return out.empty() ? "no limit" : out;
+}
+
 }  // namespace berth

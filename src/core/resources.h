@@ -3,6 +3,7 @@
 #pragma once
 #include <compare>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +29,10 @@ struct Resources {
   friend constexpr Resources operator+(Resources a, const Resources& b) { return a += b; }
 };
 
+// A resource that a quota does not speak of: as much as there is.
+inline constexpr std::int64_t kNoQuota = std::numeric_limits<std::int64_t>::max();
+inline constexpr Resources kUnlimited{kNoQuota, kNoQuota, kNoQuota};
+
 // Absent when any dimension would go below zero: the caller decides what that means.
 [[nodiscard]] constexpr std::optional<Resources> minus(const Resources& from,
                                                        const Resources& take) {
@@ -49,5 +54,7 @@ struct Resources {
 [[nodiscard]] std::string resources_text(const Resources& r);
 // The same with the zeros of what `mention` asks for: "cpu 0, memory 16GiB".
 [[nodiscard]] std::string resources_text(const Resources& r, const Resources& mention);
+// Of a limit: zeros are said, and what is not limited is left out; "no limit" when nothing is.
+[[nodiscard]] std::string limits_text(const Resources& r);
 
 }  // namespace berth

@@ -1,6 +1,7 @@
 #include "scheduler/engine.h"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 #include <unordered_map>
 
@@ -283,6 +284,24 @@ EngineStatus ClusterEngine::status() const {
     if (quota) out.tenants.push_back({*quota, impl_->tenants.used(tenant)});
   }
   return out;
+}
+
+std::vector<TenantNow> ClusterEngine::tenants() const {
+  std::map<std::uint32_t, TenantNow> out;
+  for (const ActiveEntry& entry : impl_->active.entries())
+    for_each_place(entry, [&](const Placement&) { out[entry.tenant].used += entry.demand; });
+  for (const Priority priority : {Priority::high, Priority::low}) {
+    const ShapeTable& shapes = impl_->waiting.band(priority).shapes;
+    for (const ShapeTable::Row row : shapes.rows())
+      out[shapes.shape(row).tenant].waiting += shapes.waiting(row).size();
+  }
+  for (const Quota& quota : impl_->rules.quotas) out[quota.tenant].quota = quota;
+  std::vector<TenantNow> list;
+  for (auto& [tenant, now] : out) {
+    now.tenant = tenant;
+    list.push_back(std::move(now));
+  }
+  return list;
 }
 
 std::vector<ActiveEntry> ClusterEngine::active() const {

@@ -9,7 +9,6 @@
 // the high queue.
 #pragma once
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -86,10 +85,6 @@ struct Leaving {
   DeploymentId id;
   friend bool operator==(const Leaving&, const Leaving&) = default;
 };
-
-// A resource that a quota does not speak of: as much as there is.
-inline constexpr std::int64_t kNoQuota = std::numeric_limits<std::int64_t>::max();
-inline constexpr Resources kUnlimited{kNoQuota, kNoQuota, kNoQuota};
 
 // How much a tenant may hold. What is within the nominal quota is its own: quotas never refuse it.
 // Beyond, it may borrow what all tenants with quotas together leave unused of theirs, up to a
@@ -203,6 +198,15 @@ void for_each_place(const Placed& placed, Do&& act) {
 struct TenantUse {
   Quota quota;
   Resources used;
+};
+
+// A tenant that holds or waits for something, or has a quota.
+struct TenantNow {
+  std::uint32_t tenant = 0;
+  std::optional<Quota> quota;
+  Resources used;
+  std::size_t waiting = 0;  // without parked ones
+  friend bool operator==(const TenantNow&, const TenantNow&) = default;
 };
 
 // A quota keeps it waiting.
@@ -326,6 +330,8 @@ class ClusterEngine {
   [[nodiscard]] std::vector<Queued> front(std::size_t first) const;
   [[nodiscard]] bool paused() const;
   [[nodiscard]] EngineStatus status() const;
+  // By number. O(active): what nobody needs for deciding is not kept.
+  [[nodiscard]] std::vector<TenantNow> tenants() const;
   [[nodiscard]] std::vector<ActiveEntry> active() const;
   [[nodiscard]] std::size_t waiting() const;  // how many, with parked ones
   [[nodiscard]] std::size_t active_count() const;

@@ -22,6 +22,20 @@ struct Caller {
 Result<Role> authorize(ReadSide& reads, const Caller& caller, const OrganizationId& org,
                        Operation operation, std::string_view what);
 
+// For something about a cluster: its organization's members may do what their role there allows;
+// members of organizations that it is shared with, what the table lets guests do. Errors as above,
+// and permission_denied "foreign_cluster" for guests.
+Result<void> authorize(ReadSide& reads, const Caller& caller, const Cluster& cluster,
+                       Operation operation);
+// For which organization the caller acts on a cluster: `asked`, else the cluster's own where he is
+// a member of it, else the only one of his that it is shared with. `pointer` is where it is asked
+// for.
+Result<OrganizationId> acting_for(ReadSide& reads, const Caller& caller, const Cluster& cluster,
+                                  const std::optional<OrganizationId>& asked, Operation operation,
+                                  const std::string& pointer);
+// Names of deployments are for members of their organization.
+[[nodiscard]] bool is_member(const ReadSide::Memberships& mine, const OrganizationId& organization);
+
 [[nodiscard]] std::unexpected<Error> not_found(std::string_view what);
 
 }  // namespace berth

@@ -90,6 +90,7 @@ Task<Result<Once<Cluster>>> Clusters::create(Caller caller, ClusterWish wish,
   cluster.policy = wish.policy;
   cluster.placement = wish.placement;
   cluster.age_bound = wish.age_bound;
+  cluster.fair = wish.fair;
   cluster.nodes = std::move(wish.nodes);
   if (wish.totals) cluster.nodes = {Node{std::string(kOnlyNode), *wish.totals, ""}};
   if (cluster.nodes.empty()) {
@@ -143,8 +144,8 @@ Result<std::shared_ptr<const Cluster>> Clusters::get(const Caller& caller, const
   auto cluster = reads_.cluster(id);
   if (!cluster) return cluster;
   if (!*cluster) return not_found("cluster");
-  auto role = authorize(reads_, caller, (*cluster)->organization, operation, "cluster");
-  if (!role) return std::unexpected(std::move(role.error()));
+  if (auto fine = authorize(reads_, caller, **cluster, operation); !fine)
+    return std::unexpected(std::move(fine.error()));
   return cluster;
 }
 
@@ -154,12 +155,16 @@ Result<void> Clusters::apply_rules(Change& change, Cluster& cluster, const Clust
   constexpr int kPercent = 95;  // what is asked for rarely would cost more than it tells
   if (patch.policy) cluster.policy = *patch.policy;
   if (patch.age_bound) cluster.age_bound = *patch.age_bound;
+  if (patch.fair) cluster.fair = *patch.fair;
   if (!patch.placement) return {};
   cluster.placement = *patch.placement;
   cluster.mix.clear();
   if (cluster.placement != PlacementRule::fgd) return {};
   DeploymentFilter lately;
   lately.organizations = {cluster.organization};
+  for (const Share& share : cluster.shares) {
+    if (share.tenant != 0) lately.organizations.push_back(share.organization);
+  }
   lately.cluster = cluster.id;
   lately.limit = kLately;
   auto rows = change.tx.deployments(lately);
@@ -234,6 +239,7 @@ Task<Result<Cluster>> Clusters::update(Caller caller, ClusterId id, ClusterPatch
         .add("nodes", cluster.nodes.size())
         .add_raw("capacity", resources_json(total));
     data.add("policy", to_text(cluster.policy)).add("placement", to_text(cluster.placement));
+    data.add("fair", cluster.fair);
     if (cluster.age_bound) data.add("age_bound_ms", cluster.age_bound->count());
     auto noted =
         change.record(caller.actor(), "cluster.updated", cluster.organization, id, data.str());
@@ -326,13 +332,29 @@ Task<Result<EngineStatus>> Clusters::measure(ClusterId id) {
 Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
   auto cluster = get(caller, id, Operation::cluster_status);
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-  auto engine = co_await ask_engine<EngineStatus>(
+  struct Figures {
+    EngineStatus status;
+    std::vector<TenantNow> tenants;
+  };
+  const bool shared = !(*cluster)->shares.empty();
+  auto engine = co_await ask_engine<Figures>(
       reads_, committer_, scheduling_, id,
-      [](ReadView&, const ClusterEngine& live) -> Result<EngineStatus> { return live.status(); });
+      [shared](ReadView&, const ClusterEngine& live) -> Result<Figures> {
+        return Figures{live.status(), shared ? live.tenants() : std::vector<TenantNow>{}};
+      });
   if (!engine) co_return std::unexpected(std::move(engine.error()));
+  std::vector<QuotaRow> quotas;
+  if (shared) {
+    auto view = reads_.view();
+    if (!view) co_return std::unexpected(std::move(view.error()));
+    auto rows = quota_rows(**view, **cluster, engine->value.tenants, false);
+    if (!rows) co_return std::unexpected(std::move(rows.error()));
+    quotas = std::move(*rows);
+  }
   auto health = co_await runner_.health(id);
-  co_return ClusterStatus{**cluster, std::move(engine->value), std::move(health), engine->index,
-                          std::nullopt};
+  co_return ClusterStatus{**cluster,         std::move(engine->value.status),
+                          std::move(quotas), std::move(health),
+                          engine->index,     std::nullopt};
 }
 
 QueuePlace place_of(const QueueEntry& entry) {
@@ -381,6 +403,8 @@ Task<Result<QueuePage>> Clusters::queue(Caller caller, ClusterId id,
   };
   auto seen = co_await ask_engine<Entries>(reads_, committer_, scheduling_, id, std::move(look));
   if (!seen) co_return std::unexpected(std::move(seen.error()));
+  auto memberships = reads_.memberships(caller.principal.user);
+  if (!memberships) co_return std::unexpected(std::move(memberships.error()));
   QueuePage out;
   out.index = seen->index;
   for (auto& entry : seen->value.list) {
@@ -388,8 +412,9 @@ Task<Result<QueuePage>> Clusters::queue(Caller caller, ClusterId id,
     if (!row) co_return std::unexpected(std::move(row.error()));
     if (!*row) continue;  // deleted since
     const auto start = seen->value.starts.find(entry.id);
+    const bool mine = is_member(**memberships, (*row)->organization);
     out.items.push_back(
-        {entry, (*row)->name, (*row)->created_at, (*row)->retry_at,
+        {entry, mine ? (*row)->name : "", mine, (*row)->created_at, (*row)->retry_at,
          start == seen->value.starts.end() ? std::nullopt : std::optional(start->second),
          (*row)->spec.replicas});
   }
@@ -422,14 +447,27 @@ Task<Result<Seen<Foresight>>> Clusters::simulate(Caller caller, ClusterId id,
                             copy->index};
 }
 
-Result<std::map<DeploymentId, std::string>> Clusters::names(const std::set<DeploymentId>& ids) {
+Result<std::map<DeploymentId, std::string>> Clusters::names(const Caller& caller,
+                                                            const std::set<DeploymentId>& ids) {
+  auto mine = reads_.memberships(caller.principal.user);
+  if (!mine) return std::unexpected(std::move(mine.error()));
   std::map<DeploymentId, std::string> out;
   for (const auto& id : ids) {
     auto row = reads_.deployment(id);
     if (!row) return std::unexpected(std::move(row.error()));
-    if (*row) out.emplace(id, (*row)->name);
+    if (*row && is_member(**mine, (*row)->organization)) out.emplace(id, (*row)->name);
   }
   return out;
+}
+
+Result<std::uint32_t> Clusters::tenant(const Caller& caller, const ClusterId& id,
+                                       const std::optional<OrganizationId>& asked,
+                                       const std::string& pointer) {
+  auto cluster = get(caller, id, Operation::cluster_plan);
+  if (!cluster) return std::unexpected(std::move(cluster.error()));
+  auto whose = acting_for(reads_, caller, **cluster, asked, Operation::cluster_plan, pointer);
+  if (!whose) return std::unexpected(std::move(whose.error()));
+  return tenant_of(**cluster, *whose).value_or(0);
 }
 
 }  // namespace berth

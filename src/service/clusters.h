@@ -5,6 +5,7 @@
 #include "service/committer.h"
 #include "service/idempotency.h"
 #include "service/live_engine.h"
+#include "service/quotas.h"
 #include "service/runner.h"
 
 namespace berth {
@@ -16,6 +17,7 @@ struct ClusterWish {
   Policy policy = Policy::strict;
   PlacementRule placement = PlacementRule::best_fit;
   std::optional<std::chrono::milliseconds> age_bound;
+  bool fair = false;
   std::optional<Resources> totals;  // one node of this size ...
   std::vector<Node> nodes;          // ... or these; neither: what the runtime finds
 };
@@ -27,12 +29,14 @@ struct ClusterPatch {
   std::optional<Policy> policy;
   std::optional<PlacementRule> placement;
   std::optional<std::optional<std::chrono::milliseconds>> age_bound;  // inside absent: none
+  std::optional<bool> fair;
   std::optional<std::int64_t> if_version;
 };
 
 struct ClusterStatus {
   Cluster cluster;
   EngineStatus engine;
+  std::vector<QuotaRow> quotas;       // of a shared cluster, or one with a quota; else nothing
   std::optional<Health> health;       // of now; empty in answers about the past
   std::optional<std::int64_t> index;  // in the cluster's journal
   std::optional<Timestamp> at;        // the time in the past that was asked about
@@ -40,7 +44,8 @@ struct ClusterStatus {
 
 struct QueueItem {
   QueueEntry entry;
-  std::string name;
+  std::string name;  // empty: another organization's
+  bool mine = true;  // of an organization of the caller's
   Timestamp queued_at;
   std::optional<Timestamp> retry_at;
   std::optional<StartForecast> forecast;
@@ -99,8 +104,13 @@ class Clusters {
   Task<Result<Seen<Foresight>>> simulate(Caller caller, ClusterId id,
                                          std::vector<TimedCommand> commands,
                                          std::chrono::milliseconds horizon);
-  // For people; of those that are not there any more, nothing.
-  Result<std::map<DeploymentId, std::string>> names(const std::set<DeploymentId>& ids);
+  // For people; of those that are not there any more or are others', nothing.
+  Result<std::map<DeploymentId, std::string>> names(const Caller& caller,
+                                                    const std::set<DeploymentId>& ids);
+  // As whose a hypothetical submission counts.
+  Result<std::uint32_t> tenant(const Caller& caller, const ClusterId& id,
+                               const std::optional<OrganizationId>& asked,
+                               const std::string& pointer);
 
  private:
   Result<void> apply_rules(Change& change, Cluster& cluster, const ClusterPatch& patch);

@@ -6,6 +6,7 @@
 #include "service/forecast.h"
 #include "service/json_text.h"
 #include "service/live_engine.h"
+#include "service/quotas.h"
 #include "service/restore.h"
 
 namespace berth {
@@ -117,6 +118,9 @@ std::string explain_sentence(const Deployment& d, const Explanation& e, const st
           cluster, resources_text(e.demand),
           e.too_large ? resources_text(e.too_large->largest) : "nothing",
           e.too_large ? e.too_large->node : "none");
+    case Reason::exceeds_quota:
+      if (e.quota) return quota_sentence(*e.quota, cluster);
+      return "The quota of its organization is used up.";
     case Reason::cluster_paused:
       return fmt::format("Cluster {} is paused: nothing starts until somebody resumes it.",
                          cluster);
@@ -236,12 +240,15 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     return error;
   };
   if (!*cluster) co_return no_cluster();
-  const OrganizationId org = (*cluster)->organization;
-  auto role = authorize(reads_, caller, org, Operation::deployment_create, "cluster");
-  if (!role) {
-    if (role.error().code != Code::not_found) co_return std::unexpected(std::move(role.error()));
-    co_return no_cluster();
+  const auto whose = acting_for(reads_, caller, **cluster, wish.organization,
+                                Operation::deployment_create, "/organization_id");
+  if (!whose) {
+    const bool foreign = whose.error().code == Code::not_found && whose.error().fields.empty();
+    if (foreign) co_return no_cluster();
+    co_return std::unexpected(whose.error());
   }
+  const OrganizationId org = *whose;
+  const bool is_guest = org != (*cluster)->organization;
   if (auto fine = check(wish, (*cluster)->runtime.kind); !fine)
     co_return std::unexpected(std::move(fine.error()));
   if (const auto never =
@@ -250,7 +257,14 @@ Task<Result<Once<Deployment>>> Deployments::submit(
 
   const ClusterId lane = wish.cluster;
   std::move_only_function<Result<Deployment>(Change&)> unit =
-      [this, caller, org, wish = std::move(wish)](Change& change) mutable -> Result<Deployment> {
+      [this, caller, org, is_guest,
+       wish = std::move(wish)](Change& change) mutable -> Result<Deployment> {
+    std::uint32_t tenant = 0;
+    if (is_guest) {
+      auto shared = still_shared(change, wish.cluster, org);
+      if (!shared) return std::unexpected(std::move(shared.error()));
+      tenant = *shared;
+    }
     Deployment d;
     d.id = DeploymentId::make(change.now, random_);
     d.organization = org;
@@ -277,7 +291,7 @@ Task<Result<Once<Deployment>>> Deployments::submit(
     }
     if (step) step = change.record(caller.actor(), "deployment.queued", d, data.str());
     if (!step) return std::unexpected(std::move(step.error()));
-    change.tell(d.cluster, queued_entry(d));
+    change.tell(d.cluster, queued_entry(d, tenant));
     change.after([this, d] { reads_.changed(d); });
     return d;
   };
@@ -305,21 +319,20 @@ Result<std::vector<std::shared_ptr<const Deployment>>> Deployments::list(
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
     cluster = *row;
-    auto role =
-        authorize(reads_, caller, cluster->organization, Operation::deployment_list, "cluster");
-    if (!role) return std::unexpected(std::move(role.error()));
+    if (auto fine = authorize(reads_, caller, *cluster, Operation::deployment_list); !fine)
+      return std::unexpected(std::move(fine.error()));
   }
   if (query.organization) {
     auto role =
         authorize(reads_, caller, *query.organization, Operation::deployment_list, "organization");
     if (!role) return std::unexpected(std::move(role.error()));
     filter.organizations.push_back(*query.organization);
-  } else if (cluster) {
-    filter.organizations.push_back(cluster->organization);
   } else {
     auto mine = reads_.memberships(caller.principal.user);
     if (!mine) return std::unexpected(std::move(mine.error()));
-    for (const auto& [id, role] : **mine) filter.organizations.push_back(id);
+    for (const auto& [id, role] : **mine) {
+      if (!cluster || cluster->serves(id)) filter.organizations.push_back(id);
+    }
   }
   filter.cluster = query.cluster;
   filter.state = query.state;
@@ -471,12 +484,15 @@ Task<Result<LogChunk>> Deployments::logs(Caller caller, DeploymentId id, Instanc
   co_return chunk;
 }
 
-Result<WaitExplanation::Named> Deployments::named(const std::vector<DeploymentId>& ids) {
+Result<WaitExplanation::Named> Deployments::named(const Caller& caller,
+                                                  const std::vector<DeploymentId>& ids) {
+  auto mine = reads_.memberships(caller.principal.user);
+  if (!mine) return std::unexpected(std::move(mine.error()));
   WaitExplanation::Named out;
   for (const auto& id : ids) {
     auto row = reads_.deployment(id);
     if (!row) return std::unexpected(std::move(row.error()));
-    if (*row) out.emplace_back(id, (*row)->name);
+    if (*row) out.emplace_back(id, is_member(**mine, (*row)->organization) ? (*row)->name : "");
   }
   return out;
 }
@@ -518,14 +534,14 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
     out.detail = std::move(seen->value.detail);
     out.forecast = seen->value.forecast;
     out.index = seen->index;
-    auto blockers = named(seen->value.blockers);
+    auto blockers = named(caller, seen->value.blockers);
     if (!blockers) co_return std::unexpected(std::move(blockers.error()));
     out.blockers = std::move(*blockers);
     if (out.detail && out.detail->reason == Reason::waiting_for_dependency) {
       if (auto said = explain_dependencies(out); !said) co_return std::unexpected(said.error());
     }
     if (out.detail) {
-      auto displaced = named(out.detail->displaced);
+      auto displaced = named(caller, out.detail->displaced);
       if (!displaced) co_return std::unexpected(std::move(displaced.error()));
       out.displaced = std::move(*displaced);
     }

@@ -9,7 +9,8 @@ namespace berth {
 
 struct DeploymentWish {
   ClusterId cluster;
-  std::string name;  // empty: made from the id
+  std::optional<OrganizationId> organization;  // whose; absent: see acting_for()
+  std::string name;                            // empty: made from the id
   DeploymentSpec spec;
   Priority priority = Priority::low;
   struct After {
@@ -43,6 +44,7 @@ struct WaitExplanation {
   std::optional<StartForecast> forecast = {};
   std::optional<std::int64_t> index = {};  // in the cluster's journal
   std::optional<Timestamp> at = {};        // the time in the past that was asked about
+  // The name is empty where the deployment is of an organization that the caller is not in.
   using Named = std::vector<std::pair<DeploymentId, std::string>>;
   Named blockers = {};   // the end of these would make room for it
   Named displaced = {};  // these lose their place to it
@@ -77,8 +79,7 @@ class Deployments {
   Task<Result<LogChunk>> logs(Caller caller, DeploymentId id, Instance instance, LogQuery query);
   Task<Result<WaitExplanation>> explain(Caller caller, DeploymentId id);
   // For people; those that are not there any more are left out.
-  Result<std::vector<std::pair<DeploymentId, std::string>>> named(
-      const std::vector<DeploymentId>& ids);
+  Result<WaitExplanation::Named> named(const Caller& caller, const std::vector<DeploymentId>& ids);
 
   // For the endpoint: the deployment by name or id inside an organization by name or id. No caller:
   // only those with public access are found.

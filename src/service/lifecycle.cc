@@ -37,7 +37,7 @@ Result<void> let_go_on(Change& change, const LifecycleContext& context, const De
     // It begins to wait now, as the record has it.
     if (other.unmet == 0) {
       change.tell(other.cluster, Withdrawn{other.id});
-      change.tell(other.cluster, queued_entry(other));
+      if (auto told = tell_queued(change, other); !told) return told;
     }
     change.after([&context, copy = other] { context.changed(copy); });
   }
@@ -148,7 +148,7 @@ Result<void> retry(Change& change, const LifecycleContext& context, Deployment& 
   if (auto released = release(change, context, d); !released) return released;
   if (auto moved = move(change, context, kRuntime, d, Cause::retry, data.str()); !moved)
     return moved;
-  change.tell(d.cluster, queued_entry(d));
+  if (auto told = tell_queued(change, d); !told) return told;
   change.after([&context, cluster = d.cluster, id = d.id, at = *d.retry_at] {
     context.dispatch.wake_at(cluster, id, at);
   });
@@ -190,8 +190,7 @@ Result<void> is_gone(Change& change, const LifecycleContext& context, Deployment
   if (auto released = release(change, context, d); !released) return released;
   if (auto moved = move(change, context, kRuntime, d, Cause::gone, data.str()); !moved)
     return moved;
-  if (comes_back) change.tell(d.cluster, queued_entry(d));
-  return {};
+  return comes_back ? tell_queued(change, d) : Result<void>{};
 }
 
 Result<void> is_ready(Change& change, const LifecycleContext& context, Deployment& d,

@@ -118,6 +118,11 @@ void ReadSide::changed(const Deployment& d) {
   deployments_generation_.fetch_add(1, std::memory_order_acq_rel);
 }
 
+void ReadSide::changed(const ClusterId& id) {
+  clusters_.erase(id);
+  deployments_generation_.fetch_add(1, std::memory_order_acq_rel);
+}
+
 void ReadSide::heard(const Event& event) {
   const std::string_view kind = event.kind;
   const auto is = [&](std::string_view prefix) { return kind.starts_with(prefix); };
@@ -125,7 +130,7 @@ void ReadSide::heard(const Event& event) {
     if (event.deployment) deployments_.erase(*event.deployment);
     deployments_generation_.fetch_add(1, std::memory_order_acq_rel);
   } else if (is("cluster.")) {
-    if (event.cluster) clusters_.erase(*event.cluster);
+    if (event.cluster) changed(*event.cluster);
   } else if (kind != "session.opened" && !is("invite.") && kind != "key.created") {
     roles_changed();
     credentials_changed();

@@ -139,12 +139,13 @@ class ReadSide {
 
   // Called by units of work after their commit.
   void changed(const Deployment& d);
-  void changed(const ClusterId& id) { clusters_.erase(id); }
+  void changed(const ClusterId& id);
   void roles_changed();
   void credential_changed(const Digest& token) { credentials_.erase(token); }
   void credentials_changed() { credentials_.clear(); }
 
-  // Grows with every change of any deployment: what was derived from lists is old then.
+  // Grows with every change of any deployment, and of any cluster, which may be shared with others:
+  // what was derived from lists is old then.
   [[nodiscard]] std::uint64_t deployments_generation() const {
     return deployments_generation_.load(std::memory_order_acquire);
   }

@@ -153,24 +153,10 @@ Result<void> Relay::begin() {
   return {};
 }
 
-// The latest event of a cluster that is not newer than `until`; 0 when there is none any more.
-Result<std::int64_t> Relay::latest_of(const ClusterId& cluster, const OrganizationId& organization,
-                                      std::int64_t until) {
-  EventFilter filter;
-  filter.organizations = {organization};
-  filter.cluster = cluster;
-  filter.before = until + 1;
-  filter.limit = 1;
-  const auto found = view_->events(filter);
-  if (!found) return pass(found.error());
-  return found->empty() ? 0 : found->front().seq;
-}
-
 Result<void> Relay::learn_latest(std::span<const Event> events) {
   for (const auto& event : events) {
     if (!event.cluster || latest_.contains(*event.cluster)) continue;
-    if (!event.organization) continue;  // clusters belong to one: such an event is a first one
-    const auto latest = latest_of(*event.cluster, *event.organization, position_);
+    const auto latest = view_->last_event_of(*event.cluster, position_);
     if (!latest) return pass(latest.error());
     latest_.emplace(*event.cluster, *latest);
   }
@@ -296,7 +282,7 @@ Result<bool> Relay::looks_wrong(const Cluster& cluster, const QueueMark& mark, s
   if (!mark.seq || *mark.seq > last) return true;
   auto known = latest_.find(cluster.id);
   if (known == latest_.end()) {
-    const auto latest = latest_of(cluster.id, cluster.organization, position_);
+    const auto latest = view_->last_event_of(cluster.id, position_);
     if (!latest) return pass(latest.error());
     known = latest_.emplace(cluster.id, *latest).first;
   }

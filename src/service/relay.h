@@ -42,8 +42,6 @@ class Relay {
  private:
   Result<void> begin();
   Result<void> learn_latest(std::span<const Event> events);
-  Result<std::int64_t> latest_of(const ClusterId& cluster, const OrganizationId& organization,
-                                 std::int64_t until);
   Result<void> follow_clusters(std::span<const Event> events);
   Result<void> skip_ahead();
   Result<void> write_mark(bool at_once);

@@ -13,7 +13,13 @@ bool leaves_unasked(const Deployment& d) { return d.is_ending() && d.state != St
 
 }  // namespace
 
-Queued queued_entry(const Deployment& d) {
+std::optional<std::uint32_t> tenant_of(const Cluster& cluster, const OrganizationId& organization) {
+  if (organization == cluster.organization) return 0;
+  const Share* share = cluster.share_of(organization);
+  return share == nullptr ? std::nullopt : std::optional(share->tenant);
+}
+
+Queued queued_entry(const Deployment& d, std::uint32_t tenant) {
   return {d.id,
           d.priority,
           d.order,
@@ -23,10 +29,11 @@ Queued queued_entry(const Deployment& d) {
           longest_run(d.spec).count(),
           d.unmet > 0,
           d.spec.constraint,
-          static_cast<std::uint32_t>(d.spec.replicas)};
+          static_cast<std::uint32_t>(d.spec.replicas),
+          tenant};
 }
 
-Queued queued_entry(const WaitingRow& row) {
+Queued queued_entry(const WaitingRow& row, std::uint32_t tenant) {
   return {row.id,
           row.priority,
           row.order,
@@ -36,7 +43,19 @@ Queued queued_entry(const WaitingRow& row) {
           row.max_run.count(),
           row.unmet > 0,
           row.constraint,
-          static_cast<std::uint32_t>(row.replicas)};
+          static_cast<std::uint32_t>(row.replicas),
+          tenant};
+}
+
+Result<void> tell_queued(Change& change, const Deployment& d) {
+  std::uint32_t tenant = 0;
+  if (!change.shared()) {
+    const auto found = change.tx.tenant(d.cluster, d.organization);
+    if (!found) return std::unexpected(found.error());
+    tenant = found->value_or(0);
+  }
+  change.tell(d.cluster, queued_entry(d, tenant));
+  return {};
 }
 
 Rules rules_of(const Cluster& cluster) {
@@ -47,6 +66,11 @@ Rules rules_of(const Cluster& cluster) {
   if (cluster.placement == PlacementRule::fgd) {
     out.mix.emplace();
     for (const auto& [demand, weight] : cluster.mix) out.mix->kinds.push_back({demand, weight});
+  }
+  for (const Share& share : cluster.shares) {
+    if (share.quota) out.quotas.push_back({share.tenant, *share.quota, share.borrowing});
+    // One alone has nobody to be fair to.
+    if (share.tenant != 0) out.fair = cluster.fair;
   }
   return out;
 }
@@ -97,7 +121,7 @@ std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment
                      std::max<EngineTime>(0, started - millis(d.queued_at)),
                      d.spec.constraint,
                      std::move(more),
-                     0};
+                     tenant_of(cluster, d.organization).value_or(0)};
 }
 
 std::optional<TooLarge> never_fits(const Cluster& cluster, const Resources& demand,
@@ -123,7 +147,8 @@ std::vector<DeploymentId> used_beyond(const Cluster& cluster, const std::vector<
 
 Result<std::vector<EngineEvent>> events_to_reach(const ClusterEngine& engine,
                                                  const DeploymentId& id,
-                                                 const std::optional<Deployment>& row) {
+                                                 const std::optional<Deployment>& row,
+                                                 std::uint32_t tenant) {
   std::vector<EngineEvent> out;
   const auto waiting = engine.waiting_as(id);
   const auto active = engine.active_as(id);
@@ -139,7 +164,7 @@ Result<std::vector<EngineEvent>> events_to_reach(const ClusterEngine& engine,
     return out;
   }
   const bool parked = row->is_parked();
-  const Queued queued = queued_entry(*row);
+  const Queued queued = queued_entry(*row, tenant);
   if (active) out.emplace_back(Released{id});
   if (!waiting) {
     out.emplace_back(queued);

@@ -5,15 +5,23 @@
 
 #include "core/records.h"
 #include "scheduler/engine.h"
+#include "service/change.h"
 
 namespace berth {
 
 // What the engine knows of one that holds resources; empty when a node of it is not there.
 [[nodiscard]] std::optional<ActiveEntry> active_entry(const Cluster& cluster, const Deployment& d);
 
-// What the engine is told of one that waits.
-[[nodiscard]] Queued queued_entry(const Deployment& d);
-[[nodiscard]] Queued queued_entry(const WaitingRow& row);
+// As whose the engine knows a deployment of the organization; empty: the cluster is not shared with
+// it.
+[[nodiscard]] std::optional<std::uint32_t> tenant_of(const Cluster& cluster,
+                                                     const OrganizationId& organization);
+
+// What the engine is told of one that waits. Tenant 0 is the cluster's own organization.
+[[nodiscard]] Queued queued_entry(const Deployment& d, std::uint32_t tenant = 0);
+[[nodiscard]] Queued queued_entry(const WaitingRow& row, std::uint32_t tenant = 0);
+// Tells the scheduler that it waits. Where others write, too, who decides looks for himself.
+[[nodiscard]] Result<void> tell_queued(Change& change, const Deployment& d);
 // How the cluster decides; an engine that knows its nodes and nothing else.
 [[nodiscard]] Rules rules_of(const Cluster& cluster);
 [[nodiscard]] ClusterEngine empty_engine(const Cluster& cluster);
@@ -36,8 +44,10 @@ namespace berth {
 // What an engine must be told so that it knows of this deployment what the record says; `row` is
 // empty when there is none any more. Nothing, when it does. Error internal "engine_behind":
 // somebody else has started it, and only loading anew helps.
-[[nodiscard]] Result<std::vector<EngineEvent>> events_to_reach(
-    const ClusterEngine& engine, const DeploymentId& id, const std::optional<Deployment>& row);
+[[nodiscard]] Result<std::vector<EngineEvent>> events_to_reach(const ClusterEngine& engine,
+                                                               const DeploymentId& id,
+                                                               const std::optional<Deployment>& row,
+                                                               std::uint32_t tenant = 0);
 // The same for the cluster itself.
 [[nodiscard]] std::vector<EngineEvent> events_to_reach(const ClusterEngine& engine,
                                                        const Cluster& cluster);

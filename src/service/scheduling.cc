@@ -28,6 +28,13 @@ std::size_t checkpoint_after(const ClusterEngine& engine) {
                   kCheckpointFactor * (engine.waiting() + engine.active_count()));
 }
 
+std::map<OrganizationId, std::uint32_t> tenants_of(const Cluster& cluster) {
+  std::map<OrganizationId, std::uint32_t> out;
+  for (const Share& share : cluster.shares) out.emplace(share.organization, share.tenant);
+  out.insert_or_assign(cluster.organization, 0);
+  return out;
+}
+
 std::optional<DeploymentId> deployment_of(const EngineEvent& event) {
   return std::visit(
       [](const auto& e) -> std::optional<DeploymentId> {
@@ -65,27 +72,44 @@ Result<Scheduling::Known*> Scheduling::load(ReadView& view, const ClusterId& id)
   auto cluster = view.cluster(id);
   if (!cluster) return std::unexpected(std::move(cluster.error()));
   if (!*cluster) return fail(Code::not_found, "not_found", "No such cluster.");
-  ClusterEngine engine = empty_engine(**cluster);
+  Known known{empty_engine(**cluster), (*cluster)->version, *last, authority_.term(id)};
+  known.owner = (*cluster)->organization;
+  known.tenants = tenants_of(**cluster);
   auto active = view.active(id);
   if (!active) return std::unexpected(std::move(active.error()));
   for (const auto& deployment : *active) {
     const auto entry = active_entry(**cluster, deployment);
     // The record is the truth: the database refuses to remove a node that is in use.
     ensure(entry.has_value(), "an active attempt's node exists");
-    engine.restore_active(*entry);
+    known.engine.restore_active(*entry);
   }
+  if (auto waiting = load_waiting(view, known, id); !waiting)
+    return std::unexpected(std::move(waiting.error()));
+  note_seen(id, *last);
+  return &known_.emplace(id, std::move(known)).first->second;
+}
+
+Result<void> Scheduling::load_waiting(ReadView& view, Known& known, const ClusterId& id) {
+  std::vector<WaitingRow> strangers;
   auto waiting = view.for_each_waiting(id, [&](const WaitingRow& row) {
     // In back-off until the wake-up has been recorded, even when its time has passed.
     if (row.retry_at) dispatch_.wake_at(id, row.id, *row.retry_at);
-    if (engine.is_active(row.id)) return;  // between the two readings: looked at once more
-    engine.restore_waiting(queued_entry(row));
+    if (known.engine.is_active(row.id)) return;  // between the readings: looked at once more
+    if (const auto tenant = known.tenants.find(row.organization); tenant != known.tenants.end()) {
+      known.engine.restore_waiting(queued_entry(row, tenant->second));
+    } else {
+      strangers.push_back(row);
+    }
   });
-  if (!waiting) return std::unexpected(std::move(waiting.error()));
-  auto& known =
-      known_.emplace(id, Known{std::move(engine), (*cluster)->version, *last, authority_.term(id)})
-          .first->second;
-  note_seen(id, *last);
-  return &known;
+  if (!waiting || strangers.empty()) return waiting;
+  // Of organizations that came since the cluster was read. Its version stays what it was then, so
+  // that everything else that has changed is looked at once more.
+  auto cluster = view.cluster(id);
+  if (!cluster) return std::unexpected(std::move(cluster.error()));
+  if (*cluster) known.tenants = tenants_of(**cluster);
+  for (const WaitingRow& row : strangers)
+    known.engine.restore_waiting(queued_entry(row, known.tenant(row.organization)));
+  return {};
 }
 
 Result<void> Scheduling::follow(Change& change, std::span<const Told> told) {
@@ -141,6 +165,8 @@ Result<bool> Scheduling::take_in(Change& change, Known& known, const ClusterId& 
     const bool comes = one.row && one.row->state == State::queued && !one.row->is_parked() &&
                        !known.engine.is_waiting(one.id) && !known.engine.is_active(one.id);
     if (!comes || known.engine.fits_now(one.row->spec.resources)) return false;
+    // Others' may have come with a change of the cluster that the engine has not heard of.
+    if (one.row->organization != known.owner) return false;
     advance_unlocked(change, known, cluster, queued_entry(*one.row));
     known.seen = one.seq;
   }
@@ -213,6 +239,17 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
     if (!row) return std::unexpected(std::move(row.error()));
     rows.insert_or_assign(*about, std::move(*row));
   }
+  const bool changed_here = std::ranges::any_of(told, [&](const Told& one) {
+    return one.cluster == id && one.event && !deployment_of(*one.event);
+  });
+  std::optional<Cluster> changed;
+  if (*version != known.version || changed_here) {
+    auto cluster = change.tx.cluster(id);
+    if (!cluster) return std::unexpected(std::move(cluster.error()));
+    changed = std::move(*cluster);
+    known.version = changed->version;
+    known.tenants = tenants_of(*changed);
+  }
   std::vector<EngineEvent> events;
   for (const auto& [about, row] : rows) {
     auto news = news_of(change, known, id, about, row);
@@ -220,14 +257,8 @@ Result<void> Scheduling::catch_up(Change& change, Known& known, const ClusterId&
     events.insert(events.end(), news->begin(), news->end());
   }
   // Last, so that what has left a node that goes has left it.
-  const bool changed_here = std::ranges::any_of(told, [&](const Told& one) {
-    return one.cluster == id && one.event && !deployment_of(*one.event);
-  });
-  if (*version != known.version || changed_here) {
-    auto cluster = change.tx.cluster(id);
-    if (!cluster) return std::unexpected(std::move(cluster.error()));
-    known.version = (*cluster)->version;
-    for (auto& event : events_to_reach(known.engine, **cluster)) events.push_back(std::move(event));
+  if (changed) {
+    for (auto& event : events_to_reach(known.engine, *changed)) events.push_back(std::move(event));
   }
   if (auto step = decide(change, known, id, events, &rows); !step) return step;
   const auto seen = known.seen;
@@ -245,7 +276,7 @@ Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known
   } else if (row->is_ending()) {
     change.after([this, cluster, d = *row] { stop(cluster, d); });
   }
-  return events_to_reach(known.engine, id, row);
+  return events_to_reach(known.engine, id, row, row ? known.tenant(row->organization) : 0);
 }
 
 // All of the events are committed together, so nothing may be decided by some of them alone: a low
@@ -284,13 +315,15 @@ Result<void> Scheduling::displace(Change& change, const ClusterId& cluster, cons
   d.version += 1;
   d.updated_at = change.now;
   d.displaced_for = evict.for_whom;
+  const bool ours = (*whom)->organization == d.organization;
   d.message = fmt::format(
       "Displaced by {}, which is more urgent: it has {} to end, then it waits "
       "again at its old place.",
-      (*whom)->name, humane(d.spec.stop_grace));
+      ours ? (*whom)->name : "a deployment of another organization", humane(d.spec.stop_grace));
   if (auto written = change.tx.update(d, from); !written) return written;
   JsonText data;
-  data.add("attempt", d.attempt).add("for", evict.for_whom.str()).add("for_name", (*whom)->name);
+  data.add("attempt", d.attempt).add("for", evict.for_whom.str());
+  if (ours) data.add("for_name", (*whom)->name);
   data.add("grace_ms", d.spec.stop_grace.count());
   if (auto noted = change.record(kScheduler, "deployment.preempting", d, data.str()); !noted)
     return noted;

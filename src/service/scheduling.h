@@ -91,9 +91,19 @@ class Scheduling final : public Follower {
     std::int64_t term = 0;  // of our authority; an engine of an earlier one is worth nothing
     bool current = false;   // has seen, in this transaction and held, all that there is
     bool settled = false;   // has decided about all that it was loaded with
+    // Whose the cluster is, and who else may have deployments there.
+    OrganizationId owner = {};
+    std::map<OrganizationId, std::uint32_t> tenants = {};
     Journaling journal = {};
+
+    // Whoever has none has nothing there that is not over.
+    [[nodiscard]] std::uint32_t tenant(const OrganizationId& whose) const {
+      const auto found = tenants.find(whose);
+      return found == tenants.end() ? 0 : found->second;
+    }
   };
   Result<Known*> load(ReadView& view, const ClusterId& id);
+  Result<void> load_waiting(ReadView& view, Known& known, const ClusterId& id);
   Result<void> follow_alone(Change& change, const ClusterId& cluster, std::span<const Told> told);
   Result<void> follow_shared(Change& change, const ClusterId& cluster, std::span<const Told> told);
   Result<bool> take_in(Change& change, Known& known, const ClusterId& cluster);

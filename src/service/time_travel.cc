@@ -12,8 +12,8 @@ Result<std::shared_ptr<const Cluster>> TimeTravel::cluster(const Caller& caller,
   auto found = reads_.cluster(id);
   if (!found) return found;
   if (!*found) return not_found("cluster");
-  auto role = authorize(reads_, caller, (*found)->organization, operation, "cluster");
-  if (!role) return std::unexpected(std::move(role.error()));
+  if (auto fine = authorize(reads_, caller, **found, operation); !fine)
+    return std::unexpected(std::move(fine.error()));
   return found;
 }
 
@@ -24,44 +24,61 @@ Task<Result<ClusterStatus>> TimeTravel::status(Caller caller, ClusterId id, When
   if (!then) co_return std::unexpected(std::move(then.error()));
   ClusterStatus out;
   out.cluster = **found;
-  out.engine = then->moment->look([](const ClusterEngine& engine) { return engine.status(); });
+  std::vector<TenantNow> tenants;
+  then->moment->look([&](const ClusterEngine& engine) {
+    out.engine = engine.status();
+    if (!out.cluster.shares.empty()) tenants = engine.tenants();
+  });
+  if (!out.cluster.shares.empty()) {
+    auto view = reads_.view();
+    if (!view) co_return std::unexpected(std::move(view.error()));
+    auto rows = quota_rows(**view, out.cluster, tenants, true);
+    if (!rows) co_return std::unexpected(std::move(rows.error()));
+    out.quotas = std::move(*rows);
+  }
   out.index = then->moment->index();
   out.at = then->at;
   co_return out;
 }
 
-Result<std::string> TimeTravel::name_of(const OrganizationId& organization,
+Result<std::string> TimeTravel::name_of(const Caller& caller, const Cluster& cluster,
                                         const DeploymentId& id) {
+  auto mine = reads_.memberships(caller.principal.user);
+  if (!mine) return std::unexpected(std::move(mine.error()));
   auto row = reads_.deployment(id);
   if (!row) return std::unexpected(std::move(row.error()));
-  if (*row) return (*row)->name;
-  return past_.name_of(organization, id);
+  if (*row) return is_member(**mine, (*row)->organization) ? (*row)->name : "";
+  for (const auto& [organization, role] : **mine) {  // deleted: whose it was, its history says
+    if (!cluster.serves(organization)) continue;
+    auto name = past_.name_of(organization, id);
+    if (!name || !name->empty()) return name;
+  }
+  return std::string();
 }
 
-Result<WaitExplanation::Named> TimeTravel::named(const OrganizationId& organization,
+Result<WaitExplanation::Named> TimeTravel::named(const Caller& caller, const Cluster& cluster,
                                                  const std::vector<DeploymentId>& ids) {
   WaitExplanation::Named out;
   for (const auto& id : ids) {
-    auto name = name_of(organization, id);
+    auto name = name_of(caller, cluster, id);
     if (!name) return std::unexpected(std::move(name.error()));
     out.emplace_back(id, std::move(*name));
   }
   return out;
 }
 
-Result<QueueItem> TimeTravel::item(const Cluster& cluster, const QueueEntry& entry, Timestamp at) {
+Result<QueueItem> TimeTravel::item(const Caller& caller, const Cluster& cluster,
+                                   const QueueEntry& entry, Timestamp at) {
   QueueItem out;
   out.entry = entry;
   out.queued_at = entry.id.made_at();
+  auto name = name_of(caller, cluster, entry.id);
+  if (!name) return std::unexpected(std::move(name.error()));
+  out.name = std::move(*name);
+  out.mine = !out.name.empty();
   auto row = reads_.deployment(entry.id);
   if (!row) return std::unexpected(std::move(row.error()));
-  if (!*row) {
-    auto name = past_.name_of(cluster.organization, entry.id);
-    if (!name) return std::unexpected(std::move(name.error()));
-    out.name = std::move(*name);
-    return out;
-  }
-  out.name = (*row)->name;
+  if (!*row) return out;
   out.replicas = (*row)->spec.replicas;
   out.queued_at = (*row)->created_at;
   if (entry.position != 0) return out;
@@ -83,19 +100,20 @@ Task<Result<QueuePage>> TimeTravel::queue(Caller caller, ClusterId id, When when
   out.index = then->moment->index();
   out.at = then->at;
   for (const auto& entry : entries) {
-    auto one = item(**found, entry, then->at);
+    auto one = item(caller, **found, entry, then->at);
     if (!one) co_return std::unexpected(std::move(one.error()));
     out.items.push_back(std::move(*one));
   }
   co_return out;
 }
 
-Result<std::string> TimeTravel::awaited_sentence(const Deployment& now, Timestamp at) {
+Result<std::string> TimeTravel::awaited_sentence(const Caller& caller, const Cluster& cluster,
+                                                 const Deployment& now, Timestamp at) {
   auto unmet = past_.unmet(now, at);
   if (!unmet) return std::unexpected(std::move(unmet.error()));
   std::string list;
   for (const auto& one : *unmet) {
-    auto name = name_of(now.organization, one.on);
+    auto name = name_of(caller, cluster, one.on);
     if (!name) return std::unexpected(std::move(name.error()));
     list += fmt::format("{}{} to {}", list.empty() ? "" : ", ", *name,
                         one.until == Milestone::running ? "run" : "succeed");
@@ -138,20 +156,21 @@ Task<Result<WaitExplanation>> TimeTravel::explain(Caller caller, DeploymentId id
   if (out.detail) {
     was->state = State::queued;
     was->priority = out.detail->priority;
-    auto block = named(now.organization, blockers);
-    if (!block) co_return std::unexpected(std::move(block.error()));
-    out.blockers = std::move(*block);
-    auto displaced = named(now.organization, out.detail->displaced);
-    if (!displaced) co_return std::unexpected(std::move(displaced.error()));
-    out.displaced = std::move(*displaced);
     auto in = reads_.cluster(now.cluster);
     if (!in) co_return std::unexpected(std::move(in.error()));
+    if (!*in) co_return not_found("cluster");
+    auto block = named(caller, **in, blockers);
+    if (!block) co_return std::unexpected(std::move(block.error()));
+    out.blockers = std::move(*block);
+    auto displaced = named(caller, **in, out.detail->displaced);
+    if (!displaced) co_return std::unexpected(std::move(displaced.error()));
+    out.displaced = std::move(*displaced);
     if (out.detail->reason == Reason::waiting_for_dependency) {
-      auto sentence = awaited_sentence(now, then->at);
+      auto sentence = awaited_sentence(caller, **in, now, then->at);
       if (!sentence) co_return std::unexpected(std::move(sentence.error()));
       out.sentence = std::move(*sentence);
     } else {
-      out.sentence = explain_sentence(*was, *out.detail, *in ? (*in)->name : "?", then->at);
+      out.sentence = explain_sentence(*was, *out.detail, (*in)->name, then->at);
     }
   } else {
     out.sentence = progress_sentence(*was, then->at);

@@ -26,12 +26,15 @@ class TimeTravel {
  private:
   Result<std::shared_ptr<const Cluster>> cluster(const Caller& caller, const ClusterId& id,
                                                  Operation operation);
-  Result<std::string> name_of(const OrganizationId& organization, const DeploymentId& id);
-  Result<WaitExplanation::Named> named(const OrganizationId& organization,
+  // Empty for what is others', and when nothing is known of it any more.
+  Result<std::string> name_of(const Caller& caller, const Cluster& cluster, const DeploymentId& id);
+  Result<WaitExplanation::Named> named(const Caller& caller, const Cluster& cluster,
                                        const std::vector<DeploymentId>& ids);
   // For whom it waited, and how far these were.
-  Result<std::string> awaited_sentence(const Deployment& now, Timestamp at);
-  Result<QueueItem> item(const Cluster& cluster, const QueueEntry& entry, Timestamp at);
+  Result<std::string> awaited_sentence(const Caller& caller, const Cluster& cluster,
+                                       const Deployment& now, Timestamp at);
+  Result<QueueItem> item(const Caller& caller, const Cluster& cluster, const QueueEntry& entry,
+                         Timestamp at);
 
   ReadSide& reads_;
   Past& past_;

@@ -127,10 +127,14 @@ class ReadView {
   virtual Result<std::optional<Cluster>> cluster(const ClusterId& id) = 0;
   virtual Result<std::optional<Cluster>> cluster_by_name(const OrganizationId& org,
                                                          std::string_view name) = 0;
+  // Those of the organizations and those that are shared with them.
   virtual Result<std::vector<Cluster>> clusters(const std::vector<OrganizationId>& organizations,
                                                 std::optional<ClusterId> after,
                                                 std::size_t limit) = 0;
   virtual Result<std::vector<Cluster>> all_clusters() = 0;
+  // As what a cluster's scheduler knows an organization that it is shared with; empty: it is not.
+  virtual Result<std::optional<std::uint32_t>> tenant(const ClusterId& cluster,
+                                                      const OrganizationId& organization) = 0;
 
   virtual Result<std::optional<Deployment>> deployment(const DeploymentId& id) = 0;
   // The one that is not terminal, else the newest of that name.
@@ -154,6 +158,8 @@ class ReadView {
                                                std::int64_t until) = 0;
   virtual Result<std::int64_t> first_event() = 0;  // the oldest kept seq, 1 for an empty history
   virtual Result<std::int64_t> last_event() = 0;   // 0 for an empty history
+  // The latest one about a cluster with a seq of at most `until`; 0 when there is none any more.
+  virtual Result<std::int64_t> last_event_of(const ClusterId& cluster, std::int64_t until) = 0;
 
   // A cluster's decision journal from an index on, oldest first.
   virtual Result<std::vector<JournalEntry>> journal(const ClusterId& cluster, std::int64_t from,
@@ -231,6 +237,11 @@ class Transaction : public ReadView {
   // The new node list; failed_precondition when a reservation would not fit any more.
   virtual Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) = 0;
   virtual Result<void> remove_cluster(const ClusterId& cluster) = 0;
+  // Shares the cluster with an organization, or changes how. Answers its tenant: the one it has had
+  // before, else one that nobody has had (share.tenant is ignored).
+  virtual Result<std::uint32_t> put_share(const ClusterId& cluster, const Share& share) = 0;
+  virtual Result<void> remove_share(const ClusterId& cluster,
+                                    const OrganizationId& organization) = 0;
   // The next `count` admission numbers: the first of them.
   virtual Result<std::uint64_t> take_orders(const ClusterId& cluster, std::uint64_t count) = 0;
   Result<std::uint64_t> take_order(const ClusterId& cluster) { return take_orders(cluster, 1); }

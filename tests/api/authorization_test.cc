@@ -119,6 +119,18 @@ class Target {
     return o_ == nullptr ? kUnknown.at("clu")
                          : w_.s.cluster(o_->id, fresh("c"), o_->owner, {{"cpu", 1}});
   }
+  std::string cluster_with_quota() const {
+    const auto id = new_cluster();
+    if (o_ != nullptr) {
+      const auto put = w_.s.call({"PUT",
+                                  "/api/v1/clusters/" + id + "/quotas/" + o_->id,
+                                  o_->owner.token,
+                                  R"({"quota":{"cpu":1}})",
+                                  {}});
+      EXPECT_EQ(put.status, 200) << put;
+    }
+    return id;
+  }
   std::string queued_deployment() const {
     return o_ == nullptr ? kUnknown.at("dep")
                          : w_.s.submit(o_->paused, fresh("q"), o_->owner, {{"cpu", 1}}).text("/id");
@@ -243,6 +255,18 @@ std::map<std::string, Row> rows() {
       {"getClusterStatus", {200, [=](const Target& t) { return P{cluster(t) + "/status", ""}; }}},
       {"getClusterQueue", {200, [=](const Target& t) { return P{cluster(t) + "/queue", ""}; }}},
       {"getClusterRecord", {200, [=](const Target& t) { return P{cluster(t) + "/record", ""}; }}},
+      {"listClusterQuotas", {200, [=](const Target& t) { return P{cluster(t) + "/quotas", ""}; }}},
+      // Of the cluster's own organization: it sets a quota, and takes it away.
+      {"putClusterQuota",
+       {200,
+        [=](const Target& t) {
+          return P{cluster(t) + "/quotas/" + t.org(), R"({"quota":{"cpu":1000000}})"};
+        }}},
+      {"deleteClusterQuota",
+       {204,
+        [=](const Target& t) {
+          return P{"/api/v1/clusters/" + t.cluster_with_quota() + "/quotas/" + t.org(), ""};
+        }}},
       {"planCluster",
        {200,
         [=](const Target& t) {
@@ -373,6 +397,62 @@ TEST(Authorization, EveryRouteForEverybody) {
         << "operation " << i << " has no route";
   }
   EXPECT_GT(cells, 1000U);
+}
+
+// With the cluster of another organization that is shared with one's own: what the table lets
+// guests do, by their role in their own organization, and nothing else.
+TEST(Authorization, GuestsOfASharedCluster) {
+  World w;
+  // The second organization's cluster is shared with the first, whose members are all sorts.
+  const auto put = w.s.call({"PUT",
+                             "/api/v1/clusters/" + w.b.cluster + "/quotas/" + w.a.id,
+                             w.b.owner.token,
+                             R"({"quota":{"cpu":500}})",
+                             {}});
+  ASSERT_EQ(put.status, 200) << put;
+  const auto table = rows();
+  std::size_t cells = 0;
+  for (const auto& route : w.s.server().routes()) {
+    const auto& permission = permission_of(route.operation);
+    const auto row = table.find(std::string(route.id));
+    if (row == table.end() || permission.audience != Audience::members) continue;
+    const Target target(w, &w.b);
+    const auto [path, body] = row->second.make(target);
+    // Deployments go to the one that is shared; others made here are not.
+    const bool shared = path.contains(w.b.cluster) || body.contains(w.b.cluster);
+    if (!shared) continue;
+    for (const auto& who : w.people) {
+      if (who.credential != Credential::valid || who.organization != w.a.id) continue;
+      const auto request = row->second.make(target);
+      const auto answer =
+          w.s.call({std::string(route.method), request.first, who.token, request.second, {}});
+      const bool allowed = permission.guests && *who.role >= permission.at_least;
+      EXPECT_EQ(answer.status, allowed ? row->second.success : 403)
+          << route.id << " as " << who.name << "\n"
+          << answer;
+      if (!allowed) {
+        EXPECT_EQ(answer.code(), permission.guests ? "role_too_small" : "foreign_cluster")
+            << route.id << " as " << who.name;
+      }
+      ++cells;
+    }
+    for (const auto& who : w.people) {  // and still not for strangers
+      if (who.credential != Credential::valid || !who.organization.empty()) continue;
+      EXPECT_EQ(w.s.call({std::string(route.method), path, who.token, body, {}}).status, 404)
+          << route.id;
+    }
+  }
+  EXPECT_GT(cells, 30U);
+  // What is of the other organization stays its own.
+  for (const auto* rest : {"", "/explain", "/events", "/logs"}) {
+    EXPECT_EQ(w.s.get("/api/v1/deployments/" + w.b.deployment + rest, w.a.owner.token).status, 404)
+        << rest;
+  }
+  EXPECT_EQ(w.s.get("/api/v1/organizations/" + w.b.id, w.a.owner.token).status, 404);
+  const auto list =
+      w.s.get("/api/v1/deployments?limit=200&cluster_id=" + w.b.cluster, w.a.owner.token);
+  for (const auto& item : list.at("/items").as_array())
+    EXPECT_EQ(item.at("organization_id").as_string(), w.a.id);
 }
 
 TEST(Authorization, EndpointsAreForMembersUnlessPublic) {

@@ -302,6 +302,55 @@ TEST(Records, GoOnOverARestart) {
   EXPECT_EQ(comparable(then.json), comparable(before.json));
 }
 
+TEST(Records, OfASharedClusterDecideTheSame) {
+  Site site(cores(8));
+  auto& s = site.server;
+  const auto guest = s.person(fresh("guest"));
+  const auto guests = s.organization(fresh("guests"), guest);
+  s.join(guests, guest, site.owner, "viewer");  // so that he may look at everything
+  const auto path = "/api/v1/clusters/" + site.cluster;
+  const auto give = [&](const std::string& org, js::value quota, js::value borrowing) {
+    const js::object terms{{"quota", std::move(quota)}, {"borrowing", std::move(borrowing)}};
+    return s.call({"PUT", path + "/quotas/" + org, site.owner.token, js::serialize(terms), {}})
+        .status;
+  };
+  ASSERT_EQ(give(guests, js::object{{"cpu", 3}}, nullptr), 200);
+  ASSERT_EQ(give(site.organization, js::object{{"cpu", 5}}, nullptr), 200);
+  s.patch(path, {{"fair", true}}, site.owner.token);
+  RandomUser user(site, 7);
+  Witness witness(site);
+  for (int i = 0; i < 40; ++i) {
+    user.act();
+    s.submit(site.cluster, fmt::format("g{}", i), guest, cores(1 + i % 4),
+             {{"kind", "job"},
+              {"priority", i % 3 == 0 ? "high" : "low"},
+              {"simulate", {{"duration", fmt::format("{}ms", 20 + 7 * i)}}}});
+    if (i % 8 == 7) {
+      ASSERT_EQ(give(guests, js::object{{"cpu", 1 + i % 5}}, js::object{{"cpu", i % 3}}), 200);
+    }
+    if (i % 4 == 0) witness.look_around();
+  }
+  witness.compare();
+  s.post(path + "/resume", site.owner.token);
+  const auto enough = [](const Answer& events) {
+    const std::string kinds = events.items("kind");
+    std::size_t starts = 0;
+    for (auto at = kinds.find("starting"); at != std::string::npos;
+         at = kinds.find("starting", at + 1))
+      ++starts;
+    return starts > 8;
+  };
+  s.until("/api/v1/organizations/" + site.organization + "/audit?kind=deployment.starting&limit=50",
+          site.owner.token, enough);
+  s.until("/api/v1/organizations/" + guests + "/audit?kind=deployment.starting&limit=50",
+          guest.token, enough);
+  const auto replay = replayed(record_of(site));
+  EXPECT_GT(replay.counts().starts, 16U);
+  replay.engine()->check();
+  EXPECT_EQ(replay.engine()->rules().quotas.size(), 2U);
+  EXPECT_TRUE(replay.engine()->rules().fair);
+}
+
 TEST(Records, AreReadInParts) {
   Site site(cores(1));
   for (int i = 0; i < 5; ++i) {

@@ -20,6 +20,10 @@ void Clients::prepare(Tables& tables) {
   caller_.principal.username = "ada";
   tables.organizations[organization_] = {organization_, "lab", then, 1};
   tables.members[{organization_, caller_.principal.user}] = Role::owner;
+  guests_ = OrganizationId::make(then, random);
+  tables.organizations[guests_] = {guests_, "guests", then, 1};
+  tables.members[{guests_, caller_.principal.user}] = Role::developer;
+  shares_ = simulator_.chance(0.4);
   const auto count = 2 + simulator_.pick(2);
   for (std::size_t i = 0; i < count; ++i) {
     Cluster cluster;
@@ -38,6 +42,9 @@ void Clients::prepare(Tables& tables) {
           node, ordinal++, node.capacity.cpu_milli, node.capacity.memory_bytes,
           std::vector<std::int64_t>(static_cast<std::size_t>(node.devices()), 1000)};
     }
+    cluster.fair = shares_ && simulator_.chance(0.5);
+    if (shares_ && simulator_.chance(0.7))
+      tables.shares[{cluster.id, guests_}] = {{guests_, 1, some_limits(), std::nullopt}, true};
     tables.clusters[cluster.id] = cluster;
     tables.leases[cluster.id] = {};
     clusters_.push_back(cluster.id);
@@ -59,6 +66,15 @@ Policy Clients::some_policy() {
   static constexpr std::array kPolicies{Policy::strict, Policy::backfill, Policy::preempt,
                                         Policy::backfill_preempt};
   return kPolicies[simulator_.pick(kPolicies.size())];
+}
+
+// Often too little for some of what is asked for; sometimes none.
+std::optional<Resources> Clients::some_limits() {
+  if (simulator_.chance(0.25)) return std::nullopt;
+  const bool all = simulator_.chance(0.3);
+  return Resources{static_cast<std::int64_t>(1000 * simulator_.pick(4)),
+                   all ? static_cast<std::int64_t>(simulator_.pick(32)) << 20 : kNoQuota,
+                   all ? static_cast<std::int64_t>(500 * simulator_.pick(4)) : kNoQuota};
 }
 
 void Clients::start() {
@@ -99,6 +115,8 @@ void Clients::live() {
       remove();
     } else if (choice < 94) {
       resize();
+    } else if (choice < 96) {
+      share();
     } else if (choice < 98) {
       pause();
     } else if (choice < 99) {
@@ -123,6 +141,7 @@ void Clients::submit() {
   // A few names are wished for by several at once.
   wish.name = simulator_.chance(0.1) ? fmt::format("shared{}", simulator_.pick(3))
                                      : fmt::format("d{}", ++names_);
+  if (shares_ && simulator_.chance(0.3)) wish.organization = guests_;
   wish.priority = simulator_.chance(0.4) ? Priority::high : Priority::low;
   wish.spec.kind = simulator_.chance(0.5) ? Kind::job : Kind::service;
   static constexpr std::array<std::int64_t, 5> kGpus{0, 0, 0, 500, 1000};
@@ -203,6 +222,23 @@ void Clients::pause() {
   const bool paused = simulator_.chance(0.35);
   (void)ask<Result<Cluster>>(
       [&](Process& process) { return process.clusters().set_paused(caller_, id, paused); });
+}
+
+void Clients::share() {
+  if (!shares_) return;
+  const auto id = clusters_[simulator_.pick(clusters_.size())];
+  const auto whose = simulator_.chance(0.6) ? guests_ : organization_;
+  if (simulator_.chance(0.3)) {
+    (void)ask<Result<void>>([&](Process& process) {
+      return process.quotas().remove(caller_, id, whose, std::nullopt);
+    });
+    return;
+  }
+  QuotaWish wish;
+  wish.quota = some_limits();
+  if (wish.quota) wish.borrowing = some_limits();
+  (void)ask<Result<QuotaSet>>(
+      [&](Process& process) { return process.quotas().put(caller_, id, whose, wish); });
 }
 
 void Clients::create_cluster() {

@@ -25,10 +25,12 @@ class Clients {
   void remove();
   void resize();
   void pause();
+  void share();
   void create_cluster();
   void remove_cluster();
   [[nodiscard]] Policy some_policy();
   [[nodiscard]] std::vector<Node> some_nodes(std::size_t count);
+  [[nodiscard]] std::optional<Resources> some_limits();
   [[nodiscard]] std::optional<DeploymentId> some_deployment();
   template <class T>
   std::optional<T> ask(const std::function<Task<T>(Process&)>& what);
@@ -39,8 +41,10 @@ class Clients {
   Owner people_{"people"};
   Caller caller_;
   OrganizationId organization_;
+  OrganizationId guests_;  // of whom the same person is a member; some clusters are shared with it
   std::vector<ClusterId> clusters_;
   std::vector<DeploymentId> known_;
+  bool shares_ = false;  // in some worlds clusters are one organization's alone
   bool asking_ = true;
   std::uint64_t answered_ = 0;
   int names_ = 0;

@@ -154,6 +154,7 @@ std::int64_t Database::commit(Session& session, std::vector<Event> events) {
   merge(tables_.schedulers, c.schedulers);
   merge(tables_.replies, c.replies);
   merge(tables_.relayed, c.relayed);
+  merge(tables_.shares, c.shares);
   merge(tables_.journal, c.journal);
   const auto count = events.size();
   const auto first = static_cast<std::int64_t>(tables_.events.size()) + 1;

@@ -17,6 +17,7 @@ using NodeKey = std::pair<ClusterId, std::string>;
 using ReplicaKey = std::pair<DeploymentId, std::int32_t>;
 using JournalKey = std::pair<ClusterId, std::int64_t>;
 using DependencyKey = std::pair<DeploymentId, DeploymentId>;  // who waits, for whom
+using ShareKey = std::pair<ClusterId, OrganizationId>;
 
 struct LedgerNode {
   Node node;
@@ -28,6 +29,10 @@ struct Reservation {
   std::int32_t attempt = 0;
   ClusterId cluster;
   Grant grant;
+};
+struct ShareRow {
+  Share share;
+  bool shared = true;
 };
 struct Lease {
   std::optional<std::string> holder;
@@ -41,8 +46,9 @@ struct Scheduler {
 template <template <class, class> class Table>
 struct Rows {
   Table<DeploymentId, std::shared_ptr<const Deployment>> deployments;
-  Table<ClusterId, Cluster> clusters;  // without their nodes
+  Table<ClusterId, Cluster> clusters;  // without their nodes and shares
   Table<NodeKey, LedgerNode> nodes;
+  Table<ShareKey, ShareRow> shares;
   Table<ReplicaKey, Reservation> reservations;
   Table<DependencyKey, Milestone> dependencies;
   Table<ClusterId, Lease> leases;

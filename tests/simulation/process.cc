@@ -62,6 +62,7 @@ Process::Process(Shared shared, Role role, std::string name, std::uint64_t seed)
           },
           committer_rules()),
       clusters_(reads_, committer_, scheduling_, runner_, clock_, random_, cluster_rules()),
+      quotas_(reads_, committer_, scheduling_),
       deployments_(reads_, committer_, scheduling_, runner_, clock_, random_),
       feed_(reads_, [this](std::span<const Event> events) { hear(events); }) {
   reads_.rely_until({});

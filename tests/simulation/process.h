@@ -73,6 +73,7 @@ class Process {
   [[nodiscard]] Role role() const { return role_; }
   [[nodiscard]] Deployments& deployments() { return deployments_; }
   [[nodiscard]] Clusters& clusters() { return clusters_; }
+  [[nodiscard]] Quotas& quotas() { return quotas_; }
   [[nodiscard]] bool holds(const ClusterId& cluster) const {
     return leases_ && leases_->holds(cluster);
   }
@@ -123,6 +124,7 @@ class Process {
   HastyFollower follower_;
   Committer committer_;
   Clusters clusters_;
+  Quotas quotas_;
   Deployments deployments_;
   std::unique_ptr<Attention> attention_;
   Feed feed_;

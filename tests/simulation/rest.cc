@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "service/restore.h"
 #include "simulation/invariants.h"
@@ -21,10 +23,60 @@ Waiting waiting_in(const Tables& tables, const ClusterId& cluster) {
   return out;
 }
 
+Resources of_all_replicas(const Deployment& d) {
+  Resources sum;
+  for (std::int32_t i = 0; i < d.spec.replicas; ++i) sum += d.spec.resources;
+  return sum;
+}
+
+// How much an organization may have in addition: the rule of quotas and borrowing, by hand.
+class QuotasAtRest {
+ public:
+  QuotasAtRest(const Tables& tables, const ClusterId& cluster) {
+    for (const auto& [key, row] : tables.shares) {
+      if (key.first == cluster && row.shared && row.share.quota) quotas_[key.second] = row.share;
+    }
+    for (const auto& [id, d] : tables.deployments) {
+      if (d->cluster == cluster && holds_resources(d->state))
+        used_[d->organization] += of_all_replicas(*d);
+    }
+  }
+  [[nodiscard]] bool allow(const Deployment& d) const {
+    if (!quotas_.contains(d.organization)) return true;
+    const Resources asked = of_all_replicas(d);
+    for (const auto r : {&Resources::cpu_milli, &Resources::memory_bytes, &Resources::gpu_milli}) {
+      if (asked.*r > left(d.organization, r)) return false;
+    }
+    return true;
+  }
+
+ private:
+  [[nodiscard]] std::int64_t used(const OrganizationId& whose, std::int64_t Resources::* r) const {
+    const auto found = used_.find(whose);
+    return found == used_.end() ? 0 : found->second.*r;
+  }
+  [[nodiscard]] std::int64_t left(const OrganizationId& whose, std::int64_t Resources::* r) const {
+    const Share& mine = quotas_.at(whose);
+    if ((*mine.quota).*r == kNoQuota) return kNoQuota;
+    std::int64_t unused = 0;  // of everybody's together
+    for (const auto& [other, share] : quotas_) {
+      if ((*share.quota).*r != kNoQuota) unused += (*share.quota).*r - used(other, r);
+    }
+    const std::int64_t own = (*mine.quota).*r - used(whose, r);
+    if (mine.borrowing && (*mine.borrowing).*r != kNoQuota)
+      unused = std::min(unused, own + (*mine.borrowing).*r);
+    return std::max({own, unused, std::int64_t{0}});
+  }
+
+  std::map<OrganizationId, Share> quotas_;
+  std::map<OrganizationId, Resources> used_;
+};
+
 // Nobody may start who fits: the rule itself, by hand.
 std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
   // Behind one that is overdue others wait although they fit; the engine is judged elsewhere.
   if (cluster.paused || cluster.age_bound) return "";
+  const QuotasAtRest quotas(tables, cluster.id);
   const auto room = [&](const Deployment& d, const auto& copies) {
     std::int64_t sum = 0;
     for (const auto& [key, node] : tables.nodes) {
@@ -33,20 +85,25 @@ std::string waits_in_vain(const Tables& tables, const Cluster& cluster) {
     return sum >= d.spec.replicas;
   };
   bool high_waits = false;
-  std::string found;
+  std::set<OrganizationId> high_of;  // whose quota keeps a high one waiting
   const auto waiting = waiting_in(tables, cluster.id);
   for (const auto priority : {Priority::high, Priority::low}) {
     for (const auto& d : waiting) {
       if (d->priority != priority || d->is_parked()) continue;
-      if (room(*d, copies_now)) return fmt::format("{} waits and would fit", d->id.str());
-      const auto when_empty = [](const LedgerNode& node, const Resources& demand) {
+      const bool possible = room(*d, [](const LedgerNode& node, const Resources& demand) {
         return copies_when_empty(node.node, demand);
-      };
-      if (priority == Priority::high && room(*d, when_empty)) high_waits = true;
+      });
+      if (!quotas.allow(*d)) {
+        if (priority == Priority::high && possible) high_of.insert(d->organization);
+        continue;
+      }
+      if (priority == Priority::low && high_of.contains(d->organization)) continue;
+      if (room(*d, copies_now)) return fmt::format("{} waits and would fit", d->id.str());
+      if (priority == Priority::high && possible) high_waits = true;
     }
     if (high_waits) return "";
   }
-  return found;
+  return "";
 }
 
 std::string in_between(const AtRest& world) {
@@ -117,6 +174,10 @@ std::string engine_is_that_of_the_record(const AtRest& world, const Cluster& row
   std::ranges::sort(nodes, {}, [](const auto& one) { return one.first; });
   Cluster cluster = row;
   for (auto& [ordinal, node] : nodes) cluster.nodes.push_back(std::move(node));
+  for (const auto& [key, share] : tables.shares) {
+    if (key.first == row.id && share.shared) cluster.shares.push_back(share.share);
+  }
+  std::ranges::sort(cluster.shares, {}, &Share::tenant);
   std::size_t holders = 0;
   for (const auto& process : world.processes) {
     if (!process || !process->holds(row.id)) continue;
@@ -131,7 +192,7 @@ std::string engine_is_that_of_the_record(const AtRest& world, const Cluster& row
       if (const auto entry = active_entry(cluster, *d)) fresh.restore_active(*entry);
     }
     for (const auto& d : waiting_in(tables, row.id)) {
-      fresh.restore_waiting(queued_entry(*d));
+      fresh.restore_waiting(queued_entry(*d, tenant_of(cluster, d->organization).value_or(0)));
     }
     if (fresh.settle(engine->now()) != Decisions{})
       return "the record of " + row.id.str() + " is not at a fixpoint";

@@ -88,6 +88,15 @@ Cluster Statements::with_nodes(Cluster cluster) const {
   return cluster;
 }
 
+Cluster Statements::with_shares(Cluster cluster) const {
+  cluster.shares.clear();
+  each(&K::shares, &W::shares, [&](const ShareKey& key, const ShareRow& row) {
+    if (key.first == cluster.id && row.shared) cluster.shares.push_back(row.share);
+  });
+  std::ranges::sort(cluster.shares, {}, &Share::tenant);
+  return cluster;
+}
+
 bool Statements::lives(const std::optional<std::string>& holder) const {
   if (!holder) return false;
   const auto* row = find(&K::schedulers, &W::schedulers, *holder);
@@ -100,14 +109,40 @@ Result<std::optional<Role>> Statements::role(const OrganizationId& org, const Us
   return found == base().members.end() ? std::nullopt : std::optional(found->second);
 }
 
+Result<std::optional<Organization>> Statements::organization(const OrganizationId& id) {
+  if (auto begun = begin("read organization"); !begun) return pass(begun.error());
+  const auto found = base().organizations.find(id);
+  return found == base().organizations.end() ? std::nullopt : std::optional(found->second);
+}
+
+Result<std::vector<std::pair<Organization, Role>>> Statements::organizations_of(
+    const UserId& user) {
+  if (auto begun = begin("read memberships"); !begun) return pass(begun.error());
+  std::vector<std::pair<Organization, Role>> out;
+  for (const auto& [key, role] : base().members) {
+    if (key.second == user) out.emplace_back(base().organizations.at(key.first), role);
+  }
+  return out;
+}
+
 Result<std::optional<Cluster>> Statements::cluster(const ClusterId& id) {
-  // Two statements: the row, then its nodes.
+  // Three statements: the row, then its nodes, then its shares.
   if (auto begun = begin("read cluster"); !begun) return pass(begun.error());
   const auto* row = find(&K::clusters, &W::clusters, id);
   if (row == nullptr) return std::optional<Cluster>{};
   Cluster out = *row;
   if (auto begun = begin("read nodes"); !begun) return pass(begun.error());
-  return std::optional(with_nodes(std::move(out)));
+  out = with_nodes(std::move(out));
+  if (auto begun = begin("read shares"); !begun) return pass(begun.error());
+  return std::optional(with_shares(std::move(out)));
+}
+
+Result<std::optional<std::uint32_t>> Statements::tenant(const ClusterId& cluster,
+                                                        const OrganizationId& organization) {
+  if (auto begun = begin("read tenant"); !begun) return pass(begun.error());
+  const auto* row = find(&K::shares, &W::shares, {cluster, organization});
+  if (row == nullptr || !row->shared) return std::optional<std::uint32_t>{};
+  return std::optional(row->share.tenant);
 }
 
 Result<std::vector<Cluster>> Statements::all_clusters() {
@@ -117,7 +152,7 @@ Result<std::vector<Cluster>> Statements::all_clusters() {
        [&](const ClusterId&, const Cluster& row) { out.push_back(row); });
   for (auto& cluster : out) {
     if (auto begun = begin("read nodes"); !begun) return pass(begun.error());
-    cluster = with_nodes(std::move(cluster));
+    cluster = with_shares(with_nodes(std::move(cluster)));
   }
   return out;
 }
@@ -134,8 +169,9 @@ Result<void> Statements::for_each_waiting(const ClusterId& cluster,
   std::vector<WaitingRow> rows;
   each_deployment([&](const Deployment& d) {
     if (d.cluster == cluster && d.state == State::queued)
-      rows.push_back({d.id, d.priority, d.order, d.spec.resources, d.retry_at, d.queued_at,
-                      longest_run(d.spec), d.unmet, d.spec.constraint, d.spec.replicas});
+      rows.push_back({d.id, d.organization, d.priority, d.order, d.spec.resources, d.retry_at,
+                      d.queued_at, longest_run(d.spec), d.unmet, d.spec.constraint,
+                      d.spec.replicas});
   });
   std::ranges::sort(rows, {}, &WaitingRow::order);
   for (const auto& row : rows) use(row);
@@ -226,6 +262,15 @@ Result<std::int64_t> Statements::first_event() {
   if (auto begun = begin("read first event"); !begun) return pass(begun.error());
   return 1;
 }
+Result<std::int64_t> Statements::last_event_of(const ClusterId& cluster, std::int64_t until) {
+  if (auto begun = begin("read a cluster's last event"); !begun) return pass(begun.error());
+  const auto& all = base().events;
+  for (auto e = all.rbegin(); e != all.rend(); ++e) {
+    if (e->seq <= until && e->cluster == cluster) return e->seq;
+  }
+  return 0;
+}
+
 Result<std::int64_t> Statements::last_event() {
   if (auto begun = begin("read last event"); !begun) return pass(begun.error());
   return static_cast<std::int64_t>(base().events.size());

@@ -23,8 +23,12 @@ class Statements final : public Transaction {
   Result<std::int64_t> commit() override;
 
   Result<std::optional<Role>> role(const OrganizationId& org, const UserId& user) override;
+  Result<std::optional<Organization>> organization(const OrganizationId& id) override;
+  Result<std::vector<std::pair<Organization, Role>>> organizations_of(const UserId& user) override;
   Result<std::optional<Cluster>> cluster(const ClusterId& id) override;
   Result<std::vector<Cluster>> all_clusters() override;
+  Result<std::optional<std::uint32_t>> tenant(const ClusterId& cluster,
+                                              const OrganizationId& organization) override;
   Result<std::optional<Deployment>> deployment(const DeploymentId& id) override;
   Result<void> for_each_waiting(const ClusterId& cluster,
                                 const std::function<void(const WaitingRow&)>& use) override;
@@ -35,6 +39,7 @@ class Statements final : public Transaction {
                                        std::int64_t until) override;
   Result<std::int64_t> first_event() override;
   Result<std::int64_t> last_event() override;
+  Result<std::int64_t> last_event_of(const ClusterId& cluster, std::int64_t until) override;
   Result<std::vector<JournalEntry>> journal(const ClusterId& cluster, std::int64_t from,
                                             std::size_t limit) override;
   Result<std::optional<JournalMark>> journal_end(const ClusterId& cluster) override;
@@ -51,6 +56,8 @@ class Statements final : public Transaction {
   Result<void> update(const Cluster& cluster) override;
   Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) override;
   Result<void> remove_cluster(const ClusterId& cluster) override;
+  Result<std::uint32_t> put_share(const ClusterId& cluster, const Share& share) override;
+  Result<void> remove_share(const ClusterId& cluster, const OrganizationId& organization) override;
   Result<std::uint64_t> take_orders(const ClusterId& cluster, std::uint64_t count) override;
   Result<std::optional<std::int64_t>> hold(const ClusterId& cluster) override;
   Result<void> insert(const Deployment& deployment) override;
@@ -93,13 +100,7 @@ class Statements final : public Transaction {
   Result<std::optional<ApiKey>> api_key_by_secret(const Digest&) override { return not_served(); }
   Result<std::vector<ApiKey>> api_keys(const UserId&) override { return not_served(); }
   Result<std::optional<SetupToken>> setup_token() override { return not_served(); }
-  Result<std::optional<Organization>> organization(const OrganizationId&) override {
-    return not_served();
-  }
   Result<std::optional<Organization>> organization_by_name(std::string_view) override {
-    return not_served();
-  }
-  Result<std::vector<std::pair<Organization, Role>>> organizations_of(const UserId&) override {
     return not_served();
   }
   Result<std::vector<Member>> members(const OrganizationId&, std::optional<UserId>,
@@ -218,6 +219,7 @@ class Statements final : public Transaction {
   }
   [[nodiscard]] const Deployment* find_deployment(const DeploymentId& id) const;
   [[nodiscard]] Cluster with_nodes(Cluster cluster) const;
+  [[nodiscard]] Cluster with_shares(Cluster cluster) const;
   template <class Use>
   void each_deployment(Use use) const {
     each(&Rows<Kept>::deployments, &Rows<Written>::deployments,

@@ -51,9 +51,39 @@ Result<void> Statements::update(const Cluster& c) {
   row.placement = c.placement;
   row.mix = c.mix;
   row.age_bound = c.age_bound;
+  row.fair = c.fair;
   row.paused = c.paused;
   row.version = c.version;
   session_->changes.clusters[c.id] = std::move(row);
+  return {};
+}
+
+Result<std::uint32_t> Statements::put_share(const ClusterId& cluster, const Share& share) {
+  if (auto begun = begin_write("put share"); !begun) return pass(begun.error());
+  const auto* row = find(&K::clusters, &W::clusters, cluster);
+  if (row == nullptr) return refuse({Code::not_found, "not_found", "No such cluster."});
+  ShareRow put{share, true};
+  put.share.tenant = 0;
+  if (share.organization != row->organization) {
+    std::uint32_t last = 0;
+    each(&K::shares, &W::shares, [&](const ShareKey& key, const ShareRow& other) {
+      if (key.first == cluster) last = std::max(last, other.share.tenant);
+    });
+    const auto* before = find(&K::shares, &W::shares, {cluster, share.organization});
+    put.share.tenant = before == nullptr ? last + 1 : before->share.tenant;
+  }
+  session_->changes.shares[{cluster, share.organization}] = put;
+  return put.share.tenant;
+}
+
+Result<void> Statements::remove_share(const ClusterId& cluster,
+                                      const OrganizationId& organization) {
+  if (auto begun = begin_write("remove share"); !begun) return begun;
+  const auto* row = find(&K::shares, &W::shares, {cluster, organization});
+  if (row == nullptr) return {};
+  ShareRow ended = *row;
+  ended.shared = false;
+  session_->changes.shares[{cluster, organization}] = ended;
   return {};
 }
 
@@ -107,6 +137,11 @@ Result<void> Statements::remove_cluster(const ClusterId& cluster) {
     if (key.first == cluster) nodes.push_back(key);
   });
   for (const auto& key : nodes) session_->changes.nodes[key] = std::nullopt;
+  std::vector<ShareKey> shares;
+  each(&K::shares, &W::shares, [&](const ShareKey& key, const ShareRow&) {
+    if (key.first == cluster) shares.push_back(key);
+  });
+  for (const auto& key : shares) session_->changes.shares[key] = std::nullopt;
   std::vector<JournalKey> entries;
   each(&K::journal, &W::journal, [&](const JournalKey& key, const JournalEntry&) {
     if (key.first == cluster) entries.push_back(key);

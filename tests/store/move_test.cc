@@ -59,6 +59,7 @@ struct Filled : Source {
     pool.name = "pool";
     pool.runtime.speed = 2.5;
     pool.paused = true;
+    pool.fair = true;
     pool.nodes = {{"n1", {4000, 8 << 20, 2000}, "A100"}, {"n2", {2000, 4 << 20, 0}, ""}};
     pool.created_at = kThen;
     Deployment waiting = fresh("waiting");
@@ -82,6 +83,9 @@ struct Filled : Source {
     must(tx->insert(Invite{InviteId::make(kThen, random), lab.id, sha256("i"), "berth_inv_",
                            Role::viewer, kThen, ada.id, kThen, 3, 0, std::nullopt}));
     must(tx->insert(pool));
+    guest = {OrganizationId::make(kThen, random), "guest", kThen, 1};
+    must(tx->insert(guest));
+    must(tx->put_share(pool.id, Share{guest.id, 0, Resources{1, kNoQuota, 0}, std::nullopt}));
     must(tx->take_order(pool.id));
     must(tx->insert(waiting));
     must(tx->insert(running));
@@ -121,7 +125,7 @@ struct Filled : Source {
 
   SeededRandom random{11};
   User ada;
-  Organization lab;
+  Organization lab, guest;
   Cluster pool;
   Deployment running;
 };
@@ -132,14 +136,14 @@ TEST(Move, EverythingArrivesAndTheInstallationGoesOnFromThere) {
   const auto report = must(move::move_all(from.file(), to.url));
   std::map<std::string, std::int64_t> rows;
   for (const auto& table : report.tables) rows[table.name] = table.rows;
-  EXPECT_EQ(
-      rows,
-      (std::map<std::string, std::int64_t>{
-          {"users", 2},        {"sessions", 2},      {"spent_refresh", 1}, {"api_keys", 1},
-          {"setup_token", 1},  {"organizations", 1}, {"members", 1},       {"invites", 1},
-          {"clusters", 1},     {"nodes", 2},         {"gpus", 2},          {"deployments", 2},
-          {"dependencies", 1}, {"reservations", 2},  {"events", 3},        {"journal", 2},
-          {"replies", 1},      {"schedulers", 1},    {"leases", 1},        {"installation", 1}}));
+  EXPECT_EQ(rows, (std::map<std::string, std::int64_t>{
+                      {"users", 2},        {"sessions", 2},     {"spent_refresh", 1},
+                      {"api_keys", 1},     {"setup_token", 1},  {"organizations", 2},
+                      {"members", 1},      {"invites", 1},      {"clusters", 1},
+                      {"nodes", 2},        {"gpus", 2},         {"deployments", 2},
+                      {"dependencies", 1}, {"reservations", 2}, {"events", 3},
+                      {"journal", 2},      {"replies", 1},      {"schedulers", 1},
+                      {"leases", 1},       {"installation", 1}, {"cluster_shares", 1}}));
   EXPECT_EQ(report.repaired_texts, 0);
 
   postgres::PostgresStore store(postgres::Options{to.url});
@@ -153,6 +157,9 @@ TEST(Move, EverythingArrivesAndTheInstallationGoesOnFromThere) {
   EXPECT_EQ(must(view->cluster(from.pool.id))->nodes, from.pool.nodes);
   EXPECT_EQ(must(view->cluster(from.pool.id))->runtime.speed, 2.5);
   EXPECT_TRUE(must(view->cluster(from.pool.id))->paused);
+  EXPECT_TRUE(must(view->cluster(from.pool.id))->fair);
+  EXPECT_EQ(must(view->cluster(from.pool.id))->shares,
+            (std::vector<Share>{{from.guest.id, 1, Resources{1, kNoQuota, 0}, std::nullopt}}));
   EXPECT_TRUE(must(view->user_by_name("EVE"))->disabled);
   EXPECT_TRUE(must(view->user_by_name("ada"))->is_admin);
   EXPECT_EQ(must(view->session_by_refresh(sha256("p")))->user, from.ada.id);

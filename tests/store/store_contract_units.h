@@ -185,6 +185,7 @@ TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
   changed.placement = PlacementRule::fgd;
   changed.mix = {{{500, 1 << 30, 250}, 3}, {{2000, 0, 2000}, 1}};
   changed.age_bound = std::chrono::hours(4);
+  changed.fair = true;
   this->commit([&](Transaction& tx) { must(tx.update(changed)); });
   const auto now = must(this->view()->cluster(this->pool.id));
   EXPECT_TRUE(now->paused);
@@ -192,6 +193,7 @@ TYPED_TEST_P(StoreContract, EveryColumnComesBackAsItWasWritten) {
   EXPECT_EQ(now->placement, changed.placement);
   EXPECT_EQ(now->mix, changed.mix);
   EXPECT_EQ(now->age_bound, changed.age_bound);
+  EXPECT_TRUE(now->fair);
   EXPECT_EQ(must(this->view()->cluster_by_name(this->lab.id, "BASIN"))->version, 2);
   EXPECT_FALSE(must(this->view()->cluster_by_name(this->lab.id, "pool")));
   this->abandon(
@@ -257,6 +259,58 @@ TYPED_TEST_P(StoreContract, AClusterIsRemovedWithAllThatIsOfIt) {
       [&](Transaction& tx) { EXPECT_EQ(must(tx.take_lease(this->pool.id, "s")), std::nullopt); });
 }
 
+TYPED_TEST_P(StoreContract, AClusterIsSharedUnderNumbersThatAreNeverAnothers) {
+  std::vector<Organization> guests;
+  for (const auto* name : {"red", "green", "blue"})
+    guests.push_back({OrganizationId::make(kThen, this->random), name, kThen, 1});
+  const auto share = [&](const OrganizationId& whose, std::optional<Resources> quota = {},
+                         std::optional<Resources> borrowing = {}) {
+    std::uint32_t tenant = 0;
+    this->commit([&](Transaction& tx) {
+      tenant = must(tx.put_share(this->pool.id, Share{whose, 99, quota, borrowing}));
+    });
+    return tenant;
+  };
+  const auto unshare = [&](const OrganizationId& whose) {
+    this->commit([&](Transaction& tx) { must(tx.remove_share(this->pool.id, whose)); });
+  };
+  const auto seen_by = [&](const OrganizationId& whose) {
+    return must(this->view()->clusters({whose}, std::nullopt, 9)).size();
+  };
+  this->commit([&](Transaction& tx) {
+    for (const auto& guest : guests) must(tx.insert(guest));
+  });
+  EXPECT_EQ(share(guests[0].id), 1u);
+  EXPECT_EQ(share(guests[1].id, Resources{4000, kNoQuota, 0}, Resources{0, kNoQuota, 1000}), 2u);
+  EXPECT_EQ(share(this->lab.id, Resources{1000, 1 << 30, 2000}), 0u) << "its own organization";
+  this->world.reopen();
+  const std::vector<Share> all{
+      {this->lab.id, 0, Resources{1000, 1 << 30, 2000}, std::nullopt},
+      {guests[0].id, 1, std::nullopt, std::nullopt},
+      {guests[1].id, 2, Resources{4000, kNoQuota, 0}, Resources{0, kNoQuota, 1000}}};
+  EXPECT_EQ(must(this->view()->cluster(this->pool.id))->shares, all);
+  EXPECT_EQ(must(this->view()->clusters({guests[1].id}, std::nullopt, 9)).at(0).shares, all);
+  EXPECT_EQ(must(this->view()->all_clusters()).at(0).shares, all);
+  EXPECT_EQ(must(this->view()->clusters({this->lab.id, guests[1].id}, std::nullopt, 9)).size(), 1u);
+  EXPECT_EQ(seen_by(guests[2].id), 0u);
+  EXPECT_EQ(must(this->view()->tenant(this->pool.id, guests[1].id)), 2u);
+  EXPECT_EQ(must(this->view()->tenant(this->pool.id, guests[2].id)), std::nullopt);
+
+  unshare(guests[1].id);
+  unshare(this->lab.id);
+  EXPECT_EQ(seen_by(guests[1].id), 0u);
+  EXPECT_EQ(seen_by(this->lab.id), 1u);
+  EXPECT_EQ(must(this->view()->tenant(this->pool.id, guests[1].id)), std::nullopt);
+  EXPECT_EQ(must(this->view()->cluster(this->pool.id))->shares, std::vector{all[1]});
+  EXPECT_EQ(share(guests[2].id), 3u) << "not the number that somebody had";
+  EXPECT_EQ(share(guests[1].id), 2u) << "and who comes back has his again";
+  this->commit([&](Transaction& tx) { must(tx.remove_cluster(this->pool.id)); });
+  EXPECT_EQ(must(this->view()->tenant(this->pool.id, guests[0].id)), std::nullopt);
+  this->abandon([&](Transaction& tx) {
+    EXPECT_EQ(tx.put_share(this->pool.id, all[1]).error().code, Code::not_found);
+  });
+}
+
 TYPED_TEST_P(StoreContract, TheJournalHasNoGapsAndItsTimesNeverGoBack) {
   using namespace std::string_literals;
   Cluster other = this->pool;
@@ -316,6 +370,38 @@ TYPED_TEST_P(StoreContract, AnIntactDatabaseIsFoundIntact) {
   this->started("holder", "n1", {{0, 500}});
   EXPECT_EQ(must(this->view()->check_integrity()), std::vector<std::string>{});
   this->abandon([&](Transaction& tx) { EXPECT_TRUE(must(tx.audit_ledger()).empty()); });
+}
+
+TYPED_TEST_P(StoreContract, AKeyIsClaimedOnceAndKeepsItsReply) {
+  const StoredReply reply{sha256("body"), 201, "answer", "/there", "\"1\""};
+  this->abandon([&](Transaction& tx) {
+    EXPECT_TRUE(must(tx.claim_reply("scope", "key", reply.fingerprint, kThen)));
+  });
+  this->commit([&](Transaction& tx) {
+    EXPECT_TRUE(must(tx.claim_reply("scope", "key", reply.fingerprint, kThen))) << "undone";
+    EXPECT_FALSE(must(tx.claim_reply("scope", "key", reply.fingerprint, kThen)));
+    must(tx.store_reply("scope", "key", reply, kThen));
+  });
+  this->commit([&](Transaction& tx) {
+    EXPECT_FALSE(must(tx.claim_reply("scope", "key", sha256("other"), kThen)));
+    EXPECT_TRUE(must(tx.claim_reply("scope", "another", sha256("other"), kThen)));
+  });
+  const auto kept = must(this->view()->stored_reply("scope", "key"));
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->fingerprint, reply.fingerprint);
+  EXPECT_EQ(kept->body, "answer");
+}
+
+TYPED_TEST_P(StoreContract, AHeldClusterSaysItsVersion) {
+  this->commit([&](Transaction& tx) {
+    EXPECT_EQ(must(tx.hold(this->pool.id)), 1);
+    EXPECT_EQ(must(tx.hold(ClusterId::make(kThen, this->random))), std::nullopt);
+    auto paused = this->pool;
+    paused.paused = true;
+    paused.version = 2;
+    must(tx.update(paused));
+    EXPECT_EQ(must(tx.hold(this->pool.id)), 2);
+  });
 }
 
 }  // namespace berth::test

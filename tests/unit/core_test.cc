@@ -65,6 +65,8 @@ TEST(Quantities, PrintsWhatItReads) {
   EXPECT_EQ(memory_text(700), "700B");
   EXPECT_EQ(resources_text({2000, 17'179'869'184, 1000}), "cpu 2, memory 16GiB, gpu 1");
   EXPECT_EQ(resources_text({}), "nothing");
+  EXPECT_EQ(limits_text({2000, kNoQuota, 0}), "cpu 2, gpu 0") << "what is not limited is left out";
+  EXPECT_EQ(limits_text(kUnlimited), "no limit");
 }
 
 TEST(Lifecycle, EveryPairOfStateAndCauseIsDecided) {

@@ -37,6 +37,8 @@ TEST(Permissions, AreTheOnesWrittenHere) {
                                           {cluster_queue, Role::viewer},
                                           {cluster_plan, Role::viewer},
                                           {cluster_record, Role::viewer},
+                                          {cluster_quota_list, Role::viewer},
+                                          {cluster_quota_update, Role::admin},
                                           {deployment_create, Role::developer},
                                           {deployment_list, Role::viewer},
                                           {deployment_read, Role::viewer},
@@ -47,6 +49,10 @@ TEST(Permissions, AreTheOnesWrittenHere) {
                                           {deployment_logs, Role::viewer},
                                           {deployment_explain, Role::viewer},
                                           {endpoint_use, Role::viewer}};
+  // On a cluster that is shared with their organization.
+  const std::set<Operation> guests{cluster_list,      cluster_read,   cluster_status,
+                                   cluster_queue,     cluster_plan,   cluster_quota_list,
+                                   deployment_create, deployment_list};
   EXPECT_EQ(everyone.size() + authenticated.size() + members.size(),
             static_cast<std::size_t>(count_));
   for (int i = 0; i < static_cast<int>(count_); ++i) {
@@ -57,6 +63,7 @@ TEST(Permissions, AreTheOnesWrittenHere) {
                             : authenticated.contains(operation) ? Audience::authenticated
                                                                 : Audience::members)
         << i;
+    EXPECT_EQ(row.guests, guests.contains(operation)) << i;
     const auto least = members.find(operation);
     if (least != members.end()) {
       EXPECT_EQ(row.at_least, least->second) << i;

@@ -3,6 +3,7 @@
 
 #include "base/random.h"
 #include "service/leases.h"
+#include "service/quotas.h"
 #include "service/restore.h"
 
 namespace berth {
@@ -123,6 +124,69 @@ TEST_F(Reaching, TheClusterItself) {
   ASSERT_EQ(events.size(), 2u);
   EXPECT_TRUE(std::holds_alternative<Resized>(events[0]));
   EXPECT_FALSE(std::get<PauseChanged>(events[1]).paused);
+}
+
+TEST_F(Reaching, OthersThanTheClustersOwnersAreTenants) {
+  cluster_.organization = OrganizationId::make(Timestamp{1}, random_);
+  row_.organization = OrganizationId::make(Timestamp{2}, random_);
+  EXPECT_EQ(tenant_of(cluster_, cluster_.organization), 0u);
+  EXPECT_EQ(tenant_of(cluster_, row_.organization), std::nullopt);
+  cluster_.shares = {{row_.organization, 3, std::nullopt, std::nullopt}};
+  EXPECT_EQ(tenant_of(cluster_, row_.organization), 3u);
+  EXPECT_EQ(queued_entry(row_, 3).tenant, 3u);
+  EXPECT_EQ(queued_entry(WaitingRow{}, 3).tenant, 3u);
+  const auto events = events_to_reach(engine_, row_.id, row_, 3);
+  ASSERT_EQ(events->size(), 1u);
+  EXPECT_EQ(std::get<Queued>(events->front()).tenant, 3u);
+  row_.state = State::running;
+  row_.grant = Grant{"n", row_.spec.resources, {}};
+  EXPECT_EQ(active_entry(cluster_, row_)->tenant, 3u);
+  row_.organization = cluster_.organization;
+  EXPECT_EQ(active_entry(cluster_, row_)->tenant, 0u);
+}
+
+TEST_F(Reaching, RulesHaveQuotasAndTurnsOnlyWhereTheClusterIsShared) {
+  const auto own = cluster_.organization = OrganizationId::make(Timestamp{1}, random_);
+  const auto guest = OrganizationId::make(Timestamp{2}, random_);
+  cluster_.fair = true;
+  EXPECT_EQ(rules_of(cluster_), Rules{}) << "one alone has nobody to be fair to";
+  const Resources quota{1000, kNoQuota, 0}, beyond{500, 0, 0};
+  cluster_.shares = {{own, 0, quota, std::nullopt}};
+  Rules rules;
+  rules.quotas = {{0, quota, std::nullopt}};
+  EXPECT_EQ(rules_of(cluster_), rules);
+  cluster_.shares.push_back({guest, 1, quota, beyond});
+  rules.quotas.push_back({1, quota, beyond});
+  rules.fair = true;
+  EXPECT_EQ(rules_of(cluster_), rules);
+  cluster_.paused = true;
+  const auto events = events_to_reach(engine_, cluster_);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(std::get<RulesChanged>(events[0]).rules, rules);
+  cluster_.shares[1].quota.reset();
+  rules.quotas.pop_back();
+  EXPECT_EQ(rules_of(cluster_), rules);
+}
+
+TEST(QuotaExcess, SaysWhatMayBeHadAndWhatOfItIsBorrowed) {
+  QuotaExcess excess;
+  excess.quota = {1, {4000, kNoQuota, 0}, Resources{2000, kNoQuota, kNoQuota}};
+  excess.asked = {3000, 1 << 30, 1000};
+  excess.used = {3000, 1 << 30, 0};
+  excess.headroom = {2500, kNoQuota, 500};
+  EXPECT_EQ(borrowable(excess), (Resources{1500, kNoQuota, 500}));
+  EXPECT_EQ(
+      quota_sentence(excess, "lab"),
+      "It asks for cpu 3, memory 1GiB, gpu 1. Its organization uses cpu 3, memory 1GiB, gpu 0 "
+      "of its quota of cpu 4, gpu 0 on cluster lab, and may borrow at most cpu 2 beyond. Now "
+      "it may have cpu 2.5, gpu 0.5 more, of that cpu 1.5, gpu 0.5 borrowed. It starts when "
+      "enough of what is used has ended, or the quota was raised.");
+  excess.asked.cpu_milli = 6001;
+  EXPECT_TRUE(quota_sentence(excess, "lab")
+                  .ends_with("The quota could never hold it: ask for less, "
+                             "or have the quota raised."));
+  excess.quota.borrowing.reset();
+  EXPECT_FALSE(quota_sentence(excess, "lab").contains("never"));
 }
 
 TEST_F(Reaching, WhatNeverFitsIsSaidWithTheLargestThatWould) {

@@ -18,6 +18,7 @@ Cluster read_cluster(Query& q) {
   c.placement = from_text<PlacementRule>(q.text_view()).value_or(PlacementRule::best_fit);
   if (const auto bound = q.maybe_integer()) c.age_bound = std::chrono::milliseconds(*bound);
   c.mix = decode_mix(q.text_view());
+  c.fair = q.flag();
   c.paused = q.flag();
   c.next_order = static_cast<std::uint64_t>(q.integer());
   c.created_at = q.time();
@@ -36,8 +37,46 @@ Node read_node(Query& row) {
   return node;
 }
 
+std::optional<Resources> read_limit(Query& row) {
+  const auto cpu = row.maybe_integer(), memory = row.maybe_integer(), gpu = row.maybe_integer();
+  if (!cpu || !memory || !gpu) return std::nullopt;
+  return Resources{*cpu, *memory, *gpu};
+}
+
+Share read_share(Query& row) {
+  Share share;
+  share.organization = row.id<OrganizationId>();
+  share.tenant = static_cast<std::uint32_t>(row.integer());
+  share.quota = read_limit(row);
+  share.borrowing = read_limit(row);
+  return share;
+}
+
+std::optional<std::int64_t> part_of(const std::optional<Resources>& limit,
+                                    std::int64_t Resources::* resource) {
+  return limit ? std::optional((*limit).*resource) : std::nullopt;
+}
+
 std::optional<std::int64_t> millis(const std::optional<std::chrono::milliseconds>& d) {
   return d ? std::optional(std::int64_t{d->count()}) : std::nullopt;
+}
+
+// Gives each cluster its rows; both come in the order of the clusters, so that each row finds its
+// own by going on from the last.
+template <class T, class Read>
+Result<void> hand_out(Query q, Read read, std::vector<T> Cluster::* list,
+                      std::vector<Cluster>& clusters) {
+  auto cluster = clusters.begin();
+  for (;;) {
+    const auto more = q.step();
+    if (!more) return std::unexpected(more.error());
+    if (!*more) return {};
+    T row = read(q);
+    const auto id = q.id<ClusterId>();
+    while (cluster != clusters.end() && cluster->id < id) ++cluster;
+    if (cluster != clusters.end() && cluster->id == id)
+      ((*cluster).*list).push_back(std::move(row));
+  }
 }
 
 Error changed_meanwhile() {
@@ -56,11 +95,21 @@ Result<void> Session::load_nodes(Cluster& cluster) {
   return {};
 }
 
+Result<void> Session::load_shares(Cluster& cluster) {
+  auto q = db_->query(
+      "SELECT org_id, tenant, cpu, memory, gpu, borrow_cpu, borrow_memory, borrow_gpu "
+      "FROM cluster_shares WHERE cluster_id = ?1 AND shared ORDER BY tenant");
+  auto shares = all<Share>(q.with(cluster.id), read_share);
+  if (!shares) return std::unexpected(std::move(shares.error()));
+  cluster.shares = std::move(*shares);
+  return {};
+}
+
 Result<std::optional<Cluster>> Session::cluster(const ClusterId& id) {
   std::optional<Cluster> found;
   {
     auto q = db_->query(
-        "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, paused, "
+        "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, fair, paused, "
         "next_order, created_at, version "
         "FROM clusters WHERE id = ?1");
     auto row = one<Cluster>(q.with(id), read_cluster);
@@ -69,6 +118,7 @@ Result<std::optional<Cluster>> Session::cluster(const ClusterId& id) {
   }
   if (!found) return found;
   if (auto loaded = load_nodes(*found); !loaded) return std::unexpected(std::move(loaded.error()));
+  if (auto loaded = load_shares(*found); !loaded) return std::unexpected(std::move(loaded.error()));
   return found;
 }
 
@@ -88,21 +138,30 @@ Result<std::optional<Cluster>> Session::cluster_by_name(const OrganizationId& or
 
 Result<std::vector<Cluster>> Session::clusters(const std::vector<OrganizationId>& organizations,
                                                std::optional<ClusterId> after, std::size_t limit) {
-  // One index scan per organization, merged: a page never reads more than it shows of each.
+  // Index scans for each organization, merged: a page never reads more than it shows of each.
+  constexpr const char* kOwn =
+      "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, fair, paused, "
+      "next_order, created_at, version "
+      "FROM clusters WHERE org_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+  constexpr const char* kShared =
+      "SELECT c.id, c.org_id, c.name, c.runtime, c.speed, c.policy, c.placement, c.age_bound, "
+      "c.mix, c.fair, c.paused, c.next_order, c.created_at, c.version "
+      "FROM cluster_shares s JOIN clusters c ON c.id = s.cluster_id "
+      "WHERE s.org_id = ?1 AND s.shared AND s.cluster_id > ?2 ORDER BY s.cluster_id LIMIT ?3";
   std::map<ClusterId, Cluster> merged;
   for (const auto& org : organizations) {
-    auto q = db_->query(
-        "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, paused, "
-        "next_order, created_at, version "
-        "FROM clusters WHERE org_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
-    auto rows = all<Cluster>(q.with(org, after.value_or(ClusterId{}), limit), read_cluster);
-    if (!rows) return rows;
-    for (auto& row : *rows) merged.emplace(row.id, std::move(row));
+    for (const auto* statement : {kOwn, kShared}) {
+      auto q = db_->query(statement);
+      auto rows = all<Cluster>(q.with(org, after.value_or(ClusterId{}), limit), read_cluster);
+      if (!rows) return rows;
+      for (auto& row : *rows) merged.emplace(row.id, std::move(row));
+    }
   }
   std::vector<Cluster> out;
   for (auto& [id, cluster] : merged) {
     if (out.size() == limit) break;
     if (auto loaded = load_nodes(cluster); !loaded) return std::unexpected(loaded.error());
+    if (auto loaded = load_shares(cluster); !loaded) return std::unexpected(loaded.error());
     out.push_back(std::move(cluster));
   }
   return out;
@@ -112,38 +171,42 @@ Result<std::vector<Cluster>> Session::all_clusters() {
   std::vector<Cluster> out;
   {
     auto q = db_->query(
-        "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, paused, "
+        "SELECT id, org_id, name, runtime, speed, policy, placement, age_bound, mix, fair, paused, "
         "next_order, created_at, version "
         "FROM clusters ORDER BY id");
     auto rows = all<Cluster>(q, read_cluster);
     if (!rows) return rows;
     out = std::move(*rows);
   }
-  // In the order of the clusters, so that each node finds its own by going on from the last.
+  auto nodes = hand_out<Node>(
+      db_->query("SELECT name, gpu_model, cpu, memory, gpus, labels, cluster_id FROM nodes "
+                 "ORDER BY cluster_id, ordinal"),
+      read_node, &Cluster::nodes, out);
+  if (!nodes) return std::unexpected(std::move(nodes.error()));
+  auto shares = hand_out<Share>(
+      db_->query("SELECT org_id, tenant, cpu, memory, gpu, borrow_cpu, borrow_memory, borrow_gpu, "
+                 "cluster_id FROM cluster_shares WHERE shared ORDER BY cluster_id, tenant"),
+      read_share, &Cluster::shares, out);
+  if (!shares) return std::unexpected(std::move(shares.error()));
+  return out;
+}
+
+Result<std::optional<std::uint32_t>> Session::tenant(const ClusterId& cluster,
+                                                     const OrganizationId& organization) {
   auto q = db_->query(
-      "SELECT name, gpu_model, cpu, memory, gpus, labels, cluster_id FROM nodes ORDER BY "
-      "cluster_id, "
-      "ordinal");
-  auto cluster = out.begin();
-  for (;;) {
-    const auto more = q.step();
-    if (!more) return std::unexpected(more.error());
-    if (!*more) return out;
-    Node node = read_node(q);
-    const auto id = q.id<ClusterId>();
-    while (cluster != out.end() && cluster->id < id) ++cluster;
-    if (cluster != out.end() && cluster->id == id) cluster->nodes.push_back(std::move(node));
-  }
+      "SELECT tenant FROM cluster_shares WHERE cluster_id = ?1 AND org_id = ?2 AND shared");
+  return one<std::uint32_t>(q.with(cluster, organization),
+                            [](Query& row) { return static_cast<std::uint32_t>(row.integer()); });
 }
 
 Result<void> Session::insert(const Cluster& c) {
   auto inserted =
       done(db_->query("INSERT INTO clusters (id, org_id, name, runtime, speed, policy, "
-                      "paused, next_order, created_at, version, placement, age_bound, mix) "
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")
+                      "paused, next_order, created_at, version, placement, age_bound, mix, fair) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")
                .with(c.id, c.organization, c.name, to_text(c.runtime.kind), c.runtime.speed,
                      to_text(c.policy), c.paused, c.next_order, c.created_at, c.version,
-                     to_text(c.placement), millis(c.age_bound), encode_mix(c.mix))
+                     to_text(c.placement), millis(c.age_bound), encode_mix(c.mix), c.fair)
                .run());
   return inserted ? resize(c.id, c.nodes) : inserted;
 }
@@ -152,10 +215,10 @@ Result<void> Session::update(const Cluster& c) {
   const auto changed =
       db_->query(
              "UPDATE clusters SET name = ?2, policy = ?3, paused = ?4, version = ?5, "
-             "placement = ?6, age_bound = ?7, mix = ?8 "
+             "placement = ?6, age_bound = ?7, mix = ?8, fair = ?9 "
              "WHERE id = ?1 AND version = ?5 - 1")
           .with(c.id, c.name, to_text(c.policy), c.paused, c.version, to_text(c.placement),
-                millis(c.age_bound), encode_mix(c.mix))
+                millis(c.age_bound), encode_mix(c.mix), c.fair)
           .run();
   if (!changed) return std::unexpected(changed.error());
   if (*changed != 1) return std::unexpected(changed_meanwhile());
@@ -221,6 +284,45 @@ Result<void> Session::resize(const ClusterId& cluster, const std::vector<Node>& 
 
 Result<void> Session::remove_cluster(const ClusterId& cluster) {
   return done(db_->query("DELETE FROM clusters WHERE id = ?1").with(cluster).run());
+}
+
+Result<std::uint32_t> Session::put_share(const ClusterId& cluster, const Share& share) {
+  std::optional<std::uint32_t> tenant;
+  {
+    auto q = db_->query(
+        "SELECT CASE WHEN c.org_id = ?2 THEN 0 ELSE coalesce("
+        "(SELECT tenant FROM cluster_shares WHERE cluster_id = ?1 AND org_id = ?2), "
+        "(SELECT max(tenant) + 1 FROM cluster_shares WHERE cluster_id = ?1), 1) END "
+        "FROM clusters c WHERE c.id = ?1");
+    auto row = one<std::uint32_t>(q.with(cluster, share.organization),
+                                  [](Query& r) { return static_cast<std::uint32_t>(r.integer()); });
+    if (!row) return std::unexpected(std::move(row.error()));
+    tenant = *row;
+  }
+  if (!tenant) return fail(Code::not_found, "not_found", "No such cluster.");
+  const auto quota = [&](std::int64_t Resources::* r) { return part_of(share.quota, r); };
+  const auto more = [&](std::int64_t Resources::* r) { return part_of(share.borrowing, r); };
+  const auto put =
+      db_->query(
+             "INSERT INTO cluster_shares (cluster_id, org_id, tenant, shared, cpu, memory, gpu, "
+             "borrow_cpu, borrow_memory, borrow_gpu) "
+             "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) "
+             "ON CONFLICT (cluster_id, org_id) DO UPDATE SET shared = ?4, cpu = ?5, memory = ?6, "
+             "gpu = ?7, borrow_cpu = ?8, borrow_memory = ?9, borrow_gpu = ?10")
+          .with(cluster, share.organization, *tenant, true, quota(&Resources::cpu_milli),
+                quota(&Resources::memory_bytes), quota(&Resources::gpu_milli),
+                more(&Resources::cpu_milli), more(&Resources::memory_bytes),
+                more(&Resources::gpu_milli))
+          .run();
+  if (!put) return std::unexpected(put.error());
+  return *tenant;
+}
+
+Result<void> Session::remove_share(const ClusterId& cluster, const OrganizationId& organization) {
+  return done(
+      db_->query("UPDATE cluster_shares SET shared = ?3 WHERE cluster_id = ?1 AND org_id = ?2")
+          .with(cluster, organization, false)
+          .run());
 }
 
 Result<std::uint64_t> Session::take_orders(const ClusterId& cluster, std::uint64_t count) {

@@ -162,8 +162,8 @@ Result<std::vector<Deployment>> Session::deployments(const DeploymentFilter& f) 
 Result<void> Session::for_each_waiting(const ClusterId& cluster,
                                        const std::function<void(const WaitingRow&)>& use) {
   auto q = db_->query(
-      "SELECT id, priority, ord, cpu, memory, gpu, retry_at, queued_at, max_run, unmet, needs, "
-      "replicas FROM deployments "
+      "SELECT id, org_id, priority, ord, cpu, memory, gpu, retry_at, queued_at, max_run, unmet, "
+      "needs, replicas FROM deployments "
       "WHERE cluster_id = ?1 AND state = 'queued' ORDER BY ord");
   q.with(cluster).streamed();
   for (;;) {
@@ -172,6 +172,7 @@ Result<void> Session::for_each_waiting(const ClusterId& cluster,
     if (!*more) return {};
     WaitingRow row;
     row.id = q.id<DeploymentId>();
+    row.organization = q.id<OrganizationId>();
     row.priority = from_text<Priority>(q.text_view()).value_or(Priority::low);
     row.order = static_cast<std::uint64_t>(q.integer());
     row.demand.cpu_milli = q.integer();

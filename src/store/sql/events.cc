@@ -71,6 +71,13 @@ Result<std::int64_t> Session::last_event() {
   return scalar("SELECT coalesce(max(seq), 0) FROM events");
 }
 
+Result<std::int64_t> Session::last_event_of(const ClusterId& cluster, std::int64_t until) {
+  auto q = db_->query("SELECT max(seq) FROM events WHERE cluster_id = ?1 AND seq <= ?2");
+  const auto row = q.with(cluster, until).step();
+  if (!row) return std::unexpected(row.error());
+  return q.maybe_integer().value_or(0);
+}
+
 Result<std::optional<StoredReply>> Session::stored_reply(const std::string& scope,
                                                          const std::string& key) {
   auto q = db_->query(

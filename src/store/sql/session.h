@@ -74,10 +74,14 @@ class Session final : public Transaction {
   Result<std::vector<Cluster>> clusters(const std::vector<OrganizationId>& organizations,
                                         std::optional<ClusterId> after, std::size_t limit) override;
   Result<std::vector<Cluster>> all_clusters() override;
+  Result<std::optional<std::uint32_t>> tenant(const ClusterId& cluster,
+                                              const OrganizationId& organization) override;
   Result<void> insert(const Cluster& cluster) override;
   Result<void> update(const Cluster& cluster) override;
   Result<void> resize(const ClusterId& cluster, const std::vector<Node>& nodes) override;
   Result<void> remove_cluster(const ClusterId& cluster) override;
+  Result<std::uint32_t> put_share(const ClusterId& cluster, const Share& share) override;
+  Result<void> remove_share(const ClusterId& cluster, const OrganizationId& organization) override;
   Result<std::uint64_t> take_orders(const ClusterId& cluster, std::uint64_t count) override;
   Result<std::optional<std::int64_t>> hold(const ClusterId& cluster) override;
 
@@ -110,6 +114,7 @@ class Session final : public Transaction {
   Result<std::vector<Event>> history(std::int64_t after, std::size_t limit) override;
   Result<std::int64_t> first_event() override;
   Result<std::int64_t> last_event() override;
+  Result<std::int64_t> last_event_of(const ClusterId& cluster, std::int64_t until) override;
   Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
                                                   const std::string& key) override;
   void append(Event event) override { appended_.push_back(std::move(event)); }
@@ -152,6 +157,7 @@ class Session final : public Transaction {
 
  private:
   Result<void> load_nodes(Cluster& cluster);
+  Result<void> load_shares(Cluster& cluster);
   Result<std::int64_t> scalar(const char* sql);
 
   std::unique_ptr<Connection> db_;
