@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/time.h"
 
 namespace berth {
@@ -138,12 +140,18 @@ Task<Result<WaitExplanation>> TimeTravel::explain(Caller caller, DeploymentId id
   if (!role) co_return std::unexpected(std::move(role.error()));
   auto then = co_await past_.at(now.cluster, when);
   if (!then) co_return std::unexpected(std::move(then.error()));
-  if (then->at < now.created_at) {
+  // An entry of the record that has it may seem older than it is: who decides took its own time
+  // when it began, and then waited for who submitted.
+  const bool recorded = std::holds_alternative<std::int64_t>(when) &&
+                        then->moment->look([&](const ClusterEngine& engine) {
+                          return engine.is_waiting(id) || engine.is_active(id);
+                        });
+  if (!recorded && then->at < now.created_at) {
     co_return fail_field(
         "at", "before_submission",
         fmt::format("It was submitted at {}; ask about a time since.", to_rfc3339(now.created_at)));
   }
-  auto was = past_.as_of(now, then->at);
+  auto was = past_.as_of(now, std::max(then->at, now.created_at));
   if (!was) co_return std::unexpected(std::move(was.error()));
   WaitExplanation out;
   out.index = then->moment->index();
