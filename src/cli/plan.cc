@@ -23,7 +23,8 @@ struct Args {
   throw Failure{
       kUsage,
       fmt::format("'{}': {} Commands are: submit [cpu=N] [memory=N] [gpu=N] [priority=high] "
-                  "[max_run_time=D], stop NAME, prioritize NAME high|low, add-node NAME cpu=N "
+                  "[max_run_time=D] [organization=NAME], stop NAME, prioritize NAME high|low, "
+                  "add-node NAME cpu=N "
                   "memory=N [gpu=N], lose-node NAME; each may end with after=D.",
                   command, why),
       "",
@@ -92,6 +93,8 @@ class Questions {
       for (const auto* key : {"priority", "max_run_time"}) {
         if (auto value = words.take(key); !value.empty()) out[key] = value;
       }
+      if (const auto whose = words.take("organization"); !whose.empty())
+        out["organization_id"] = client_.organization_id(whose);
       return out;
     }
     if (words.verb == "stop") {
