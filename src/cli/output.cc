@@ -24,7 +24,7 @@ void put(const std::string& text) { std::fwrite(text.data(), 1, text.size(), std
 
 // What a script calls it by.
 std::string name_of(const Value& value) {
-  for (const auto* key : {"name", "username", "id", "deployment_id", "seq"}) {
+  for (const auto* key : {"name", "username", "organization", "id", "deployment_id", "seq"}) {
     if (const auto text = text_at(value, key); !text.empty()) return text;
   }
   return {};

@@ -25,8 +25,8 @@ struct Args {
       kUsage,
       fmt::format(
           "'{}': {} Commands are: submit [cpu=N] [memory=N] [gpu=N] [priority=high] "
-          "[max_run_time=D] [replicas=N], stop NAME, prioritize NAME high|low, add-node NAME cpu=N "
-          "memory=N [gpu=N], lose-node NAME; each may end with after=D.",
+          "[max_run_time=D] [replicas=N] [organization=NAME], stop NAME, prioritize NAME high|low, "
+          "add-node NAME cpu=N memory=N [gpu=N], lose-node NAME; each may end with after=D.",
           command, why),
       "",
       {}};
@@ -104,6 +104,8 @@ class Questions {
       }
       if (const auto count = words.take("replicas"); !count.empty())
         out["replicas"] = number_of(words, count);
+      if (const auto whose = words.take("organization"); !whose.empty())
+        out["organization_id"] = client_.organization_id(whose);
       return out;
     }
     if (words.verb == "stop") {

@@ -209,6 +209,30 @@ TEST_F(RelayTest, ARelayThatDiedBeforeItsMarkIsRepeatedWithoutHarm) {
   EXPECT_EQ(marked(), 5);
 }
 
+TEST_F(RelayTest, TheLatestEventOfAClusterIsWhoeversItIs) {
+  const auto pool = world.create_cluster();
+  const auto a = world.submit(pool);
+  const auto guest = world.submit_as(world.add_organization("guests"), pool);
+  {
+    Relay first(*store, queue);
+    publish_all(first);
+  }
+  expect_in_step();
+  // The queue falls back behind the guest's event.
+  auto content = must(queue.content(pool));
+  ASSERT_EQ(content.low.size(), 2U);
+  EXPECT_EQ(content.low[1].id, guest);
+  const auto back = *content.seq - 1;
+  must(queue.remove(pool));
+  must(queue.rebuild(pool, std::vector{content.low[0]}, back));
+  world.to_state(a, State::starting);
+  Relay second(*store, queue);
+  publish_all(second);
+  EXPECT_FALSE(must(queue.content(pool)).seq) << "it is seen to be not whole";
+  EXPECT_EQ(must(second.heal(100)), 1U);
+  expect_in_step();
+}
+
 TEST_F(RelayTest, TwoAtATimeAgree) {
   auto other_store = world.open();
   const auto pool = world.create_cluster();

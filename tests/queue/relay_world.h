@@ -72,11 +72,20 @@ class RelayWorld {
       tx.append(event("cluster.deleted", id, {}));
     });
   }
+  OrganizationId add_organization(const std::string& name) {
+    const auto id = OrganizationId::make(next(), random_);
+    write([&](Transaction& tx) { must(tx.insert(Organization{id, name, kThen, 1})); });
+    return id;
+  }
   DeploymentId submit(const ClusterId& cluster, Priority priority = Priority::low,
                       Resources demand = {500, 1 << 20, 0}) {
+    return submit_as(organization_, cluster, priority, demand);
+  }
+  DeploymentId submit_as(const OrganizationId& whose, const ClusterId& cluster,
+                         Priority priority = Priority::low, Resources demand = {500, 1 << 20, 0}) {
     Deployment d;
     d.id = DeploymentId::make(next(), random_);
-    d.organization = organization_;
+    d.organization = whose;
     d.cluster = cluster;
     d.name = d.id.str();
     d.priority = priority;
@@ -85,7 +94,9 @@ class RelayWorld {
     write([&](Transaction& tx) {
       d.order = must(tx.take_order(cluster));
       must(tx.insert(d));
-      tx.append(event("deployment.queued", cluster, d.id));
+      Event queued = event("deployment.queued", cluster, d.id);
+      queued.organization = whose;
+      tx.append(std::move(queued));
     });
     return d.id;
   }

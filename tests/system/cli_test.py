@@ -121,6 +121,29 @@ class CommandLine(SystemTest):
         _, err = self.berth("deploy", "-f", str(self.folder / "f.yaml"), "--wait", code=None)
         self.assertLessEqual(err.count("BackoffAfterFailure"), 1, err)
 
+    def test_two_organizations_on_one_cluster(self):
+        self.berth("org", "create", "guests")
+        self.berth("cluster", "quota", "set", "sim", "guests", "--cpu", "1", "--no-borrowing")
+        self.berth("deploy", "a", "--organization", "guests", "--cpu", "1", "--simulate", "1h", "--wait")
+        self.berth("deploy", "b", "--organization", "guests", "--cpu", "2", "--simulate", "1h")
+        out, _ = self.berth("explain", "b")
+        self.assertIn("b: queued, ExceedsQuota\nIt asks for cpu 2. Its organization uses cpu 1 of its quota of cpu 1 on cluster sim", out)
+        self.assertIn("Somebody has to act.", out)
+        rows = json.loads(self.berth("cluster", "quota", "list", "sim", "-o", "json")[0])["items"]
+        self.assertEqual([(r["organization"], r["used"]["cpu"], r["waiting"]) for r in rows], [("lab", 0, 0), ("guests", 1, 1)])
+        self.assertEqual(self.berth("cluster", "quota", "list", "-o", "name")[0], "lab\nguests\n")
+        self.assertIn("guests: uses 1 cpu of its quota of cpu 1, 0 cpu of that borrowed; 1 wait", self.berth("cluster", "status")[0])
+        plan = json.loads(self.berth("plan", "submit cpu=1 organization=guests", "submit cpu=1", "-o", "json")[0])
+        self.assertEqual([len(step["starts"]) for step in plan["steps"]], [0, 1])
+        self.assertTrue(json.loads(self.berth("cluster", "update", "sim", "--fair", "-o", "json")[0])["fair"])
+        self.assertFalse(json.loads(self.berth("cluster", "update", "sim", "--no-fair", "-o", "json")[0])["fair"])
+        self.refused("cluster", "quota", "set", "sim", "strangers", code=FORBIDDEN, says="by the organization's id")
+        self.refused("cluster", "quota", "remove", "sim", "guests", "--yes", code=CONFLICT, says="2 deployments of guests")
+        self.berth("cluster", "quota", "set", "sim", "guests", "--cpu", "1", "--borrow-cpu", "0", "--borrow-memory", "1GiB")
+        self.berth("stop", "a", "b", "--yes", "--wait")
+        self.berth("cluster", "quota", "remove", "sim", "guests", "--yes")
+        self.assertEqual(self.berth("cluster", "quota", "list", "-o", "name")[0], "lab\n")
+
     def test_a_day_at_work(self):
         """Two people: one shares the organization, the other joins, deploys, looks, stops."""
         code, _ = self.berth("invite", "create", "--role", "developer", "--uses", "1")
