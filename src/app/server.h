@@ -41,8 +41,8 @@ class Server {
   [[nodiscard]] std::string setup_token_file() const;
   // A fresh one, also where several processes would take it from each other; empty: not needed.
   [[nodiscard]] Result<std::string> new_setup_token();
-  // With several processes: this one has heard of the history up to this event, and where it decides
-  // it has decided.
+  // With several processes: this one has heard of the history up to this event, and where it
+  // decides it has decided.
   [[nodiscard]] bool followed(std::int64_t event) const;
 
  private:
