@@ -42,9 +42,9 @@ class OrderedSequence {
   [[nodiscard]] std::size_t size() const { return size_; }
   [[nodiscard]] bool empty() const { return size_ == 0; }
 
-  bool insert(Key key, Value value);              // false, and no change, when the key is there
-  bool erase(Key key);                            // false when it is not there
-  [[nodiscard]] Item first() const;               // never of an empty sequence
+  bool insert(Key key, Value value);  // false, and no change, when the key is there
+  bool erase(Key key);                // false when it is not there
+  [[nodiscard]] Item first() const;   // never of an empty sequence
   // Brings what erase(key) will look at near to the processor.
   void prefetch(Key key) const;
   [[nodiscard]] std::size_t rank(Key key) const;  // how many keys are smaller

@@ -103,13 +103,8 @@ class Deployments {
   Random& random_;
 };
 
-// The sentence of a reason, with amounts and names.
-[[nodiscard]] std::string explain_sentence(const Deployment& d, const Explanation& e,
-                                           const std::string& cluster_name, Timestamp now);
 // The engine's answer, unless so many run that the search would hold up those who write.
 [[nodiscard]] std::vector<DeploymentId> blockers_of(const ClusterEngine& engine,
                                                     const DeploymentId& id);
-// Of one that does not wait: what it is doing, and what is still awaited.
-[[nodiscard]] std::string progress_sentence(const Deployment& d, Timestamp now);
 
 }  // namespace berth

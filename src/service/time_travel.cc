@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/time.h"
+#include "service/sentences.h"
 
 namespace berth {
 

@@ -240,7 +240,10 @@ Answer TestServer::until(const std::string& path, const std::string& token,
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   for (;;) {
     auto answer = get(path, token);
-    if (so(answer)) return answer;
+    if (so(answer)) {
+      installation_.settle();  // who is asked next knows it, too
+      return answer;
+    }
     if (std::chrono::steady_clock::now() > deadline) {
       ADD_FAILURE() << "not within 20 s: " << path << " is " << answer;
       return answer;
