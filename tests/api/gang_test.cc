@@ -26,11 +26,14 @@ struct Nodes : Site {
     for (int i = 0; i < count; ++i)
       nodes.push_back({{"name", fmt::format("n{}", i)}, {"resources", amounts(2)}});
     cluster = server.cluster_of_nodes(organization, "several", owner, nodes);
-    server.until("/api/v1/clusters/" + cluster + "/status", owner.token,
-                 [](const Answer& a) { return a.status == 200; });
+    status();
+  }
+  // Of who decides, as soon as somebody does.
+  Answer ask(const std::string& path) {
+    return server.until(path, owner.token, [](const Answer& a) { return a.status == 200; });
   }
   Answer explain(const std::string& name) {
-    return server.get("/api/v1/deployments/" + id(name) + "/explain", owner.token);
+    return ask("/api/v1/deployments/" + id(name) + "/explain");
   }
   Answer logs(const std::string& name, const std::string& query) {
     return server.get("/api/v1/deployments/" + id(name) + "/logs?" + query, owner.token);
@@ -38,7 +41,7 @@ struct Nodes : Site {
   void stop(const std::string& name) {
     server.post("/api/v1/deployments/" + id(name) + "/stop", owner.token);
   }
-  Answer status() { return server.get("/api/v1/clusters/" + cluster + "/status", owner.token); }
+  Answer status() { return ask("/api/v1/clusters/" + cluster + "/status"); }
   std::string history(const std::string& name) {
     return server.get("/api/v1/deployments/" + id(name) + "/events?limit=200", owner.token)
         .items("kind");
@@ -75,8 +78,7 @@ TEST(Gangs, StartTogetherOrNotAtAll) {
             "n0. It is next.");
   EXPECT_EQ(why.number("/replicas_fit"), 2);
   EXPECT_EQ(why.text("/blockers/0/name"), "first");
-  const auto queue =
-      site.server.get("/api/v1/clusters/" + site.cluster + "/queue", site.owner.token);
+  const auto queue = site.ask("/api/v1/clusters/" + site.cluster + "/queue");
   EXPECT_EQ(queue.number("/items/0/replicas"), 3);
   EXPECT_EQ(site.status().number("/reserved/cpu"), 1) << "not one of them has its place";
   site.stop("first");
@@ -189,8 +191,7 @@ TEST(Gangs, GoOnWhenTheServerStartsAnew) {
   site.submit("gang", amounts(2), gang(3));
   const auto before = placements(site.reach("gang", "running"), "/place/node");
   site.server.restart();
-  site.server.until("/api/v1/clusters/" + site.cluster + "/status", site.owner.token,
-                    [](const Answer& a) { return a.status == 200; });
+  site.status();
   const auto after = site.show("gang");
   EXPECT_EQ(after.text("/state"), "running");
   EXPECT_EQ(after.number("/attempt"), 1);
