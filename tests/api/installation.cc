@@ -70,7 +70,7 @@ void Installation::start() {
     if (scaled_) {
       one.database = scaled_->url;
       one.queue = scaled_->queue;
-      one.lease = std::chrono::milliseconds(1000);
+      one.lease = std::chrono::milliseconds(5000);  // a busy machine is not a dead one
     }
     servers_.push_back(std::make_unique<app::Server>(one));
     if (auto started = servers_.back()->start(); !started)
