@@ -9,6 +9,7 @@
 #include "service/deployments.h"
 #include "service/passwords.h"
 #include "service/sealed.h"
+#include "service/sentences.h"
 #include "service/throttle.h"
 #include "service/tokens.h"
 
