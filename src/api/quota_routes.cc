@@ -13,6 +13,22 @@ std::optional<Resources> limits_of(const std::optional<std::optional<LimitsBody>
   return given && *given ? std::optional(from_body(**given)) : std::nullopt;
 }
 
+// Which of them a request is about.
+struct One {
+  ClusterId cluster;
+  OrganizationId organization;
+  std::optional<std::int64_t> if_version;
+};
+Result<One> named_in(Context& c) {
+  auto cluster = c.id<ClusterId>("cluster_id", "cluster");
+  if (!cluster) return std::unexpected(std::move(cluster.error()));
+  auto organization = c.id<OrganizationId>("organization_id", "organization");
+  if (!organization) return std::unexpected(std::move(organization.error()));
+  auto version = c.if_match();
+  if (!version) return std::unexpected(std::move(version.error()));
+  return One{*cluster, *organization, *version};
+}
+
 Task<Result<Reply<QuotaListView>>> answer_list(Quotas& quotas, Context& c) {
   auto id = c.id<ClusterId>("cluster_id", "cluster");
   if (!id) co_return std::unexpected(std::move(id.error()));
@@ -24,14 +40,11 @@ Task<Result<Reply<QuotaListView>>> answer_list(Quotas& quotas, Context& c) {
 }
 
 Task<Result<Reply<SetQuotaView>>> answer_put(Quotas& quotas, Context& c, PutQuotaRequest body) {
-  auto id = c.id<ClusterId>("cluster_id", "cluster");
-  if (!id) co_return std::unexpected(std::move(id.error()));
-  auto organization = c.id<OrganizationId>("organization_id", "organization");
-  if (!organization) co_return std::unexpected(std::move(organization.error()));
-  auto version = c.if_match();
-  if (!version) co_return std::unexpected(std::move(version.error()));
-  auto changed = co_await quotas.put(c.who(), *id, *organization,
-                                     {limits_of(body.quota), limits_of(body.borrowing), *version});
+  auto one = named_in(c);
+  if (!one) co_return std::unexpected(std::move(one.error()));
+  auto changed =
+      co_await quotas.put(c.who(), one->cluster, one->organization,
+                          {limits_of(body.quota), limits_of(body.borrowing), one->if_version});
   if (!changed) co_return std::unexpected(std::move(changed.error()));
   auto answer = reply(SetQuotaView{changed->organization, changed->name, to_limits(changed->quota),
                                    to_limits(changed->borrowing)});
@@ -40,13 +53,9 @@ Task<Result<Reply<SetQuotaView>>> answer_put(Quotas& quotas, Context& c, PutQuot
 }
 
 Task<Result<Reply<NoContent>>> answer_remove(Quotas& quotas, Context& c) {
-  auto id = c.id<ClusterId>("cluster_id", "cluster");
-  if (!id) co_return std::unexpected(std::move(id.error()));
-  auto organization = c.id<OrganizationId>("organization_id", "organization");
-  if (!organization) co_return std::unexpected(std::move(organization.error()));
-  auto version = c.if_match();
-  if (!version) co_return std::unexpected(std::move(version.error()));
-  auto done = co_await quotas.remove(c.who(), *id, *organization, *version);
+  auto one = named_in(c);
+  if (!one) co_return std::unexpected(std::move(one.error()));
+  auto done = co_await quotas.remove(c.who(), one->cluster, one->organization, one->if_version);
   if (!done) co_return std::unexpected(std::move(done.error()));
   co_return reply(NoContent{}, 204);
 }

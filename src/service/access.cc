@@ -10,6 +10,13 @@ std::unexpected<Error> not_found(std::string_view what) {
   return fail(Code::not_found, "not_found", fmt::format("No such {}.", what));
 }
 
+Result<void> still_at(std::int64_t version, std::optional<std::int64_t> wanted,
+                      std::string_view what) {
+  if (!wanted || *wanted == version) return {};
+  return fail(Code::aborted, "version_mismatch",
+              fmt::format("The {} was changed meanwhile; read it again.", what));
+}
+
 Result<Role> authorize(ReadSide& reads, const Caller& caller, const OrganizationId& org,
                        Operation operation, std::string_view what) {
   const auto role = reads.role(org, caller.principal.user);

@@ -37,5 +37,9 @@ Result<OrganizationId> acting_for(ReadSide& reads, const Caller& caller, const C
 [[nodiscard]] bool is_member(const ReadSide::Memberships& mine, const OrganizationId& organization);
 
 [[nodiscard]] std::unexpected<Error> not_found(std::string_view what);
+// What the caller had read is still so; always, when he did not say what he had read. Error:
+// aborted with reason version_mismatch.
+[[nodiscard]] Result<void> still_at(std::int64_t version, std::optional<std::int64_t> wanted,
+                                    std::string_view what);
 
 }  // namespace berth

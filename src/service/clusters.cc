@@ -225,10 +225,8 @@ Task<Result<Cluster>> Clusters::update(Caller caller, ClusterId id, ClusterPatch
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
     Cluster cluster = std::move(**row);
-    if (patch.if_version && *patch.if_version != cluster.version) {
-      return fail(Code::aborted, "version_mismatch",
-                  "The cluster was changed meanwhile; read it again.");
-    }
+    if (auto same = still_at(cluster.version, patch.if_version, "cluster"); !same)
+      return std::unexpected(std::move(same.error()));
     cluster.version += 1;
     if (auto done = apply_patch(change, cluster, patch); !done)
       return std::unexpected(std::move(done.error()));
@@ -286,10 +284,7 @@ Task<Result<void>> Clusters::remove(Caller caller, ClusterId id,
     auto row = change.tx.cluster(id);
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("cluster");
-    if (if_version && *if_version != (*row)->version) {
-      return fail(Code::aborted, "version_mismatch",
-                  "The cluster was changed meanwhile; read it again.");
-    }
+    if (auto same = still_at((*row)->version, if_version, "cluster"); !same) return same;
     std::vector<DeploymentId> inside;
     auto active = change.tx.active(id);
     if (!active) return std::unexpected(std::move(active.error()));

@@ -197,10 +197,8 @@ Task<Result<Deployment>> Deployments::set_priority(Caller caller, DeploymentId i
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("deployment");
     Deployment d = std::move(**row);
-    if (if_version && *if_version != d.version) {
-      return fail(Code::aborted, "version_mismatch",
-                  "The deployment was changed meanwhile; read it again.");
-    }
+    if (auto same = still_at(d.version, if_version, "deployment"); !same)
+      return std::unexpected(std::move(same.error()));
     if (d.state != State::queued) {
       return fail(
           Code::failed_precondition, "wrong_state",
@@ -255,10 +253,7 @@ Task<Result<void>> Deployments::remove(Caller caller, DeploymentId id,
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("deployment");
     const Deployment d = std::move(**row);
-    if (if_version && *if_version != d.version) {
-      return fail(Code::aborted, "version_mismatch",
-                  "The deployment was changed meanwhile; read it again.");
-    }
+    if (auto same = still_at(d.version, if_version, "deployment"); !same) return same;
     if (!is_terminal(d.state)) {
       return fail(Code::failed_precondition, "wrong_state",
                   fmt::format("It is {}; stop it first, then delete it.", to_text(d.state)));

@@ -14,6 +14,17 @@ constexpr auto kLongestBackoff = std::chrono::minutes(5);
 // A service that ran this long was healthy: its failures are counted from zero again.
 constexpr auto kHealthyAfter = std::chrono::minutes(1);
 
+// The row has changed, and its state has not.
+Result<void> note(Change& change, const LifecycleContext& context, Deployment& d, std::string kind,
+                  const std::string& data) {
+  d.version += 1;
+  d.updated_at = change.now;
+  if (auto written = change.tx.update(d, d.state); !written) return written;
+  if (auto noted = change.record(kRuntime, std::move(kind), d, data); !noted) return noted;
+  change.after([&context, copy = d] { context.changed(copy); });
+  return {};
+}
+
 // Those that had waited for this one to come so far.
 Result<void> let_go_on(Change& change, const LifecycleContext& context, const Deployment& d,
                        Milestone milestone) {
@@ -25,21 +36,17 @@ Result<void> let_go_on(Change& change, const LifecycleContext& context, const De
     if (!*row || (*row)->state != State::queued || (*row)->unmet == 0) continue;  // cancelled
     Deployment& other = **row;
     other.unmet -= 1;
-    other.version += 1;
-    other.updated_at = change.now;
     if (other.unmet == 0) other.queued_at = change.now;
-    if (auto written = change.tx.update(other, State::queued); !written) return written;
     JsonText data;
     data.add("on", d.id.str()).add("on_name", d.name).add("is", to_text(d.state));
     data.add("left", other.unmet);
-    auto noted = change.record(kRuntime, "deployment.dependency_met", other, data.str());
+    auto noted = note(change, context, other, "deployment.dependency_met", data.str());
     if (!noted) return noted;
     // It begins to wait now, as the record has it.
     if (other.unmet == 0) {
       change.tell(other.cluster, Withdrawn{other.id});
       if (auto told = tell_queued(change, other); !told) return told;
     }
-    change.after([&context, copy = other] { context.changed(copy); });
   }
   return {};
 }
@@ -87,9 +94,7 @@ Result<void> release(Change& change, const LifecycleContext& context, Deployment
 
 // After the commit: those of its replicas that may still run.
 void stop_after(Change& change, const LifecycleContext& context, const Deployment& d) {
-  change.after([&context, cluster = d.cluster, keys = d.living_keys(), grace = d.spec.stop_grace] {
-    for (const AttemptKey& key : keys) context.dispatch.stop(cluster, key, grace);
-  });
+  change.after([&context, copy = d] { stop_living(context.dispatch, copy); });
 }
 
 // How an attempt came to its end by itself.
@@ -202,17 +207,6 @@ Result<void> is_ready(Change& change, const LifecycleContext& context, Deploymen
   data.add("attempt", d.attempt).add("node", d.grant->node);
   if (!d.endpoint.empty()) data.add("endpoint", d.endpoint);
   return move(change, context, kRuntime, d, Cause::ready, data.str());
-}
-
-// The row has changed, and its state has not.
-Result<void> note(Change& change, const LifecycleContext& context, Deployment& d, std::string kind,
-                  const std::string& data) {
-  d.version += 1;
-  d.updated_at = change.now;
-  if (auto written = change.tx.update(d, d.state); !written) return written;
-  if (auto noted = change.record(kRuntime, std::move(kind), d, data); !noted) return noted;
-  change.after([&context, copy = d] { context.changed(copy); });
-  return {};
 }
 
 Result<void> note_replica(Change& change, const LifecycleContext& context, Deployment& d,
@@ -348,15 +342,11 @@ Result<void> apply_wake(Change& change, const LifecycleContext& context, const D
   if (!*row || (*row)->state != State::queued || !(*row)->retry_at) return {};
   Deployment& d = **row;
   d.retry_at.reset();
-  d.version += 1;
-  d.updated_at = change.now;
-  if (auto written = change.tx.update(d, State::queued); !written) return written;
   JsonText data;
   data.add("attempt", d.attempt + 1).add("of", d.spec.restart.max_attempts);
-  auto noted = change.record(kRuntime, "deployment.retrying", d, data.str());
-  if (!noted) return noted;
+  if (auto noted = note(change, context, d, "deployment.retrying", data.str()); !noted)
+    return noted;
   change.tell(d.cluster, Unparked{d.id});
-  change.after([&context, copy = d] { context.changed(copy); });
   return {};
 }
 

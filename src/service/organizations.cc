@@ -109,10 +109,8 @@ Task<Result<OrganizationView>> Organizations::rename(Caller caller, Organization
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return not_found("organization");
     Organization org = std::move(**row);
-    if (if_version && *if_version != org.version) {
-      return fail(Code::aborted, "version_mismatch",
-                  "The organization was changed meanwhile; read it again.");
-    }
+    if (auto same = still_at(org.version, if_version, "organization"); !same)
+      return std::unexpected(std::move(same.error()));
     JsonText data;
     data.add("from", org.name).add("to", name);
     org.name = name;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "service/accounts.h"
 #include "service/json_text.h"
@@ -14,6 +15,9 @@ namespace {
 
 constexpr std::size_t kMostShares = 1'000;
 constexpr std::uint32_t kMostTenants = 1 << 20;  // numbers are not given twice
+
+constexpr std::array kResources{&Resources::cpu_milli, &Resources::memory_bytes,
+                                &Resources::gpu_milli};
 
 template <class Do>
 Resources each(Do&& of) {
@@ -38,26 +42,17 @@ std::string limits_json(const std::optional<Resources>& limits) {
   return "{" + out + "}";
 }
 
-Result<void> check_version(const Cluster& cluster, const std::optional<std::int64_t>& wanted) {
-  if (!wanted || *wanted == cluster.version) return {};
-  return fail(Code::aborted, "version_mismatch",
-              "The cluster was changed meanwhile; read it again.");
-}
-
-// Of the organization, on the cluster, and not over.
-Result<std::vector<DeploymentId>> unfinished(Change& change, const Cluster& cluster,
-                                             const OrganizationId& organization) {
-  std::vector<DeploymentId> out;
+// How many of the organization's deployments on the cluster are not over.
+Result<std::ptrdiff_t> unfinished(Change& change, const Cluster& cluster,
+                                  const OrganizationId& organization) {
   auto active = change.tx.active(cluster.id);
   if (!active) return std::unexpected(std::move(active.error()));
-  for (const auto& d : *active) {
-    if (d.organization == organization) out.push_back(d.id);
-  }
+  auto count = std::ranges::count(*active, organization, &Deployment::organization);
   auto waiting = change.tx.for_each_waiting(cluster.id, [&](const WaitingRow& row) {
-    if (row.organization == organization) out.push_back(row.id);
+    count += row.organization == organization ? 1 : 0;
   });
   if (!waiting) return std::unexpected(std::move(waiting.error()));
-  return out;
+  return count;
 }
 
 Result<Cluster> held_cluster(Change& change, const ClusterId& id) {
@@ -124,16 +119,11 @@ std::string quota_sentence(const QuotaExcess& excess, const std::string& cluster
   std::string most;
   if (quota.borrowing)
     most = fmt::format(", and may borrow at most {} beyond", limits_text(*quota.borrowing));
-  const bool never = [&] {
-    bool out = false;
-    each([&](std::int64_t Resources::* r) {
-      const std::int64_t nominal = quota.nominal.*r;
-      if (nominal == kNoQuota || !quota.borrowing || (*quota.borrowing).*r == kNoQuota) return 0;
-      out = out || excess.asked.*r > nominal + (*quota.borrowing).*r;
-      return 0;
-    });
-    return out;
-  }();
+  const bool never = std::ranges::any_of(kResources, [&](std::int64_t Resources::* r) {
+    const std::int64_t nominal = quota.nominal.*r;
+    return nominal != kNoQuota && quota.borrowing && (*quota.borrowing).*r != kNoQuota &&
+           excess.asked.*r > nominal + (*quota.borrowing).*r;
+  });
   return fmt::format(
       "It asks for {}. Its organization uses {} of its quota of {} on cluster {}{}. Now it may "
       "have {} more, of that {} borrowed. {}",
@@ -233,8 +223,8 @@ Task<Result<QuotaSet>> Quotas::put(Caller caller, ClusterId id, OrganizationId o
       [this, caller, id, organization, wish](Change& change) -> Result<QuotaSet> {
     auto cluster = held_cluster(change, id);
     if (!cluster) return std::unexpected(std::move(cluster.error()));
-    if (auto fine = check_version(*cluster, wish.if_version); !fine)
-      return std::unexpected(std::move(fine.error()));
+    if (auto same = still_at(cluster->version, wish.if_version, "cluster"); !same)
+      return std::unexpected(std::move(same.error()));
     auto whose = change.tx.organization(organization);
     if (!whose) return std::unexpected(std::move(whose.error()));
     if (!*whose) return not_found("organization");
@@ -256,7 +246,7 @@ Task<Result<void>> Quotas::remove(Caller caller, ClusterId id, OrganizationId or
       [this, caller, id, organization, if_version](Change& change) -> Result<void> {
     auto cluster = held_cluster(change, id);
     if (!cluster) return std::unexpected(std::move(cluster.error()));
-    if (auto fine = check_version(*cluster, if_version); !fine) return fine;
+    if (auto same = still_at(cluster->version, if_version, "cluster"); !same) return same;
     auto whose = change.tx.organization(organization);
     if (!whose) return std::unexpected(std::move(whose.error()));
     if (!*whose || cluster->share_of(organization) == nullptr) return not_found("organization");
@@ -264,10 +254,10 @@ Task<Result<void>> Quotas::remove(Caller caller, ClusterId id, OrganizationId or
     if (!own) {
       auto inside = unfinished(change, *cluster, organization);
       if (!inside) return std::unexpected(std::move(inside.error()));
-      if (!inside->empty()) {
+      if (*inside > 0) {
         return fail(Code::failed_precondition, "share_in_use",
                     fmt::format("{} deployments of {} wait or run there; they have to end first.",
-                                inside->size(), (*whose)->name));
+                                *inside, (*whose)->name));
       }
     }
     const Rules before = rules_of(*cluster);

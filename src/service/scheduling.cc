@@ -51,6 +51,10 @@ Launch launch_of(const Deployment& d, std::int32_t replica) {
                 d.grant_of(replica),        *d.admitted_at};
 }
 
+void stop_living(Dispatch& dispatch, const Deployment& d) {
+  for (const AttemptKey& key : d.living_keys()) dispatch.stop(d.cluster, key, d.spec.stop_grace);
+}
+
 Result<ClusterEngine*> Scheduling::engine(ReadView& view, const ClusterId& id) {
   auto known = load(view, id);
   if (!known) return std::unexpected(std::move(known.error()));
@@ -274,7 +278,7 @@ Result<std::vector<EngineEvent>> Scheduling::news_of(Change& change, const Known
   if (!row) {
     change.after([this, cluster, id] { dispatch_.forget(cluster, id); });
   } else if (row->is_ending()) {
-    change.after([this, cluster, d = *row] { stop(cluster, d); });
+    change.after([this, d = *row] { stop_living(dispatch_, d); });
   }
   return events_to_reach(known.engine, id, row, row ? known.tenant(row->organization) : 0);
 }
@@ -295,13 +299,13 @@ Result<void> Scheduling::carry_out(Change& change, const ClusterEngine& engine,
     if (!done) return done;
   }
   for (const auto& evict : decisions.evictions) {
-    if (auto done = displace(change, cluster, evict); !done) return done;
+    if (auto done = displace(change, evict); !done) return done;
   }
   return {};
 }
 
 // It gets its grace to end, keeps its place in the queue, and hears for whom it goes.
-Result<void> Scheduling::displace(Change& change, const ClusterId& cluster, const Evict& evict) {
+Result<void> Scheduling::displace(Change& change, const Evict& evict) {
   auto row = change.tx.deployment(evict.id);
   if (!row) return std::unexpected(std::move(row.error()));
   auto whom = change.tx.deployment(evict.for_whom);
@@ -327,19 +331,14 @@ Result<void> Scheduling::displace(Change& change, const ClusterId& cluster, cons
   data.add("grace_ms", d.spec.stop_grace.count());
   if (auto noted = change.record(kScheduler, "deployment.preempting", d, data.str()); !noted)
     return noted;
-  change.after([this, cluster, d] {
+  change.after([this, d] {
     changed_(d);
-    stop(cluster, d);
+    stop_living(dispatch_, d);
   });
   return {};
 }
 
-void Scheduling::stop(const ClusterId& cluster, const Deployment& d) {
-  for (const AttemptKey& key : d.living_keys()) dispatch_.stop(cluster, key, d.spec.stop_grace);
-}
-
-// --- starting
-// ------------------------------------------------------------------------------------
+// --- starting ----------------------------------------------------------------------------------
 
 namespace {
 
@@ -414,8 +413,7 @@ Result<void> Scheduling::admit(Change& change, const ClusterEngine& engine,
   return {};
 }
 
-// --- the journal
-// ---------------------------------------------------------------------------------
+// --- the journal -------------------------------------------------------------------------------
 
 Decisions Scheduling::advance(Change& change, Known& known, const ClusterId& cluster,
                               std::span<const EngineEvent> events) {

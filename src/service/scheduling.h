@@ -36,6 +36,9 @@ class Dispatch {
 // What the runtime is told about one replica of the present attempt.
 [[nodiscard]] Launch launch_of(const Deployment& d, std::int32_t replica);
 
+// Stops those of its replicas that may still run.
+void stop_living(Dispatch& dispatch, const Deployment& d);
+
 class Scheduling final : public Follower {
  public:
   // `changed` is called after a commit for each deployment that a decision changed.
@@ -117,11 +120,9 @@ class Scheduling final : public Follower {
                       const std::vector<EngineEvent>& events, const Rows* rows = nullptr);
   Result<void> carry_out(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
                          const Decisions& decisions, const Rows* rows = nullptr);
-  Result<void> displace(Change& change, const ClusterId& cluster, const Evict& evict);
+  Result<void> displace(Change& change, const Evict& evict);
   Result<void> admit(Change& change, const ClusterEngine& engine, const ClusterId& cluster,
                      const Start& start, const Rows* rows);
-  // Those of its replicas that may still run.
-  void stop(const ClusterId& cluster, const Deployment& d);
   // Every change of an engine goes through one of these two, and into its journal.
   Decisions advance(Change& change, Known& known, const ClusterId& cluster,
                     std::span<const EngineEvent> events);
