@@ -15,11 +15,10 @@ std::vector<NodeCapacity> capacities(const std::vector<Node>& nodes) {
 }  // namespace
 
 RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path root,
-                               asio::io_context& io, const Clock& clock, Random& random) {
-  (void)random;
+                               asio::io_context& io, asio::thread_pool& files, const Clock& clock) {
   process::MachineOptions machine_options;
   machine_options.root = root.string();
-  const auto machine = std::make_shared<process::Machine>(std::move(machine_options));
+  const auto machine = std::make_shared<process::Machine>(std::move(machine_options), files);
   process::Options processes;
   processes.root = root.string();
   processes.separate_users = config.separate_users;

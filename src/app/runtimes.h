@@ -1,5 +1,7 @@
-// Which adapter runs a cluster of which kind.
+// Which adapter runs a cluster of which kind. They answer on `io`; `files` does their slow file
+// work.
 #pragma once
+#include <boost/asio/thread_pool.hpp>
 #include <filesystem>
 
 #include "app/config.h"
@@ -8,7 +10,7 @@
 namespace berth::app {
 
 [[nodiscard]] RuntimeFactory runtime_factory(const ServeConfig& config, std::filesystem::path root,
-                                             asio::io_context& io, const Clock& clock,
-                                             Random& random);
+                                             asio::io_context& io, asio::thread_pool& files,
+                                             const Clock& clock);
 
 }  // namespace berth::app

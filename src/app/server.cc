@@ -113,8 +113,7 @@ struct Server::Parts {
         together(is_shared(config) ? std::make_unique<Cooperation>(config, reads, random)
                                    : nullptr),
         runner(runner_io, reads, clock, authority(),
-               runtime_factory(config, runtimes_of(dir), runner_io, clock, random),
-               RunnerOptions{}),
+               runtime_factory(config, runtimes_of(dir), runner_io, files, clock), RunnerOptions{}),
         scheduling(runner, authority(), [this](const Deployment& d) { reads.changed(d); }),
         committer(
             *store, clock, scheduling,
@@ -154,6 +153,7 @@ struct Server::Parts {
   SoleAuthority sole;
   std::unique_ptr<Cooperation> together;  // where several processes work on one database
   asio::io_context runner_io{1};
+  asio::thread_pool files{1};  // after the loop: it ends first, as what it does is answered there
   Runner runner;
   Scheduling scheduling;
   Committer committer;

@@ -11,7 +11,7 @@ class Subject {
  public:
   virtual ~Subject() = default;
   // A runtime object on the same backend as those before it.
-  virtual std::unique_ptr<Runtime> open(Executor executor) = 0;
+  virtual std::unique_ptr<Runtime> open(Loop& loop) = 0;
   virtual void run_for_ever(Launch& launch) = 0;
   virtual void exit_with(Launch& launch, int code) = 0;  // soon
   // An exit code, and more than this many bytes of log before.
@@ -20,10 +20,11 @@ class Subject {
 
 class Simulated final : public Subject {
  public:
-  std::unique_ptr<Runtime> open(Executor executor) override {
+  std::unique_ptr<Runtime> open(Loop& loop) override {
     simulated::Options options;
     options.nodes = {{"here", {4000, 1 << 30, 0}, ""}};
-    return std::make_unique<simulated::SimulatedRuntime>(executor, clock_, std::move(options));
+    return std::make_unique<simulated::SimulatedRuntime>(loop.executor(), clock_,
+                                                         std::move(options));
   }
   void run_for_ever(Launch&) override {}
   void exit_with(Launch& launch, int code) override {
@@ -38,7 +39,7 @@ class Simulated final : public Subject {
 class Processes final : public Subject {
  public:
   explicit Processes(process::Level best) : best_(best) {}
-  std::unique_ptr<Runtime> open(Executor executor) override {
+  std::unique_ptr<Runtime> open(Loop& loop) override {
     process::MachineOptions machine;
     machine.root = dir_.str();
     process::Options options;
@@ -47,7 +48,8 @@ class Processes final : public Subject {
     options.separate_users = ::geteuid() == 0;
     options.best_level = best_;
     return std::make_unique<process::ProcessRuntime>(
-        executor, std::make_shared<process::Machine>(std::move(machine)), std::move(options));
+        loop.executor(), std::make_shared<process::Machine>(std::move(machine), loop.files()),
+        std::move(options));
   }
   void run_for_ever(Launch& launch) override { launch.spec.command = {"sleep", "1000"}; }
   void exit_with(Launch& launch, int code) override {
@@ -75,7 +77,7 @@ class Conformance : public ::testing::TestWithParam<Case> {
 
   void reopen() {
     runtime_.reset();
-    runtime_ = subject_->open(loop_.executor());
+    runtime_ = subject_->open(loop_);
     runtime_->listen([this](const Observation& seen) { news_.push_back(seen); });
   }
   Launch for_ever(AttemptKey key = new_key()) {

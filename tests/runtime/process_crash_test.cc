@@ -30,7 +30,8 @@ class ProcessCrash : public ProcessTest {
       process::MachineOptions machine;
       machine.root = options_.root;
       process::ProcessRuntime runtime(
-          loop.executor(), std::make_shared<process::Machine>(std::move(machine)), options_);
+          loop.executor(), std::make_shared<process::Machine>(std::move(machine), loop.files()),
+          options_);
       (void)!::write(begun[1], "x", 1);
       (void)loop.wait(runtime.ensure_running(launch));
       for (;;) ::pause();
@@ -222,6 +223,30 @@ TEST_F(ProcessCrash, AnInterruptedStopIsCompleted) {
   EXPECT_TRUE(list().empty());
   EXPECT_TRUE(
       loop_.until([&] { return !fs::exists(work) && !fs::exists(folder(launch.key) / "launch"); }));
+}
+
+// What the file thread had begun, or had not come to, finds no loop to answer into.
+TEST_F(ProcessCrash, AServerThatStopsWhileItCleansGoesInPeace) {
+  for (const bool begun : {true, false}) {
+    SCOPED_TRACE(begun);
+    const Launch launch = shell("i=0; while [ $i -lt 2000 ]; do : > $i; i=$((i+1)); done");
+    ASSERT_TRUE(run(launch));
+    ASSERT_TRUE(end_of(launch.key));
+    close();
+    {
+      Loop stopping;
+      const auto runtime = make_runtime(stopping);
+      if (!begun) {
+        asio::post(stopping.files(), [] { std::this_thread::sleep_for(milliseconds(50)); });
+      }
+      asio::co_spawn(stopping.executor(), runtime->ensure_gone(launch.key, milliseconds(0)),
+                     [](const std::exception_ptr&, const Result<void>&) { FAIL() << "too early"; });
+      EXPECT_TRUE(stopping.until([&] { return fs::exists(folder(launch.key) / "gone"); }));
+    }
+    open();
+    EXPECT_TRUE(gone(launch.key, milliseconds(0)));
+    EXPECT_FALSE(fs::exists(folder(launch.key) / "launch"));
+  }
 }
 
 TEST_F(ProcessCrash, ARestartOfTheMachineIsSaid) {

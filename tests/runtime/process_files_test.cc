@@ -103,7 +103,8 @@ TEST(ProcessFiles, UsersAreHandedOutOnceAndComeBack) {
   process::MachineOptions options;
   options.first_uid = 210'000;
   options.last_uid = 210'001;
-  process::Machine machine(options);
+  asio::thread_pool files{1};
+  process::Machine machine(options, files);
   const auto first = machine.claim_uid(5).value(), second = machine.claim_uid(5).value();
   EXPECT_EQ(first, 210'001U);
   EXPECT_EQ(second, 210'000U);
@@ -118,18 +119,20 @@ TEST(ProcessFiles, AUserThatRunsSomethingIsNotHandedOut) {
   process::MachineOptions options;
   options.first_uid = ::geteuid();  // ours: it runs this test
   options.last_uid = ::geteuid() + 1;
-  EXPECT_EQ(process::Machine(options).claim_uid(0).value(), ::geteuid() + 1);
+  asio::thread_pool files{1};
+  EXPECT_EQ(process::Machine(options, files).claim_uid(0).value(), ::geteuid() + 1);
 }
 
 TEST(ProcessFiles, TheSupervisorIsWrittenOnceAndRepaired) {
   TempDir dir;
   process::MachineOptions options;
   options.root = dir.str();
-  const auto path = process::Machine(options).supervisor().value();
+  asio::thread_pool files{1};
+  const auto path = process::Machine(options, files).supervisor().value();
   EXPECT_EQ(::access(path.c_str(), X_OK), 0);
   const auto size = fs::file_size(path);
   std::ofstream(path, std::ios::trunc) << "half";
-  EXPECT_EQ(process::Machine(options).supervisor().value(), path);
+  EXPECT_EQ(process::Machine(options, files).supervisor().value(), path);
   EXPECT_EQ(fs::file_size(path), size);
 }
 

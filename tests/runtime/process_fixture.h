@@ -25,11 +25,13 @@ class ProcessTest : public ::testing::Test {
     for (const auto& one : list()) (void)gone(one.key, milliseconds(0));
   }
 
-  std::unique_ptr<Runtime> make_runtime() {
+  std::unique_ptr<Runtime> make_runtime() { return make_runtime(loop_); }
+  std::unique_ptr<Runtime> make_runtime(Loop& loop) {
     process::MachineOptions machine;
     machine.root = options_.root;
     return std::make_unique<process::ProcessRuntime>(
-        loop_.executor(), std::make_shared<process::Machine>(std::move(machine)), options_);
+        loop.executor(), std::make_shared<process::Machine>(std::move(machine), loop.files()),
+        options_);
   }
   void open() {
     runtime_.reset();

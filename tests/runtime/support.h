@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -25,6 +26,7 @@ inline constexpr seconds kPatience{30};
 class Loop {
  public:
   [[nodiscard]] Executor executor() { return io_.get_executor(); }
+  [[nodiscard]] asio::thread_pool& files() { return files_; }
 
   template <class T>
   T wait(Task<T> task) {
@@ -51,6 +53,7 @@ class Loop {
 
  private:
   asio::io_context io_{1};
+  asio::thread_pool files_{1};
 };
 
 class TempDir {

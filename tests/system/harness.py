@@ -100,6 +100,8 @@ class Process:
         self.process.terminate()
         code = self.process.wait(30)
         self.process.stdout.close()
+        if code != 0:
+            print(f"{self.name} ended with {code}:\n" + self.log.read_text(errors="replace")[-6000:], file=sys.stderr)
         return code
 
     def close(self):

@@ -92,7 +92,8 @@ Result<void> write_program(const std::string& path, std::string_view bytes) {
 
 }  // namespace
 
-Machine::Machine(MachineOptions options) : options_(std::move(options)) {}
+Machine::Machine(MachineOptions options, asio::thread_pool& files)
+    : options_(std::move(options)), files_(files) {}
 
 void Machine::load() {
   if (std::exchange(loaded_, true)) return;

@@ -1,5 +1,5 @@
 // What the attempts of all clusters on this machine share: ports, user ids, the supervisor's file
-// and a thread for slow file work. One for each server; used on the runtime's thread.
+// and the thread for slow file work. One for each server; used on the runtime's thread.
 #pragma once
 #include <boost/asio/thread_pool.hpp>
 #include <set>
@@ -19,7 +19,9 @@ struct MachineOptions {
 
 class Machine {
  public:
-  explicit Machine(MachineOptions options);
+  // `files` has a thread for slow file work. It outlives the runtimes, and ends before the loop
+  // into which it answers does.
+  Machine(MachineOptions options, asio::thread_pool& files);
 
   // Takes note of what existing attempts hold, in every cluster's folder. Done once.
   void load();
@@ -51,7 +53,7 @@ class Machine {
   std::string supervisor_;
   std::set<std::uint16_t> ports_;
   std::set<std::uint32_t> uids_;
-  asio::thread_pool files_{1};
+  asio::thread_pool& files_;
 };
 
 }  // namespace berth::process
