@@ -288,7 +288,8 @@ struct Schema<ClusterStatusView> {
       field("runtime", &ClusterStatusView::runtime,
             rule::doc("The runtime's health; only of now.")),
       field("index", &ClusterStatusView::index, rule::doc("Where in the cluster's record.", "812")),
-      field("at", &ClusterStatusView::at, rule::doc("The time in the past that was asked about.")),
+      field("at", &ClusterStatusView::at,
+            rule::doc("Which moment this is about: now, or the time that was asked for.")),
   };
 };
 
@@ -348,7 +349,8 @@ struct Schema<QueueView> {
       field("next", &QueueView::next,
             rule::doc("The cursor of the next page; absent on the last.")),
       field("index", &QueueView::index, rule::doc("Where in the cluster's record.", "812")),
-      field("at", &QueueView::at, rule::doc("The time in the past that was asked about.")),
+      field("at", &QueueView::at,
+            rule::doc("Which moment this is about: now, or the time that was asked for.")),
   };
 };
 

@@ -349,7 +349,8 @@ struct Schema<ExplanationView> {
             rule::must("Those that lose their place to it and have not ended yet.")),
       field("forecast", &ExplanationView::forecast, rule::must("When it will start.")),
       field("index", &ExplanationView::index, rule::doc("Where in the cluster's record.", "812")),
-      field("at", &ExplanationView::at, rule::doc("The time in the past that was asked about.")),
+      field("at", &ExplanationView::at,
+            rule::doc("Which moment this is about: now, or the time that was asked for.")),
   };
 };
 

@@ -1,6 +1,7 @@
 // Numbers, texts and ids as few bytes, and back. Reading never goes beyond the end: after the first
 // mistake everything reads as zero and ok() is false.
 #pragma once
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <string>
@@ -34,6 +35,7 @@ class Packer {
   void fixed(std::uint64_t value) {
     for (int i = 0; i < 8; ++i) out_ += static_cast<char>(value >> (8 * i));
   }
+  void real(double value) { fixed(std::bit_cast<std::uint64_t>(value)); }
 
  private:
   std::string& out_;
@@ -108,6 +110,13 @@ class Unpacker {
       out = out << 8 | static_cast<unsigned char>(in_[static_cast<std::size_t>(i)]);
     in_.remove_prefix(8);
     return out;
+  }
+  // Within bounds, and so a number.
+  double real(double low, double high) {
+    const auto out = std::bit_cast<double>(fixed());
+    if (out >= low && out <= high) return out;
+    refuse();
+    return low;
   }
 
  private:

@@ -39,7 +39,7 @@ EngineTime scaled(EngineTime wait, double factor) {
 }  // namespace
 
 WaitRange Promises::corrected(ForecastMethod method, Priority priority, WaitRange raw) const {
-  const Learnt& known = learnt(method, priority);
+  const Correction& known = learnt(method, priority);
   WaitRange out{scaled(raw.earliest, -known.early), scaled(raw.latest, known.late)};
   if (out.earliest > out.latest) {  // both were too careful: they meet
     out.earliest = out.latest = out.latest + (out.earliest - out.latest) / 2;
@@ -49,7 +49,6 @@ WaitRange Promises::corrected(ForecastMethod method, Priority priority, WaitRang
 
 void Promises::promised(const DeploymentId& id, ForecastMethod method, Priority priority,
                         EngineTime now, WaitRange raw, WaitRange said) {
-  advance(now);
   if (open_.size() >= kMostOpen) return;
   const EngineTime look_again = now + said.latest + 1;
   const Open open{method, priority, now, raw, said, look_again, false};
@@ -65,15 +64,17 @@ void Promises::started(const DeploymentId& id, EngineTime now) {
   const EngineTime wait = now - open.asked;
   const bool early = wait < open.said.earliest;
   const bool late = wait > open.said.latest;
-  Learnt& known = learnt(open);
+  Correction& known = learnt(open);
   const double by = step(known.seen++);
   tighten(known.beyond_early, kBeyond, early);
   follow(known.early, -ratio(wait, open.raw.earliest), known.beyond_early, by);
   if (!late) tighten(known.beyond_late, kBeyond, false);
   if (!open.counted) follow(known.late, ratio(wait, open.raw.latest), known.beyond_late, by);
-  known.tally.too_early += early ? 1 : 0;
-  known.tally.too_late += late ? 1 : 0;
-  known.tally.kept += early || late ? 0 : 1;
+  PromiseTally& tally =
+      tally_[static_cast<std::size_t>(open.method)][static_cast<std::size_t>(open.priority)];
+  tally.too_early += early ? 1 : 0;
+  tally.too_late += late ? 1 : 0;
+  tally.kept += early || late ? 0 : 1;
 }
 
 void Promises::dropped(const DeploymentId& id) {
@@ -88,7 +89,7 @@ void Promises::advance(EngineTime now) {
     const auto [when, id] = *to_look_at_.begin();
     to_look_at_.erase(to_look_at_.begin());
     Open& open = open_.at(id);
-    Learnt& known = learnt(open);
+    Correction& known = learnt(open);
     if (open.look_again == open.asked + open.said.latest + 1) {
       tighten(known.beyond_late, kBeyond, true);
     }
@@ -101,6 +102,44 @@ void Promises::advance(EngineTime now) {
     open.counted = true;
     follow(known.late, kMostFactor + 1, known.beyond_late, step(known.seen));
   }
+}
+
+std::vector<Promises::Lesson> Promises::lessons_since(const Corrections& before) const {
+  std::vector<Lesson> out;
+  for (std::size_t method = 0; method < learnt_.size(); ++method) {
+    for (std::size_t priority = 0; priority < learnt_[method].size(); ++priority) {
+      const Correction& now = learnt_[method][priority];
+      if (now == before[method][priority]) continue;
+      out.push_back({static_cast<ForecastMethod>(method), static_cast<Priority>(priority), now});
+    }
+  }
+  return out;
+}
+
+void Promises::learn(const Lesson& lesson) {
+  learnt_[static_cast<std::size_t>(lesson.method)][static_cast<std::size_t>(lesson.priority)] =
+      lesson.correction;
+}
+
+void put(Packer& out, const Promises::Lesson& lesson) {
+  out.natural(static_cast<std::uint64_t>(lesson.method));
+  out.natural(static_cast<std::uint64_t>(lesson.priority));
+  const auto& c = lesson.correction;
+  for (const double value : {c.early, c.late, c.beyond_early, c.beyond_late}) out.real(value);
+  out.natural(c.seen);
+}
+
+Promises::Lesson get_lesson(Unpacker& in) {
+  Promises::Lesson out;
+  out.method = in.number<ForecastMethod>(3);
+  out.priority = in.number<Priority>(2);
+  auto& c = out.correction;
+  c.early = in.real(-kMostFactor, kMostFactor);
+  c.late = in.real(-kMostFactor, kMostFactor);
+  c.beyond_early = in.real(0, 1);
+  c.beyond_late = in.real(0, 1);
+  c.seen = in.natural();
+  return out;
 }
 
 }  // namespace berth

@@ -18,9 +18,11 @@
 #include <map>
 #include <set>
 #include <utility>
+#include <vector>
 
 #include "core/names.h"
 #include "scheduler/engine.h"
+#include "scheduler/packing.h"
 
 namespace berth {
 
@@ -48,12 +50,32 @@ struct PromiseTally {
 };
 
 class Promises {
+  static constexpr double kBeyond = 0.06;
+
  public:
+  // What was learnt about the ranges of one method and priority.
+  struct Correction {
+    double early = 3;  // binary logarithms of the factors: at first nothing is known
+    double late = 3;
+    double beyond_early = kBeyond;  // wanted part beyond the bounds
+    double beyond_late = kBeyond;
+    std::uint64_t seen = 0;
+    friend bool operator==(const Correction&, const Correction&) = default;
+  };
+  using Corrections = std::array<std::array<Correction, 2>, 3>;  // by method and priority
+  struct Lesson {
+    ForecastMethod method = ForecastMethod::unknown;
+    Priority priority = Priority::high;
+    Correction correction;
+    friend bool operator==(const Lesson&, const Lesson&) = default;
+  };
+
   // `raw` as it came out of the method, made wider or narrower by what was learnt.
   [[nodiscard]] WaitRange corrected(ForecastMethod method, Priority priority, WaitRange raw) const;
 
   // A range was told at `now`: the raw one, and what was said. Of several open ones for the same
-  // deployment the first counts; beyond a few thousand open ones nothing is kept.
+  // deployment the first counts; beyond a few thousand open ones nothing is kept. Asking teaches
+  // nothing: that comes with what happens.
   void promised(const DeploymentId& id, ForecastMethod method, Priority priority, EngineTime now,
                 WaitRange raw, WaitRange said);
   void started(const DeploymentId& id, EngineTime now);
@@ -61,20 +83,16 @@ class Promises {
   void advance(EngineTime now);          // what has run out counts
 
   [[nodiscard]] const PromiseTally& tally(ForecastMethod method, Priority priority) const {
-    return learnt(method, priority).tally;
+    return tally_[static_cast<std::size_t>(method)][static_cast<std::size_t>(priority)];
   }
   [[nodiscard]] std::size_t open() const { return open_.size(); }
 
+  // To carry what was learnt elsewhere.
+  [[nodiscard]] const Corrections& corrections() const { return learnt_; }
+  [[nodiscard]] std::vector<Lesson> lessons_since(const Corrections& before) const;
+  void learn(const Lesson& lesson);
+
  private:
-  static constexpr double kBeyond = 0.06;
-  struct Learnt {
-    double early = 3;  // binary logarithms of the factors: at first nothing is known
-    double late = 3;
-    double beyond_early = kBeyond;  // wanted part beyond the bounds
-    double beyond_late = kBeyond;
-    std::uint64_t seen = 0;
-    PromiseTally tally;
-  };
   struct Open {
     ForecastMethod method = ForecastMethod::unknown;
     Priority priority = Priority::low;
@@ -84,16 +102,22 @@ class Promises {
     EngineTime look_again = 0;
     bool counted = false;  // as one that starts too late for the factor
   };
-  [[nodiscard]] const Learnt& learnt(ForecastMethod method, Priority priority) const {
+  [[nodiscard]] const Correction& learnt(ForecastMethod method, Priority priority) const {
     return learnt_[static_cast<std::size_t>(method)][static_cast<std::size_t>(priority)];
   }
-  [[nodiscard]] Learnt& learnt(const Open& open) {
+  [[nodiscard]] Correction& learnt(const Open& open) {
     return learnt_[static_cast<std::size_t>(open.method)][static_cast<std::size_t>(open.priority)];
   }
 
-  std::array<std::array<Learnt, 2>, 3> learnt_;  // by method and priority
+  Corrections learnt_;
+  std::array<std::array<PromiseTally, 2>, 3> tally_;  // by method and priority
   std::map<DeploymentId, Open> open_;
   std::set<std::pair<EngineTime, DeploymentId>> to_look_at_;
 };
+
+// A lesson as bytes. Reading refuses what cannot have been learnt.
+inline constexpr std::size_t kLessonBytes = 35;  // at least
+void put(Packer& out, const Promises::Lesson& lesson);
+[[nodiscard]] Promises::Lesson get_lesson(Unpacker& in);
 
 }  // namespace berth

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "scheduler/packed.h"
+
 namespace berth {
 namespace {
 
@@ -95,6 +97,65 @@ EngineTime RecentRate::run_time_within(EngineTime declared, EngineTime elapsed, 
   if (found < 0) return declared;
   const auto until = static_cast<EngineTime>(found / 20 * static_cast<double>(declared));
   return std::clamp(until, elapsed + 1, declared);
+}
+
+// --- as bytes ----------------------------------------------------------------------------------
+
+template <std::size_t Bins>
+void FadingCounts<Bins>::put(Packer& out) const {
+  out.real(weight_);
+  out.natural(static_cast<std::uint64_t>(
+      std::ranges::count_if(counts_, [](double count) { return count != 0; })));
+  for (std::size_t bin = 0; bin < Bins; ++bin) {
+    if (counts_[bin] == 0) continue;
+    out.natural(bin);
+    out.real(counts_[bin]);
+  }
+}
+
+template <std::size_t Bins>
+void FadingCounts<Bins>::get(Unpacker& in) {
+  *this = {};
+  weight_ = in.real(1, 2 * kLarge);
+  const std::size_t used = in.count(9);
+  for (std::size_t i = 0; i < used && in.ok(); ++i) {
+    const auto bin = in.number<std::size_t>(Bins);
+    counts_[bin] = in.real(0, 1e6 * kLarge);
+  }
+}
+
+void RecentRate::put(Packer& out) const {
+  for (const auto& runs : runs_) runs.put(out);
+  for (const std::uint64_t seen : seen_) out.natural(seen);
+  use_.put(out);
+  out.natural(releases_);
+  out.natural(arrived_);
+  out.integer(last_arrival_);
+  for (const Arrival& arrival : arrivals()) {
+    journal::put(out, arrival.entry, last_arrival_);
+    out.integer(arrival.gap);
+  }
+}
+
+void RecentRate::get(Unpacker& in) {
+  constexpr EngineTime kLongest = EngineTime{1} << 50;
+  *this = {};
+  for (auto& runs : runs_) runs.get(in);
+  for (std::uint64_t& seen : seen_) seen = in.natural();
+  use_.get(in);
+  releases_ = in.natural();
+  arrived_ = in.natural();
+  last_arrival_ = in.integer();
+  for (std::size_t i = 0; i < std::min<std::uint64_t>(arrived_, kArrivals) && in.ok(); ++i) {
+    Queued entry = journal::get_queued(in, last_arrival_);
+    const EngineTime gap = in.integer();
+    const Resources& demand = entry.demand;
+    const bool fine = gap >= 0 && gap <= kLongest && entry.replicas > 0 && demand.cpu_milli >= 0 &&
+                      demand.memory_bytes >= 0 && demand.gpu_milli >= 0 && entry.max_run >= 0;
+    if (!fine) in.refuse();
+    arrivals_[i] = {std::move(entry), gap};
+  }
+  if (!in.ok()) *this = {};
 }
 
 }  // namespace berth

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "scheduler/engine.h"
+#include "scheduler/packing.h"
 
 namespace berth {
 
@@ -26,6 +27,9 @@ class FadingCounts {
   }
   // In units of one event of now: at most about 1 / (1 - 1 / kGrowth).
   [[nodiscard]] double at(std::size_t bin) const { return counts_[bin] / weight_; }
+
+  void put(Packer& out) const;
+  void get(Unpacker& in);  // refuses what cannot have come about
 
  private:
   static constexpr double kGrowth = 1 + 1.0 / 256;
@@ -59,6 +63,10 @@ class RecentRate {
   // The same for the used part of a declared run time; at most `declared`, unless that is over.
   [[nodiscard]] EngineTime run_time_within(EngineTime declared, EngineTime elapsed,
                                            double draw) const;
+
+  // All of it, as bytes.
+  void put(Packer& out) const;
+  void get(Unpacker& in);
 
  private:
   static constexpr std::size_t kArrivals = 64;

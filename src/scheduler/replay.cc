@@ -93,7 +93,7 @@ Result<void> Replay::take(std::int64_t index, std::string_view entry) {
   ++counts_.entries;
   for (Record& record : *records) {
     // Who begins here has no use for what comes before the first state.
-    if (!engine_ && std::holds_alternative<Step>(record)) continue;
+    if (!engine_ && !std::holds_alternative<Checkpoint>(record)) continue;
     auto done = std::visit([&](auto& one) { return take(one); }, record);
     if (!done) return done;
   }
@@ -106,6 +106,7 @@ Result<void> Replay::take(const Step& step) {
   counts_.events += step.events.size();
   counts_.starts += step.decided.starts.size();
   counts_.evictions += step.decided.evictions.size();
+  if (outlook_) outlook_->before(*engine_, step.events, step.now);
   if (mode_ == Mode::follow) {
     if (auto done = follow(*engine_, step.events, step.decided, step.now); !done)
       return named("journal_damaged", index_, done.error().message);
@@ -131,6 +132,7 @@ Result<void> Replay::take(Checkpoint& checkpoint) {
                              hash, checkpoint.hash));
   }
   if (engine_) ++counts_.reloads;
+  if (outlook_) outlook_ = Outlook();  // what is known, if anything, comes behind it
   auto engine = engine_of(std::move(checkpoint.state));
   if (!engine) return named("journal_damaged", index_, engine.error().message);
   if (engine->state_hash() != checkpoint.hash) {
@@ -138,6 +140,17 @@ Result<void> Replay::take(Checkpoint& checkpoint) {
                  "the state that was recorded does not belong to its hash.");
   }
   engine_.emplace(std::move(*engine));
+  return {};
+}
+
+Result<void> Replay::take(const Lessons& lessons) {
+  if (!outlook_) return {};
+  for (const Promises::Lesson& lesson : lessons.lessons) outlook_->learn(lesson);
+  return {};
+}
+
+Result<void> Replay::take(const Learnt& learnt) {
+  if (outlook_) outlook_ = *learnt.outlook;
   return {};
 }
 

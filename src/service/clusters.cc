@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "scheduler/outlook.h"
 #include "service/accounts.h"
-#include "service/forecast.h"
 #include "service/json_text.h"
 #include "service/restore.h"
 
@@ -330,12 +330,14 @@ Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
   struct Figures {
     EngineStatus status;
     std::vector<TenantNow> tenants;
+    Timestamp at;
   };
   const bool shared = !(*cluster)->shares.empty();
   auto engine = co_await ask_engine<Figures>(
       reads_, committer_, scheduling_, id,
-      [shared](ReadView&, const ClusterEngine& live) -> Result<Figures> {
-        return Figures{live.status(), shared ? live.tenants() : std::vector<TenantNow>{}};
+      [this, shared](ReadView&, const ClusterEngine& live) -> Result<Figures> {
+        return Figures{live.status(), shared ? live.tenants() : std::vector<TenantNow>{},
+                       clock_.now()};
       });
   if (!engine) co_return std::unexpected(std::move(engine.error()));
   std::vector<QuotaRow> quotas;
@@ -349,7 +351,7 @@ Task<Result<ClusterStatus>> Clusters::status(Caller caller, ClusterId id) {
   auto health = co_await runner_.health(id);
   co_return ClusterStatus{**cluster,         std::move(engine->value.status),
                           std::move(quotas), std::move(health),
-                          engine->index,     std::nullopt};
+                          engine->index,     engine->value.at};
 }
 
 QueuePlace place_of(const QueueEntry& entry) {
@@ -389,12 +391,14 @@ Task<Result<QueuePage>> Clusters::queue(Caller caller, ClusterId id,
   if (!cluster) co_return std::unexpected(std::move(cluster.error()));
   struct Entries {
     std::vector<QueueEntry> list;
-    std::map<DeploymentId, StartForecast> starts;
+    Outlook::Starts starts;
+    Timestamp at;
   };
   std::function<Result<Entries>(ReadView&, const ClusterEngine&)> look =
       [this, id, after, limit](ReadView&, const ClusterEngine& engine) -> Result<Entries> {
+    const Timestamp at = clock_.now();
     return Entries{queue_behind(engine, after, limit),
-                   scheduling_.outlook(id).ask(engine, engine_time(engine, clock_.now()))};
+                   scheduling_.outlook(id).promise(engine, engine_time(engine, at)), at};
   };
   auto seen = co_await ask_engine<Entries>(reads_, committer_, scheduling_, id, std::move(look));
   if (!seen) co_return std::unexpected(std::move(seen.error()));
@@ -402,6 +406,7 @@ Task<Result<QueuePage>> Clusters::queue(Caller caller, ClusterId id,
   if (!memberships) co_return std::unexpected(std::move(memberships.error()));
   QueuePage out;
   out.index = seen->index;
+  out.at = seen->value.at;
   for (auto& entry : seen->value.list) {
     auto row = reads_.deployment(entry.id);
     if (!row) co_return std::unexpected(std::move(row.error()));

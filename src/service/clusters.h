@@ -39,7 +39,7 @@ struct ClusterStatus {
   std::vector<QuotaRow> quotas;       // of a shared cluster, or one with a quota; else nothing
   std::optional<Health> health;       // of now; empty in answers about the past
   std::optional<std::int64_t> index;  // in the cluster's journal
-  std::optional<Timestamp> at;        // the time in the past that was asked about
+  std::optional<Timestamp> at;        // which moment this is about
 };
 
 struct QueueItem {
@@ -68,7 +68,7 @@ struct QueuePlace {
 struct QueuePage {
   std::vector<QueueItem> items;
   std::optional<std::int64_t> index;  // in the cluster's journal
-  std::optional<Timestamp> at;        // the time in the past that was asked about
+  std::optional<Timestamp> at;        // which moment this is about
 };
 
 struct ClusterRules {

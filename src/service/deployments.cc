@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "scheduler/outlook.h"
 #include "service/accounts.h"
-#include "service/forecast.h"
 #include "service/json_text.h"
 #include "service/live_engine.h"
 #include "service/quotas.h"
@@ -342,15 +342,16 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
       std::optional<Explanation> detail;
       std::optional<StartForecast> forecast;
       std::vector<DeploymentId> blockers;
+      Timestamp at;
     };
     std::function<Result<Found>(ReadView&, const ClusterEngine&)> look =
         [this, id, cluster](ReadView&, const ClusterEngine& engine) -> Result<Found> {
-      const auto now = engine_time(engine, clock_.now());
-      const auto starts = scheduling_.outlook(cluster).ask(engine, now, id);
+      const Timestamp at = clock_.now();
+      const auto starts = scheduling_.outlook(cluster).promise(engine, engine_time(engine, at), id);
       const auto start = starts.find(id);
       return Found{engine.explain(id),
                    start == starts.end() ? std::nullopt : std::optional(start->second),
-                   blockers_of(engine, id)};
+                   blockers_of(engine, id), at};
     };
     auto seen = co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, look);
     if (seen && !seen->value.detail) {
@@ -363,6 +364,7 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
     out.detail = std::move(seen->value.detail);
     out.forecast = seen->value.forecast;
     out.index = seen->index;
+    if (out.detail) out.at = seen->value.at;
     auto blockers = named(caller, seen->value.blockers);
     if (!blockers) co_return std::unexpected(std::move(blockers.error()));
     out.blockers = std::move(*blockers);
@@ -385,8 +387,8 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
   if (out.detail) {
     auto cluster = reads_.cluster(now.cluster);
     if (!cluster) co_return std::unexpected(std::move(cluster.error()));
-    out.sentence =
-        explain_sentence(now, *out.detail, *cluster ? (*cluster)->name : "?", clock_.now());
+    out.sentence = explain_sentence(now, *out.detail, *cluster ? (*cluster)->name : "?",
+                                    out.at.value_or(clock_.now()));
   } else {
     out.sentence = progress_sentence(now, clock_.now());
   }

@@ -43,7 +43,7 @@ struct WaitExplanation {
   std::string sentence;
   std::optional<StartForecast> forecast = {};
   std::optional<std::int64_t> index = {};  // in the cluster's journal
-  std::optional<Timestamp> at = {};        // the time in the past that was asked about
+  std::optional<Timestamp> at = {};        // which moment this is about
   // The name is empty where the deployment is of an organization that the caller is not in.
   using Named = std::vector<std::pair<DeploymentId, std::string>>;
   Named blockers = {};   // the end of these would make room for it

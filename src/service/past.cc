@@ -164,9 +164,10 @@ Result<std::shared_ptr<const Moment>> Past::moment_at(ReadView& view, const Clus
   if (near && near->index() >= next) {
     next = near->index() + 1;
     replay.emplace(journal::Mode::follow, near->index(),
-                   near->look([](const ClusterEngine& engine) { return engine.clone(); }));
+                   near->look([](const ClusterEngine& engine) { return engine.clone(); }),
+                   near->outlook());
   } else {
-    replay.emplace(journal::Mode::follow);
+    replay.emplace(journal::Mode::follow, journal::Learning::yes);
   }
   while (next <= mark.index) {
     const auto left = static_cast<std::size_t>(mark.index - next + 1);
@@ -182,7 +183,7 @@ Result<std::shared_ptr<const Moment>> Past::moment_at(ReadView& view, const Clus
   auto engine = replay->take_engine();
   if (!engine) return fail(Code::internal, "journal_damaged", "The record holds no state.");
   const std::size_t weight = weight_of(*engine);
-  auto moment = std::make_shared<const Moment>(mark, std::move(*engine));
+  auto moment = std::make_shared<const Moment>(mark, std::move(*engine), *replay->outlook());
   keep(cluster, moment, weight);
   return moment;
 }

@@ -11,6 +11,7 @@
 
 #include "async/offload.h"
 #include "scheduler/engine.h"
+#include "scheduler/outlook.h"
 #include "service/read_side.h"
 
 namespace berth {
@@ -21,7 +22,8 @@ using When = std::variant<Timestamp, std::int64_t>;
 // The engine right after an entry of its journal.
 class Moment {
  public:
-  Moment(JournalMark mark, ClusterEngine engine) : mark_(mark), engine_(std::move(engine)) {}
+  Moment(JournalMark mark, ClusterEngine engine, Outlook outlook)
+      : mark_(mark), engine_(std::move(engine)), outlook_(std::move(outlook)) {}
 
   [[nodiscard]] std::int64_t index() const { return mark_.index; }
   [[nodiscard]] Timestamp at() const { return mark_.at; }
@@ -31,11 +33,14 @@ class Moment {
     const std::lock_guard lock(mutex_);
     return use(engine_);
   }
+  // What was learnt by then.
+  [[nodiscard]] const Outlook& outlook() const { return outlook_; }
 
  private:
   JournalMark mark_;
   mutable std::mutex mutex_;
   const ClusterEngine engine_;
+  const Outlook outlook_;
 };
 
 struct AsOf {

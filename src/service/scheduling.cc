@@ -425,12 +425,17 @@ Decisions Scheduling::advance(Change& change, Known& known, const ClusterId& clu
   if (outlook != nullptr) outlook->after(out, now);
   JournalPiece piece{cluster, {}, false};
   journal::put_step(piece.bytes, now, events, out);
+  if (outlook != nullptr) {
+    if (const auto lessons = outlook->take_lessons(); !lessons.empty())
+      journal::put_lessons(piece.bytes, lessons);
+  }
   Journaling& journal = known.journal;
   journal.events += std::max<std::size_t>(events.size(), 1);
   if (journal.events >= journal.next_checkpoint) {
     journal.next_checkpoint = checkpoint_after(known.engine);
     if (journal.events >= journal.next_checkpoint) {
       journal::put_checkpoint(piece.bytes, known.engine, false);
+      if (outlook != nullptr) journal::put_learnt(piece.bytes, *outlook);
       piece.checkpoint = true;
       journal.events = 0;
     }
@@ -461,6 +466,8 @@ void Scheduling::catch_up_journal(Change& change, Known& known, const ClusterId&
   if (!journal.begun) {
     JournalPiece piece{cluster, {}, true};
     journal::put_checkpoint(piece.bytes, known.engine, true);
+    if (const Outlook* const outlook = outlook_for(cluster, {}); outlook != nullptr)
+      journal::put_learnt(piece.bytes, *outlook);
     change.journal.push_back(std::move(piece));
     journal.begun = true;
     journal.next_checkpoint = checkpoint_after(known.engine);

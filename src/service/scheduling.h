@@ -14,9 +14,9 @@
 
 #include "runtime/runtime.h"
 #include "scheduler/engine.h"
+#include "scheduler/outlook.h"
 #include "service/authority.h"
 #include "service/committer.h"
-#include "service/forecast.h"
 
 namespace berth {
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/time.h"
+#include "service/restore.h"
 #include "service/sentences.h"
 
 namespace berth {
@@ -97,14 +98,20 @@ Task<Result<QueuePage>> TimeTravel::queue(Caller caller, ClusterId id, When when
   if (!found) co_return std::unexpected(std::move(found.error()));
   auto then = co_await past_.at(id, when);
   if (!then) co_return std::unexpected(std::move(then.error()));
-  const auto entries = then->moment->look(
-      [&](const ClusterEngine& engine) { return queue_behind(engine, after, limit); });
+  std::vector<QueueEntry> entries;
+  Outlook::Starts starts;
+  then->moment->look([&](const ClusterEngine& engine) {
+    entries = queue_behind(engine, after, limit);
+    starts = then->moment->outlook().tell(engine, engine_time(engine, then->at));
+  });
   QueuePage out;
   out.index = then->moment->index();
   out.at = then->at;
   for (const auto& entry : entries) {
     auto one = item(caller, **found, entry, then->at);
     if (!one) co_return std::unexpected(std::move(one.error()));
+    if (const auto start = starts.find(entry.id); start != starts.end())
+      one->forecast = start->second;
     out.items.push_back(std::move(*one));
   }
   co_return out;
@@ -161,6 +168,9 @@ Task<Result<WaitExplanation>> TimeTravel::explain(Caller caller, DeploymentId id
   then->moment->look([&](const ClusterEngine& engine) {
     out.detail = engine.explain(id);
     blockers = blockers_of(engine, id);
+    if (!out.detail) return;
+    const auto starts = then->moment->outlook().tell(engine, engine_time(engine, then->at), id);
+    if (const auto start = starts.find(id); start != starts.end()) out.forecast = start->second;
   });
   if (out.detail) {
     was->state = State::queued;

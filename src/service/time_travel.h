@@ -14,7 +14,6 @@ class TimeTravel {
 
   // Without the runtime's health, which is not recorded.
   Task<Result<ClusterStatus>> status(Caller caller, ClusterId id, When when);
-  // Without forecasts.
   Task<Result<QueuePage>> queue(Caller caller, ClusterId id, When when,
                                 std::optional<QueuePlace> after, std::size_t limit);
   Task<Result<WaitExplanation>> explain(Caller caller, DeploymentId id, When when);

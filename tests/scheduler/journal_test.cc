@@ -219,8 +219,11 @@ struct Journal {
 
 class Life {
  public:
-  Life(std::uint64_t seed, Rules rules)
-      : random_(seed), engine_(Policy::strict, nodes(), false, std::move(rules)) {
+  // One in so many transactions is followed by a question; 0: none is.
+  Life(std::uint64_t seed, Rules rules, std::uint64_t questions = 0)
+      : random_(seed),
+        questions_(questions),
+        engine_(Policy::strict, nodes(), false, std::move(rules)) {
     journal::put_checkpoint(journal_.open, engine_, true);
   }
 
@@ -228,11 +231,20 @@ class Life {
   void live(std::size_t transactions) {
     for (std::size_t t = 0; t < transactions; ++t) {
       for (auto steps = 1 + below(3); steps > 0; --steps) step();
-      if (below(20) == 0) journal::put_checkpoint(journal_.open, engine_, false);
+      if (below(20) == 0) checkpoint(false);
       journal_.close();
+      ask();
       if (below(25) == 0) reload();
     }
   }
+
+  // What was told after an entry.
+  struct Told {
+    std::size_t entry;
+    EngineTime now;
+    Outlook::Starts starts;
+  };
+  [[nodiscard]] const std::vector<Told>& told() const { return told_; }
 
   [[nodiscard]] const Journal& journal() const { return journal_; }
   [[nodiscard]] const ClusterEngine& engine() const { return engine_; }
@@ -306,22 +318,38 @@ class Life {
     } else {
       events = {something()};
     }
+    outlook_.before(engine_, events, now_);
     const Decisions out = events.empty() ? engine_.settle(now_) : engine_.decide(events, now_);
+    outlook_.after(out, now_);
     starts_ += out.starts.size();
     evictions_ += out.evictions.size();
     journal::put_step(journal_.open, now_, events, out);
+    if (const auto lessons = outlook_.take_lessons(); !lessons.empty())
+      journal::put_lessons(journal_.open, lessons);
     engine_.check();
+  }
+  // Somebody asks, which nobody writes down.
+  void ask() {
+    if (questions_ == 0 || below(questions_) != 0) return;
+    told_.push_back({journal_.entries.size(), now_ + 7, outlook_.promise(engine_, now_ + 7)});
+  }
+  void checkpoint(bool anew) {
+    journal::put_checkpoint(journal_.open, engine_, anew);
+    journal::put_learnt(journal_.open, outlook_);
   }
   void reload() {
     auto again = engine_of(state_of(engine_));
     ASSERT_TRUE(again) << again.error().message;
     ASSERT_EQ(again->state_hash(), engine_.state_hash());
     engine_ = std::move(*again);
-    journal::put_checkpoint(journal_.open, engine_, true);
+    checkpoint(true);
   }
 
   std::mt19937_64 random_;
+  std::uint64_t questions_;
   ClusterEngine engine_;
+  Outlook outlook_;
+  std::vector<Told> told_;
   Journal journal_;
   EngineTime now_ = 1'700'000'000'000;
   std::uint64_t count_ = 0;
@@ -396,6 +424,40 @@ TEST(Replaying, AnyCheckpointIsABeginning) {
   EXPECT_GT(beginnings, 3U);
 }
 
+// From wherever a replay begins, it tells at each entry what was told there.
+TEST(Replaying, TellsTheSameForecasts) {
+  std::size_t compared = 0, corrected = 0;
+  for (const std::size_t r : {0, 3, 5}) {
+    Life life(21, all_rules()[r], 10);
+    life.live(400);
+    const auto& entries = life.journal().entries;
+    for (const std::size_t from : {std::size_t{0}, std::size_t{150}, std::size_t{300}}) {
+      Replay replay(Mode::follow, journal::Learning::yes);
+      std::size_t next = 0;
+      for (std::size_t i = from; i < entries.size(); ++i) {
+        const auto done = replay.take(static_cast<std::int64_t>(i) + 1, entries[i]);
+        if (!done && !replay.engine()) {  // no state begins here
+          replay = Replay(Mode::follow, journal::Learning::yes);
+          continue;
+        }
+        if (!replay.engine()) continue;
+        const auto& told = life.told();
+        while (next < told.size() && told[next].entry < i + 1) ++next;
+        if (next == told.size() || told[next].entry != i + 1) continue;
+        EXPECT_EQ(replay.outlook()->tell(*replay.engine(), told[next].now), told[next].starts);
+        compared += told[next].starts.size();
+      }
+      const EngineTime now = life.told().back().now + 100'000;
+      const Outlook nothing;
+      corrected +=
+          replay.outlook()->tell(*replay.engine(), now) == nothing.tell(*replay.engine(), now) ? 0
+                                                                                               : 1;
+    }
+  }
+  EXPECT_GT(compared, 500U);
+  EXPECT_GT(corrected, 0U) << "what was learnt makes a difference";
+}
+
 // Behind a checksum that is right: whatever was changed, nothing crashes.
 TEST(Replaying, AChangedByteIsNamedOrHarmless) {
   Life life(9, all_rules()[5]);
@@ -408,13 +470,16 @@ TEST(Replaying, AChangedByteIsNamedOrHarmless) {
     std::string content = entries[victim].substr(1, entries[victim].size() - 9);
     content[random() % content.size()] = static_cast<char>(random());
     entries[victim] = journal::seal(content);
-    Replay replay(round % 2 == 0 ? Mode::compare : Mode::follow);
+    Replay replay(round % 2 == 0 ? Mode::compare : Mode::follow, journal::Learning::yes);
     Result<void> done;
     std::int64_t index = 0;
     for (const auto& entry : entries) {
       if (done) done = replay.take(++index, entry);
     }
-    if (done) continue;
+    if (done) {
+      (void)replay.outlook()->tell(*replay.engine(), replay.engine()->now());
+      continue;
+    }
     ++named;
     EXPECT_GE(replay.index(), static_cast<std::int64_t>(victim) + 1);
     EXPECT_TRUE(done.error().message.starts_with("Entry " + std::to_string(replay.index()) + ": "));
