@@ -66,9 +66,9 @@ void Promises::started(const DeploymentId& id, EngineTime now) {
   const bool late = wait > open.said.latest;
   Correction& known = learnt(open);
   const double by = step(known.seen++);
-  tighten(known.beyond_early, kBeyond, early);
+  tighten(known.beyond_early, kBeforeEarly, early);
   follow(known.early, -ratio(wait, open.raw.earliest), known.beyond_early, by);
-  if (!late) tighten(known.beyond_late, kBeyond, false);
+  if (!late) tighten(known.beyond_late, kAfterLate, false);
   if (!open.counted) follow(known.late, ratio(wait, open.raw.latest), known.beyond_late, by);
   PromiseTally& tally =
       tally_[static_cast<std::size_t>(open.method)][static_cast<std::size_t>(open.priority)];
@@ -91,7 +91,7 @@ void Promises::advance(EngineTime now) {
     Open& open = open_.at(id);
     Correction& known = learnt(open);
     if (open.look_again == open.asked + open.said.latest + 1) {
-      tighten(known.beyond_late, kBeyond, true);
+      tighten(known.beyond_late, kAfterLate, true);
     }
     const EngineTime covered = open.asked + scaled(open.raw.latest, known.late) + 1;
     if (covered > when) {  // by now more has been learnt; it may still come in time

@@ -50,15 +50,18 @@ struct PromiseTally {
 };
 
 class Promises {
-  static constexpr double kBeyond = 0.06;
+  // The wanted part of the starts beyond each bound. Too late is dearer to be sure of: a later bound
+  // says less, an earlier one hardly.
+  static constexpr double kBeforeEarly = 0.015;
+  static constexpr double kAfterLate = 0.03;
 
  public:
   // What was learnt about the ranges of one method and priority.
   struct Correction {
     double early = 3;  // binary logarithms of the factors: at first nothing is known
     double late = 3;
-    double beyond_early = kBeyond;  // wanted part beyond the bounds
-    double beyond_late = kBeyond;
+    double beyond_early = kBeforeEarly;  // wanted part beyond the bounds
+    double beyond_late = kAfterLate;
     std::uint64_t seen = 0;
     friend bool operator==(const Correction&, const Correction&) = default;
   };
