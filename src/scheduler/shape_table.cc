@@ -33,7 +33,7 @@ ShapeTable::Row ShapeTable::acquire(const Shape& shape, bool feasible) {
     rows_[row].shape = shape;
     rows_[row].feasible = feasible;
     rows_[row].tried = false;
-    index_.insert(hash(shape), row, hasher());
+    index_.insert(hash(shape), row);
   }
   ++rows_[row].references;
   return row;
@@ -44,7 +44,7 @@ void ShapeTable::release(Row row) {
   ensure(state.references > 0, "a row of equal demands is released too often");
   if (--state.references > 0) return;
   ensure(state.waiting.empty(), "a row of equal demands is released while it is in use");
-  index_.erase(hash(state.shape), row, hasher());
+  index_.erase(hash(state.shape), row);
   unused_.push_back(row);
 }
 

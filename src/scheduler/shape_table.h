@@ -115,9 +115,6 @@ class ShapeTable {
     Resources seen{-1, -1, -1};  // the headroom that was remembered, as far as it matters
   };
   [[nodiscard]] static std::uint64_t hash(const Shape& shape);
-  [[nodiscard]] auto hasher() const {
-    return [this](std::uint32_t row) { return hash(rows_[row].shape); };
-  }
   void set_feasible(Row row, bool feasible);
   void set_fresh(Row row, bool fresh);
   void refresh_head(Row row);

@@ -8,10 +8,6 @@
 
 namespace berth {
 
-auto WaitingQueues::hasher() const {
-  return [this](Slot slot) { return hash_of_id(entry(slot).id); };
-}
-
 WaitingQueues::WaitingQueues(const WaitingQueues& other)
     : first_unused_(other.first_unused_), index_(other.index_), bands_(other.bands_) {
   for (const auto& chunk : other.chunks_) {
@@ -61,7 +57,7 @@ void WaitingQueues::add(const Queued& queued, const Shape& shape, bool feasible)
   const Slot slot = take_slot();
   at(slot) = {queued.id,    queued.order,  0, queued.priority, queued.parked, true, queued.awaits,
               queued.since, queued.max_run};
-  index_.insert(hash_of_id(queued.id), slot, hasher());
+  index_.insert(hash_of_id(queued.id), slot);
   link(slot, shape, feasible);
 }
 
@@ -84,7 +80,7 @@ void WaitingQueues::remove(Slot slot) {
   const ShapeTable::Row row = entry(slot).row;
   unlink(slot);
   look_ahead(priority, row);
-  index_.erase(hash_of_id(entry(slot).id), slot, hasher());
+  index_.erase(hash_of_id(entry(slot).id), slot);
   at(slot) = {};
   at(slot).row = first_unused_;
   first_unused_ = slot;

@@ -76,7 +76,6 @@ class WaitingQueues {
  private:
   static constexpr std::size_t kChunk = 128;
   [[nodiscard]] Entry& at(Slot slot) { return chunks_[slot / kChunk][slot % kChunk]; }
-  [[nodiscard]] auto hasher() const;
   [[nodiscard]] Slot take_slot();
   void link(Slot slot, const Shape& shape, bool feasible);
   void unlink(Slot slot);

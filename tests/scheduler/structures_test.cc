@@ -104,15 +104,88 @@ TEST(OrderedSequence, ThinnedOutEverywhereGivesMemoryBack) {
   }
   sequence.check();
   EXPECT_EQ(sequence.size(), kCount / 64);
-  EXPECT_LT(sequence.memory_bytes(), sequence.size() * 100);
+  EXPECT_LT(sequence.memory_bytes(), sequence.size() * 30);
 }
 
-TEST(OrderedSequence, OneItemIsSmall) {
+TEST(OrderedSequence, OneItemNeedsNoMemoryOfItsOwn) {
   OrderedSequence sequence;
+  sequence.prefetch(7);
+  EXPECT_EQ(sequence.rank(8), 0U);
+  EXPECT_FALSE(sequence.erase(0));  // what an unused place might look like
   ASSERT_TRUE(sequence.insert(7, 1));
-  EXPECT_LE(sequence.memory_bytes(), 24U);
+  EXPECT_EQ(sequence.memory_bytes(), 0U);
   EXPECT_FALSE(sequence.insert(7, 2));
-  EXPECT_EQ(sequence.first().value, 1U);
+  EXPECT_EQ(sequence.first(), (OrderedSequence::Item{7, 1}));
+  sequence.prefetch(7);
+  EXPECT_EQ(sequence.rank(7), 0U);
+  EXPECT_EQ(sequence.rank(8), 1U);
+  ASSERT_EQ(sequence.run(0).keys.size(), 1U);
+  EXPECT_EQ(sequence.run(0).keys[0], 7U);
+  EXPECT_EQ(sequence.run(0).values[0], 1U);
+  EXPECT_TRUE(sequence.run(1).keys.empty());
+  EXPECT_FALSE(sequence.erase(6));
+  ASSERT_TRUE(sequence.erase(7));
+  EXPECT_TRUE(sequence.empty());
+  EXPECT_FALSE(sequence.erase(7));
+  EXPECT_TRUE(sequence.run(0).keys.empty());
+}
+
+TEST(OrderedSequence, FromOneItemToTwoAndBack) {
+  for (const std::uint64_t second :
+       {std::uint64_t{3}, std::uint64_t{9}}) {  // before and behind the first
+    for (const std::uint64_t gone : {std::uint64_t{7}, second}) {
+      OrderedSequence sequence;
+      Model model{{7, 1}, {second, 2}};
+      ASSERT_TRUE(sequence.insert(7, 1));
+      ASSERT_TRUE(sequence.insert(second, 2));
+      EXPECT_FALSE(sequence.insert(7, 3));
+      expect_equal(sequence, model);
+      EXPECT_LE(sequence.memory_bytes(), 40U);
+      EXPECT_FALSE(sequence.erase(8));
+      ASSERT_TRUE(sequence.erase(gone));
+      model.erase(gone);
+      expect_equal(sequence, model);
+      EXPECT_EQ(sequence.memory_bytes(), 0U);
+      ASSERT_TRUE(sequence.erase(model.begin()->first));
+      expect_equal(sequence, {});
+    }
+  }
+}
+
+TEST(OrderedSequence, AnyNumberOfItemsIsCopiedAndMoved) {
+  for (std::uint32_t count : {0U, 1U, 2U, 3U, 4U, 63U, 64U, 1'000U}) {
+    OrderedSequence sequence;
+    Model model;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      ASSERT_TRUE(sequence.insert(i + 5, i));
+      model.emplace(i + 5, i);
+    }
+    OrderedSequence copy = sequence;
+    ASSERT_TRUE(copy.insert(2, 2));  // of its own
+    expect_equal(sequence, model);
+    OrderedSequence moved = std::move(sequence);
+    expect_equal(moved, model);
+    OrderedSequence other;
+    ASSERT_TRUE(other.insert(1, 1));
+    other = std::move(moved);
+    expect_equal(other, model);
+    other = OrderedSequence();
+    expect_equal(other, {});
+    model.emplace(2, 2);
+    expect_equal(copy, model);
+  }
+}
+
+TEST(OrderedSequence, AShortOneBecomesSmallAgain) {
+  OrderedSequence sequence;
+  for (std::uint32_t i = 0; i < 63; ++i) {
+    ASSERT_TRUE(sequence.insert(i, i));
+    EXPECT_LE(sequence.memory_bytes(), 4 + 12 * (i + 17));
+  }
+  for (std::uint32_t i = 0; i < 60; ++i) ASSERT_TRUE(sequence.erase(i));
+  sequence.check();
+  EXPECT_LE(sequence.memory_bytes(), 4U + 12 * 7);  // three items
+  EXPECT_EQ(sequence.first(), (OrderedSequence::Item{60, 60}));
 }
 
 TEST(OrderedSequence, KeysFromTheBackAndExtremes) {
@@ -144,13 +217,14 @@ TEST(SlotIndex, BehavesLikeASetUnderCollisions) {
       const auto is_it = [&](std::uint32_t other) { return other == slot; };
       ASSERT_EQ(index.find(hash_of(slot), is_it) == slot, model.contains(slot));
       if (model.contains(slot)) {
-        index.erase(hash_of(slot), slot, hash_of);
+        index.erase(hash_of(slot), slot);
         model.erase(slot);
       } else {
-        index.insert(hash_of(slot), slot, hash_of);
+        index.insert(hash_of(slot), slot);
         model.insert(slot);
       }
       ASSERT_EQ(index.size(), model.size());
+      if (step % 50 == 0) index.check();
     }
   }
 }
