@@ -27,8 +27,12 @@ class Chunked {
   ~Chunked() = default;
 
   [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] T& operator[](std::size_t i) { return chunks_[i / kChunk][i % kChunk]; }
-  [[nodiscard]] const T& operator[](std::size_t i) const { return chunks_[i / kChunk][i % kChunk]; }
+  [[nodiscard]] T& operator[](std::size_t i) {
+    return chunks_.data()[i / kChunk].get()[i % kChunk];
+  }
+  [[nodiscard]] const T& operator[](std::size_t i) const {
+    return chunks_.data()[i / kChunk].get()[i % kChunk];
+  }
 
   T& emplace_back() {
     if (size_ == chunks_.size() * kChunk) chunks_.push_back(std::make_unique<T[]>(kChunk));

@@ -7,12 +7,16 @@
 // with a row for each of a million deployments it looks at a handful of leaves, where a scan would
 // look at all of them.
 //
-// Leaves that overflow are halved at the median of their widest resource; a subtree that has become
-// lopsided is built anew, so the depth stays logarithmic whatever arrives.
+// Leaves grow in small steps up to 64 rows. Those that overflow are halved at the median of their
+// widest resource, or by row where many ask for the same (and differ in their nodes, say); a
+// subtree that has become lopsided is built anew, so the depth stays logarithmic whatever arrives.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/resources.h"
@@ -31,7 +35,7 @@ class HeadIndex {
   void set(Row row, const Resources& demand, std::uint64_t order);  // new, or another order
   void clear(Row row);                                              // nothing when it is not there
   [[nodiscard]] bool contains(Row row) const {
-    return row < places_.size() && places_[row].leaf != kNone;
+    return row < places_.size() && places_[row].node != kNowhere;
   }
   // Replaces `best` when a head that fits into `room`, and for which eligible(row) holds, has a
   // smaller order.
@@ -55,6 +59,9 @@ class HeadIndex {
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
   static constexpr NodeIndex kRoot = 0;
   static constexpr std::uint32_t kLeaf = 64;
+  static constexpr std::size_t kByRow = 3;
+  static constexpr std::uint32_t kStep = 8;  // by which leaves grow
+  static constexpr NodeIndex kNowhere = (1U << 26) - 1;
 
   using Demand = std::array<std::int64_t, 3>;
   [[nodiscard]] static Demand as_array(const Resources& r) {
@@ -69,11 +76,50 @@ class HeadIndex {
     Demand demand{};
     std::uint64_t order = kNever;
     Row row = 0;
+    // What splits go by: a resource, or the row, where many ask for the same.
+    [[nodiscard]] std::int64_t along(std::size_t axis) const {
+      return axis < kByRow ? demand[axis] : row;
+    }
   };
-  struct Leaf {
-    std::array<std::array<std::int64_t, kLeaf>, 3> demand;
-    std::array<std::uint64_t, kLeaf> order;
-    std::array<Row, kLeaf> row;
+  // Five columns in one allocation, each with room for `capacity` rows.
+  class Leaf {
+   public:
+    Leaf() = default;
+    explicit Leaf(std::uint32_t capacity)
+        : words_(std::make_unique_for_overwrite<std::uint64_t[]>(words(capacity))),
+          capacity_(capacity) {}
+    Leaf(const Leaf& other) : Leaf(other.capacity_) {
+      std::copy_n(other.words_.get(), words(capacity_), words_.get());
+    }
+    Leaf(Leaf&&) noexcept = default;
+    Leaf& operator=(Leaf other) noexcept {
+      std::swap(words_, other.words_);
+      std::swap(capacity_, other.capacity_);
+      return *this;
+    }
+    ~Leaf() = default;
+
+    [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
+    [[nodiscard]] std::size_t memory_bytes() const { return words(capacity_) * 8; }
+    [[nodiscard]] std::int64_t* demand(std::size_t axis) const {
+      return reinterpret_cast<std::int64_t*>(words_.get() + (axis + 1) * capacity_);
+    }
+    [[nodiscard]] std::uint64_t* order() const { return words_.get(); }
+    [[nodiscard]] Row* row() const { return reinterpret_cast<Row*>(words_.get() + 4 * capacity_); }
+    [[nodiscard]] Item item(std::uint32_t at) const {
+      return {{demand(0)[at], demand(1)[at], demand(2)[at]}, order()[at], row()[at]};
+    }
+    void put(std::uint32_t at, const Item& item) const {
+      for (std::size_t axis = 0; axis < 3; ++axis) demand(axis)[at] = item.demand[axis];
+      order()[at] = item.order;
+      row()[at] = item.row;
+    }
+
+   private:
+    static std::size_t words(std::uint32_t capacity) { return 4 * capacity + capacity / 2; }
+
+    std::unique_ptr<std::uint64_t[]> words_;
+    std::uint32_t capacity_ = 0;  // a multiple of kStep
   };
   struct Node {
     std::array<std::int64_t, 3> low{};  // no demand below asks for less; may be too small
@@ -82,34 +128,31 @@ class HeadIndex {
     NodeIndex parent = kNone;
     NodeIndex left = kNone;  // none: a leaf
     NodeIndex right = kNone;
-    std::uint32_t leaf = kNone;
     std::uint32_t count = 0;  // rows below
     std::uint32_t built = 0;  // as many were there when it was built
     std::uint32_t axis = 0;
+    Leaf leaf;  // of a leaf
   };
   struct Place {
-    NodeIndex leaf = kNone;  // the tree node
-    std::uint32_t at = 0;
+    NodeIndex node : 26 = kNowhere;
+    std::uint32_t at : 6 = 0;
   };
+  static_assert(sizeof(Place) == 4);
 
-  [[nodiscard]] Leaf& leaf(NodeIndex n) { return leaves_[nodes_[n].leaf]; }
-  [[nodiscard]] const Leaf& leaf(NodeIndex n) const { return leaves_[nodes_[n].leaf]; }
   [[nodiscard]] NodeIndex new_node(NodeIndex parent);
-  [[nodiscard]] std::uint32_t new_leaf();
+  void resize(NodeIndex n, std::uint32_t capacity);
   void put(NodeIndex n, const Item& item);
   void build(NodeIndex n, std::span<Item> items);
   void rebuild(NodeIndex n);
   void gather(NodeIndex n, std::vector<Item>& out) const;
-  void discard(NodeIndex n);  // what is below it; it becomes a leaf without an array
+  void discard(NodeIndex n);  // what is below it; it becomes an empty leaf
   void refresh_first(NodeIndex n);
   [[nodiscard]] std::uint64_t first_in_leaf(NodeIndex n) const;
   template <class Eligible>
   void first_fit(NodeIndex n, const Demand& room, Head& best, const Eligible& eligible) const;
 
   std::vector<Node> nodes_;
-  std::vector<Leaf> leaves_;
   std::vector<NodeIndex> unused_nodes_;
-  std::vector<std::uint32_t> unused_leaves_;
   std::vector<Place> places_;  // by row
 };
 
@@ -124,11 +167,16 @@ void HeadIndex::first_fit(NodeIndex n, const Demand& room, Head& best,
     first_fit(left_first ? node.right : node.left, room, best, eligible);
     return;
   }
-  const Leaf& here = leaf(n);
+  const Leaf& here = node.leaf;
+  const std::int64_t* const cpu = here.demand(0);
+  const std::int64_t* const memory = here.demand(1);
+  const std::int64_t* const gpu = here.demand(2);
+  const std::uint64_t* const order = here.order();
+  const Row* const row = here.row();
   for (std::uint32_t i = 0; i < node.count; ++i) {
-    const int misfit = int{here.demand[0][i] > room[0]} | int{here.demand[1][i] > room[1]} |
-                       int{here.demand[2][i] > room[2]} | int{here.order[i] >= best.order};
-    if (misfit == 0 && eligible(here.row[i])) best = {here.order[i], here.row[i]};
+    const int misfit = int{cpu[i] > room[0]} | int{memory[i] > room[1]} | int{gpu[i] > room[2]} |
+                       int{order[i] >= best.order};
+    if (misfit == 0 && eligible(row[i])) best = {order[i], row[i]};
   }
 }
 

@@ -22,18 +22,18 @@ SOME = {"head_keeps_old_order", "freed_node_forgotten", "fresh_row_forgotten", "
 # name, file, what stands there once, what the fault makes of it
 FAULTS = [
     # HeadIndex: the first head that fits. (Where a tree is cut decides only about speed: no fault of it shows here.)
-    ("head_keeps_old_order", "head_index.cc", "    leaf(place.leaf).order[place.at] = order;\n", ""),
+    ("head_keeps_old_order", "head_index.cc", "std::exchange(node.leaf.order()[place.at], order);", "node.leaf.order()[place.at];"),
     ("head_leaf_first_not_lowered", "head_index.cc", "    if (order <= node.first) {\n      node.first = order;",
      "    if (order <= node.first) {\n      (void)order;"),
-    ("head_leaf_first_not_raised", "head_index.cc", "      node.first = first_in_leaf(place.leaf);\n", ""),
+    ("head_leaf_first_not_raised", "head_index.cc", "      node.first = first_in_leaf(place.node);\n", ""),
     ("head_first_not_passed_up", "head_index.cc", "    node.first = first;\n", ""),
     ("head_low_not_lowered_above", "head_index.cc",
      "      node.low[axis] = std::min(node.low[axis], item.demand[axis]);\n    }\n    node.first = std::min(node.first, order);",
      "    }\n    node.first = std::min(node.first, order);"),
-    ("head_gap_filled_with_wrong_row", "head_index.cc", "    here.row[at] = here.row[last];\n", ""),
-    ("head_place_not_moved", "head_index.cc", "    places_[here.row[at]].at = at;\n", ""),
+    ("head_gap_filled_with_wrong_row", "head_index.cc", "    here.put(at, here.item(last));\n", ""),
+    ("head_place_not_moved", "head_index.cc", "    places_[here.row()[at]].at = at;\n", ""),
     ("head_clear_keeps_first", "head_index.cc",
-     "    nodes_[n].first = first_in_leaf(n);\n    refresh_first(n);\n  }\n  // A parent", "  }\n  // A parent"),
+     "    nodes_[n].first = first_in_leaf(n);\n    refresh_first(n);\n", ""),
     ("head_collect_one_branch", "head_index.cc", "      stack.push_back(node.right);\n      continue;", "      continue;"),
     # ShapeTable: which rows are fresh, and which head stands for a row
     ("fresh_row_forgotten", "shape_table.cc", "  if (state.waiting.size() == 1) set_fresh(row, true);\n", ""),

@@ -300,6 +300,49 @@ TEST(HeadIndex, FindsWhatAScanFinds) {
   }
 }
 
+// Rows can differ in what else they ask for: nodes with certain labels, replicas.
+TEST(HeadIndex, ManyRowsMayAskForTheSame) {
+  for (const std::uint32_t others : {0U, 5U, 100U}) {
+    HeadIndex index;
+    constexpr std::uint32_t kRows = 3'000;
+    for (std::uint32_t row = 0; row < kRows; ++row) {
+      index.set(row, row % 300 < others ? res(2 + row % 7, 1 + row) : res(2), kRows - row);
+    }
+    index.check();
+    std::vector<std::uint32_t> all;
+    index.collect(res(2), all);
+    EXPECT_EQ(all.size(), (300 - others) * 10);
+    for (std::uint32_t row = kRows; row-- > 2'000;) {
+      HeadIndex::Head found;
+      index.first_fit(res(2), found);
+      ASSERT_GE(found.row % 300, others);
+      ASSERT_EQ(found.order, kRows - found.row);
+      index.clear(found.row);
+    }
+    index.check();
+  }
+}
+
+TEST(HeadIndex, LeavesGrowAndShrinkInSmallSteps) {
+  HeadIndex index;
+  std::mt19937_64 random(3);
+  for (std::uint32_t row = 0; row < 20'000; ++row) {
+    index.set(row, res(static_cast<std::int64_t>(random() % 1'000'000), 1), row);
+  }
+  EXPECT_LT(index.memory_bytes(), 20'000 * 52);  // 36 are the demand, the order and the row
+  for (std::uint32_t row = 0; row < 20'000; ++row) {
+    if (row % 4 != 0) index.clear(row);
+  }
+  index.check();
+  EXPECT_LT(index.memory_bytes(), 20'000 * 52 / 2);
+  const HeadIndex copy = index;
+  index.clear(0);
+  copy.check();
+  EXPECT_EQ(copy.order_of(0), 0U);
+  EXPECT_EQ(copy.size(), 5'000U);
+  EXPECT_EQ(index.size(), 4'999U);
+}
+
 TEST(HeadIndex, AnEarlierBestIsKept) {
   HeadIndex index;
   index.set(3, res(1), 10);
