@@ -100,9 +100,8 @@ ClusterEngine::Impl::Head ClusterEngine::Impl::next_in(std::uint32_t lane, Prior
     for (const NodeIndex n : freed_for(priority).list) {
       const Resources room = elementwise_min(nodes.room(n), most);
       shapes.first_fit(lane, room, next, [&](ShapeTable::Row row) {
-        const Shape shape = shapes.shape(row);
-        return !shapes.is_tried(row) && constraints.allows(shape.constraint, n) &&
-               (shape.replicas == 1 || within(shape, most));
+        return !shapes.is_tried(row) && constraints.allows(shapes.constraint(row), n) &&
+               (shapes.replicas(row) == 1 || within(shapes.shape(row), most));
       });
     }
   }

@@ -36,6 +36,8 @@ class ShapeTable {
   void remove(Row row, std::uint64_t order);
   [[nodiscard]] Shape shape(Row row) const { return rows_[row].shape(); }
   [[nodiscard]] const Resources& demand(Row row) const { return rows_[row].demand; }
+  [[nodiscard]] std::uint32_t constraint(Row row) const { return rows_[row].constraint; }
+  [[nodiscard]] std::uint32_t replicas(Row row) const { return rows_[row].replicas; }
   [[nodiscard]] bool feasible(Row row) const { return rows_[row].feasible; }
   [[nodiscard]] const OrderedSequence& waiting(Row row) const { return rows_[row].waiting; }
 
@@ -137,7 +139,7 @@ class ShapeTable {
     return at < lanes_.size() ? lanes_[at].heads.order_of(row) : HeadIndex::kNever;
   }
 
-  Chunked<RowState, 32> rows_;
+  Chunked<RowState, 1024, 16> rows_;
   std::vector<Row> unused_;
   SlotIndex index_;         // shape -> row
   std::vector<Row> fresh_;  // each at most once; those that are listed

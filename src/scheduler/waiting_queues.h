@@ -80,7 +80,7 @@ class WaitingQueues {
   void unlink(Slot slot);
   void look_ahead(Priority priority, ShapeTable::Row row);
 
-  Chunked<Entry, 128> entries_;
+  Chunked<Entry, 1024, 32> entries_;
   Slot first_unused_ = kNone;
   SlotIndex index_;                                 // id -> slot
   std::unordered_map<Slot, EngineTime> long_runs_;  // what an entry has no room for: seven weeks

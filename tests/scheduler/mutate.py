@@ -34,7 +34,17 @@ FAULTS = [
     ("head_place_not_moved", "head_index.cc", "    places_[here.row()[at]].at = at;\n", ""),
     ("head_clear_keeps_first", "head_index.cc",
      "    nodes_[n].first = first_in_leaf(n);\n    refresh_first(n);\n", ""),
+    ("head_equal_demands_not_cut", "head_index.cc", "cut.smaller < std::ssize(items) / 8", "cut.smaller < 0"),
+    ("head_leaf_never_smaller", "head_index.cc",
+     "  if (last + 2 * kStep <= here.capacity()) resize(n, here.capacity() - kStep);\n", ""),
     ("head_collect_one_branch", "head_index.cc", "      stack.push_back(node.right);\n      continue;", "      continue;"),
+    # OrderedSequence: from one item, which lies in it, to leaves and back
+    ("sequence_second_item_behind", "ordered_sequence.cc", "leaf->put(key < top_.key ? 0 : 1, key, value);",
+     "leaf->put(1, key, value);"),
+    ("sequence_last_item_lost", "ordered_sequence.cc", "    top_.key = leaf->keys()[0];\n", ""),
+    ("sequence_leaf_never_smaller", "ordered_sequence.cc", "top_.root = shrunk(leaf);", "top_.root = leaf;"),
+    ("sequence_leaves_not_joined", "ordered_sequence.cc", "  parent->sizes[i] += parent->sizes[i + 1];\n", ""),
+    ("long_run_time_stays", "waiting_queues.cc", "  if (entry(slot).short_run == kLongRun) long_runs_.erase(slot);\n", ""),
     # ShapeTable: which rows are fresh, and which head stands for a row
     ("fresh_row_forgotten", "shape_table.cc", "  if (state.waiting.size() == 1) set_fresh(row, true);\n", ""),
     ("fresh_only_when_not_alone", "shape_table.cc", "if (state.waiting.size() == 1) set_fresh",

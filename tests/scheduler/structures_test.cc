@@ -1,15 +1,18 @@
 // The two data structures that carry the queues, against the standard library's.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
 
+#include "scheduler/chunked.h"
 #include "scheduler/head_index.h"
 #include "scheduler/node_search.h"
 #include "scheduler/node_table.h"
 #include "scheduler/ordered_sequence.h"
 #include "scheduler/slot_index.h"
+#include "scheduler/waiting_queues.h"
 #include "support.h"
 
 namespace berth {
@@ -202,6 +205,72 @@ TEST(OrderedSequence, KeysFromTheBackAndExtremes) {
   expect_equal(sequence, model);
 }
 
+TEST(SlotIndex, HasLittleRoomToSpareAndKeysThatMove) {
+  SlotIndex index;
+  EXPECT_EQ(index.find(5, [](std::uint32_t) { return true; }), SlotIndex::kNone);
+  constexpr std::uint32_t kCount = 50'000;
+  const auto hash_of = [](std::uint32_t key) { return mix(key + 1); };
+  for (std::uint32_t key = 0; key < kCount; ++key) {
+    index.insert(hash_of(key), key);
+    if (key >= 100) {
+      ASSERT_LT(index.memory_bytes(), key * 16);
+    }
+  }
+  index.check();
+  EXPECT_LT(index.memory_bytes(), kCount * 13);  // eight of them are the cell
+  for (std::uint32_t key = 0; key < kCount; ++key) index.move(hash_of(key), key, key + kCount);
+  index.check();
+  for (std::uint32_t key = 0; key < kCount; ++key) {
+    const auto is_it = [&](std::uint32_t slot) { return slot == key + kCount; };
+    ASSERT_EQ(index.find(hash_of(key), is_it), key + kCount);
+    if (key % 2 == 0) index.erase(hash_of(key), key + kCount);
+  }
+  index.check();
+  EXPECT_EQ(index.size(), kCount / 2);
+}
+
+// All hashes that come last of all share the last home, so their cells lie behind it.
+TEST(SlotIndex, CellsMayLieBehindTheLastHome) {
+  SlotIndex index;
+  constexpr std::uint64_t kLast = ~std::uint64_t{0};
+  for (std::uint32_t slot = 0; slot < 100; ++slot) {
+    index.insert(slot % 2 == 0 ? kLast : mix(slot), slot);
+    index.check();
+  }
+  for (std::uint32_t slot = 0; slot < 100; slot += 2) {
+    ASSERT_EQ(index.find(kLast, [&](std::uint32_t other) { return other == slot; }), slot);
+  }
+  for (std::uint32_t slot = 0; slot < 100; ++slot) {
+    index.erase(slot % 2 == 0 ? kLast : mix(slot), slot);
+    index.check();
+  }
+  EXPECT_EQ(index.size(), 0U);
+}
+
+TEST(Chunked, GrowsInSmallStepsAndCopies) {
+  Chunked<std::uint32_t, 64, 4> table;
+  for (std::uint32_t i = 0; i < 1'000; ++i) {
+    table.emplace_back() = i;
+    ASSERT_EQ(table.size(), i + 1);
+    if (i % 37 != 0) continue;
+    Chunked<std::uint32_t, 64, 4> copy = table;
+    copy.emplace_back() = 7;
+    for (std::uint32_t j = 0; j <= i; ++j) {
+      ASSERT_EQ(table[j], j);
+      ASSERT_EQ(copy[j], j);
+    }
+    ASSERT_EQ(copy[i + 1], 7U);
+    table = std::move(copy);
+    table[i] = i;
+    table = [&] {
+      Chunked<std::uint32_t, 64, 4> again;
+      for (std::uint32_t j = 0; j <= i; ++j) again.emplace_back() = j;
+      return again;
+    }();
+  }
+  EXPECT_LT(table.memory_bytes(), 1'000 * 5);
+}
+
 TEST(SlotIndex, BehavesLikeASetUnderCollisions) {
   for (const std::uint64_t different_hashes : {3ULL, 50ULL, 1'000'000ULL}) {
     std::mt19937_64 random(different_hashes);
@@ -227,6 +296,51 @@ TEST(SlotIndex, BehavesLikeASetUnderCollisions) {
       if (step % 50 == 0) index.check();
     }
   }
+}
+
+// --- who waits ---------------------------------------------------------------------------------
+
+TEST(WaitingQueues, AnyRunTimeIsKept) {
+  constexpr EngineTime kSevenWeeks = 0xFFFF'FFFF;  // what an entry has no room for any more
+  const std::vector<EngineTime> times{
+      0, 1, kSevenWeeks - 1, kSevenWeeks, kSevenWeeks + 1, std::numeric_limits<EngineTime>::max()};
+  WaitingQueues waiting;
+  for (int round = 0; round < 2; ++round) {  // the second time in the places of the first
+    for (std::uint64_t i = 0; i < times.size(); ++i) {
+      Queued entry = queued(i + 1, Priority::low, res(1));
+      entry.max_run = times[times.size() - 1 - i];
+      waiting.add(entry, {.demand = res(1)}, true);
+    }
+    waiting.check();
+    waiting.change_priority(waiting.find(dep(3)), Priority::high);
+    WaitingQueues copy = waiting;
+    for (std::uint64_t i = 0; i < times.size(); ++i) {
+      const EngineTime expected = times[times.size() - 1 - i];
+      EXPECT_EQ(waiting.max_run(waiting.find(dep(i + 1))), expected);
+      EXPECT_EQ(copy.max_run(copy.find(dep(i + 1))), expected);
+      waiting.remove(waiting.find(dep(i + 1)));
+      waiting.check();
+    }
+    copy.check();
+    EXPECT_EQ(waiting.size(), 0U);
+    EXPECT_EQ(copy.size(), times.size());
+  }
+}
+
+// The bytes that one waiting deployment costs, all told.
+TEST(WaitingQueues, AreSmall) {
+  const auto bytes_each = [](std::uint64_t count, std::uint64_t demands) {
+    WaitingQueues waiting;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const Shape shape{.demand = res(1, 1 + static_cast<std::int64_t>(mix(i) % demands))};
+      waiting.add(queued(i + 1, Priority::low, shape.demand), shape, true);
+    }
+    waiting.check();
+    return waiting.memory_bytes() / count;
+  };
+  EXPECT_LT(bytes_each(1'000, 150), 115U);
+  EXPECT_LT(bytes_each(20'000, 150), 85U);
+  EXPECT_LT(bytes_each(20'000, 1'000'000'000), 195U);
 }
 
 // --- heads of rows ------------------------------------------------------------------------------
