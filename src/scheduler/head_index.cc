@@ -28,6 +28,17 @@ HeadIndex::NodeIndex HeadIndex::new_node(NodeIndex parent) {
   return n;
 }
 
+// With its whole demand.
+HeadIndex::Item HeadIndex::item(const Node& leaf, std::uint32_t at) const {
+  Item out = leaf.leaf.item(at);
+  if (Leaf::is_wide(out.demand)) out.demand = wide_.at(out.row);
+  return out;
+}
+
+bool HeadIndex::fits(const Node& leaf, std::uint32_t at, const Demand& room) const {
+  return !exceeds(item(leaf, at).demand, room);
+}
+
 // The array of leaf `n` gets another size.
 void HeadIndex::resize(NodeIndex n, std::uint32_t capacity) {
   Node& node = nodes_[n];
@@ -67,7 +78,7 @@ void HeadIndex::refresh_first(NodeIndex n) {
   }
 }
 
-void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
+void HeadIndex::set(Lane lane, Row row, const Resources& demand, std::uint64_t order) {
   if (row >= places_.size()) {
     make_room(places_, row + 1);
     places_.resize(row + 1);
@@ -85,9 +96,11 @@ void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
     refresh_first(place.node);
     return;
   }
-  if (nodes_.empty()) (void)new_node(kNone);
+  if (lane >= roots_.size()) roots_.resize(lane + 1, kNone);
+  if (roots_[lane] == kNone) roots_[lane] = new_node(kNone);
   const Item item{as_array(demand), order, row};
-  NodeIndex n = kRoot;
+  if (Leaf::is_wide(item.demand)) wide_[row] = item.demand;
+  NodeIndex n = roots_[lane];
   NodeIndex lopsided = kNone;  // the highest one
   while (nodes_[n].left != kNone) {
     Node& node = nodes_[n];
@@ -114,6 +127,7 @@ void HeadIndex::clear(Row row) {
   const NodeIndex n = places_[row].node;
   const std::uint32_t at = places_[row].at;
   places_[row] = {};
+  wide_.erase(row);
   const Leaf& here = nodes_[n].leaf;
   const std::uint64_t order = here.order()[at];
   const std::uint32_t last = nodes_[n].count - 1;
@@ -147,7 +161,7 @@ void HeadIndex::gather(NodeIndex n, std::vector<Item>& out) const {
     gather(node.right, out);
     return;
   }
-  for (std::uint32_t i = 0; i < node.count; ++i) out.push_back(node.leaf.item(i));
+  for (std::uint32_t i = 0; i < node.count; ++i) out.push_back(item(node, i));
 }
 
 void HeadIndex::discard(NodeIndex n) {
@@ -253,10 +267,10 @@ std::uint64_t HeadIndex::order_of(Row row) const {
   return nodes_[place.node].leaf.order()[place.at];
 }
 
-void HeadIndex::collect(const Resources& room, std::vector<Row>& out) const {
-  if (nodes_.empty()) return;
+void HeadIndex::collect(Lane lane, const Resources& room, std::vector<Row>& out) const {
+  if (root_of(lane) == kNone) return;
   const Demand most = as_array(room);
-  std::vector<NodeIndex> stack{kRoot};
+  std::vector<NodeIndex> stack{root_of(lane)};
   while (!stack.empty()) {
     const NodeIndex n = stack.back();
     stack.pop_back();
@@ -268,16 +282,20 @@ void HeadIndex::collect(const Resources& room, std::vector<Row>& out) const {
       continue;
     }
     for (std::uint32_t i = 0; i < node.count; ++i) {
-      const Item item = node.leaf.item(i);
-      if (!exceeds(item.demand, most)) out.push_back(item.row);
+      const Item here = item(node, i);
+      if (!exceeds(here.demand, most)) out.push_back(here.row);
     }
   }
 }
 
 std::size_t HeadIndex::memory_bytes() const {
   std::size_t sum = nodes_.capacity() * sizeof(Node) + places_.capacity() * sizeof(Place) +
-                    unused_nodes_.capacity() * sizeof(NodeIndex);
+                    (unused_nodes_.capacity() + roots_.capacity()) * sizeof(NodeIndex);
   for (const Node& node : nodes_) sum += node.leaf.memory_bytes();
+  if (!wide_.empty()) {  // each in a node with the next one
+    sum += wide_.bucket_count() * sizeof(void*);
+    sum += wide_.size() * (sizeof(void*) + sizeof(std::pair<Row, Demand>));
+  }
   return sum;
 }
 
@@ -287,7 +305,11 @@ void HeadIndex::check() const {
   };
   std::size_t rows = 0;
   std::vector<NodeIndex> stack;
-  if (!nodes_.empty()) stack.push_back(kRoot);
+  for (const NodeIndex root : roots_) {
+    if (root == kNone) continue;
+    must(nodes_[root].parent == kNone, "the root of a lane has a parent");
+    stack.push_back(root);
+  }
   while (!stack.empty()) {
     const NodeIndex n = stack.back();
     stack.pop_back();
@@ -321,6 +343,9 @@ void HeadIndex::check() const {
   std::size_t placed = 0;
   for (Row row = 0; row < places_.size(); ++row) placed += contains(row) ? 1 : 0;
   must(placed == rows, "the index has lost rows");
+  for (const auto& [row, demand] : wide_) {
+    must(contains(row) && Leaf::is_wide(demand), "a large demand belongs to no row of the index");
+  }
 }
 
 }  // namespace berth

@@ -57,8 +57,8 @@ void ShapeTable::add(Row row, std::uint64_t order, std::uint32_t slot) {
   if (!state.feasible) return;
   ++feasible_waiting_;
   if (state.waiting.size() == 1) set_fresh(row, true);
-  Lane& here = lane(row);
-  if (order < here.heads.order_of(row)) here.heads.set(row, state.demand, order);
+  widen_lane(row);
+  if (order < heads_.order_of(row)) heads_.set(lane_of(row), row, state.demand, order);
 }
 
 void ShapeTable::remove(Row row, std::uint64_t order) {
@@ -66,7 +66,7 @@ void ShapeTable::remove(Row row, std::uint64_t order) {
   ensure(state.waiting.erase(order), "a waiting deployment is missing from its row");
   if (!state.feasible) return;
   --feasible_waiting_;
-  if (indexed_order(row) == order) refresh_head(row);
+  if (heads_.order_of(row) == order) refresh_head(row);
   if (state.waiting.empty()) set_fresh(row, false);
 }
 
@@ -109,20 +109,20 @@ void ShapeTable::forget_fresh() {
 void ShapeTable::refresh_head(Row row) {
   const RowState& state = rows_[row];
   if (state.feasible && !state.waiting.empty()) {
-    lane(row).heads.set(row, state.demand, state.waiting.first().key);
+    widen_lane(row);
+    heads_.set(lane_of(row), row, state.demand, state.waiting.first().key);
   } else {
-    lane(row).heads.clear(row);
+    heads_.clear(row);
   }
 }
 
-ShapeTable::Lane& ShapeTable::lane(Row row) {
+// The lane of a row that begins to wait.
+void ShapeTable::widen_lane(Row row) {
   const std::uint32_t at = lane_of(row);
   if (at >= lanes_.size()) lanes_.resize(at + 1);
-  if (apart_) {
-    lanes_[at].largest =
-        elementwise_max(lanes_[at].largest, repeated(rows_[row].demand, rows_[row].replicas));
-  }
-  return lanes_[at];
+  if (!apart_) return;
+  const Resources all = repeated(rows_[row].demand, rows_[row].replicas);
+  lanes_[at].largest = elementwise_max(lanes_[at].largest, all);
 }
 
 // Beyond the largest demand the headroom does not matter, and so does not grow.
@@ -131,7 +131,7 @@ void ShapeTable::open(std::uint32_t lane, const Resources& headroom) {
   const Resources before = lanes_[lane].seen;
   if (fits_into(now, before)) return;
   std::vector<Row> rows;
-  lanes_[lane].heads.collect(now, rows);
+  heads_.collect(lane, now, rows);
   for (const Row row : rows) {
     const Resources all = repeated(rows_[row].demand, rows_[row].replicas);
     if (fits_into(all, now) && !fits_into(all, before)) set_fresh(row, true);
@@ -153,8 +153,7 @@ std::vector<ShapeTable::Row> ShapeTable::rows() const {
 std::size_t ShapeTable::memory_bytes() const {
   std::size_t sum = rows_.memory_bytes() + index_.memory_bytes() +
                     (unused_.capacity() + fresh_.capacity() + tried_.capacity()) * sizeof(Row) +
-                    lanes_.capacity() * sizeof(Lane);
-  for (const Lane& lane : lanes_) sum += lane.heads.memory_bytes();
+                    lanes_.capacity() * sizeof(Lane) + heads_.memory_bytes();
   for (Row row = 0; row < rows_.size(); ++row) sum += rows_[row].waiting.memory_bytes();
   return sum;
 }
@@ -168,10 +167,8 @@ void ShapeTable::check() const {
   std::size_t listed = 0;
   std::size_t candidates = 0;
   std::size_t indexed = 0;
-  for (const Lane& lane : lanes_) {
-    lane.heads.check();
-    indexed += lane.heads.size();
-  }
+  heads_.check();
+  for (std::uint32_t lane = 0; lane < lanes(); ++lane) indexed += heads_.size(lane);
   for (Row row = 0; row < rows_.size(); ++row) {
     const RowState& state = rows_[row];
     state.waiting.check();
@@ -183,7 +180,7 @@ void ShapeTable::check() const {
     listed += state.listed ? 1 : 0;
     must(!is_fresh(row) || (candidate && state.listed), "a row is marked fresh wrongly");
     const std::uint64_t head = candidate ? state.waiting.first().key : HeadIndex::kNever;
-    must(indexed_order(row) == head, "the head of a row is not known to the index");
+    must(heads_.order_of(row) == head, "the head of a row is not known to the index");
     candidates += candidate ? 1 : 0;
   }
   must(feasible == feasible_waiting_, "feasible waiting deployments are counted wrongly");

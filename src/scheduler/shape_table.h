@@ -47,9 +47,7 @@ class ShapeTable {
   [[nodiscard]] std::uint32_t lane_of(Row row) const { return apart_ ? rows_[row].tenant : 0; }
   [[nodiscard]] std::uint32_t lanes() const { return static_cast<std::uint32_t>(lanes_.size()); }
   // How many rows of the lane wait and are feasible.
-  [[nodiscard]] std::size_t rows_in(std::uint32_t lane) const {
-    return lane < lanes_.size() ? lanes_[lane].heads.size() : 0;
-  }
+  [[nodiscard]] std::size_t rows_in(std::uint32_t lane) const { return heads_.size(lane); }
   // Rows of the lane that now fit into `headroom`, but did not fit into what it was when
   // remember_headroom() was called last, become fresh: they were passed over.
   void open(std::uint32_t lane, const Resources& headroom);
@@ -93,11 +91,11 @@ class ShapeTable {
   template <class Eligible>
   void first_fit(std::uint32_t lane, const Resources& room, HeadIndex::Head& best,
                  const Eligible& eligible) const {
-    if (lane < lanes_.size()) lanes_[lane].heads.first_fit(room, best, eligible);
+    heads_.first_fit(lane, room, best, eligible);
   }
   // Appends all feasible waiting rows whose demand does not exceed `room` in any resource.
   void collect(std::uint32_t lane, const Resources& room, std::vector<Row>& out) const {
-    if (lane < lanes_.size()) lanes_[lane].heads.collect(room, out);
+    heads_.collect(lane, room, out);
   }
 
   // The rows in use; for checks and listings.
@@ -125,7 +123,6 @@ class ShapeTable {
   };
   static_assert(sizeof(RowState) == 56);
   struct Lane {
-    HeadIndex heads;             // of the feasible rows in which something waits
     Resources largest;           // what all replicas of any of its rows asked for together, at most
     Resources seen{-1, -1, -1};  // the headroom that was remembered, as far as it matters
   };
@@ -133,11 +130,7 @@ class ShapeTable {
   void set_feasible(Row row, bool feasible);
   void set_fresh(Row row, bool fresh);
   void refresh_head(Row row);
-  [[nodiscard]] Lane& lane(Row row);
-  [[nodiscard]] std::uint64_t indexed_order(Row row) const {
-    const std::uint32_t at = lane_of(row);
-    return at < lanes_.size() ? lanes_[at].heads.order_of(row) : HeadIndex::kNever;
-  }
+  void widen_lane(Row row);
 
   Chunked<RowState, 1024, 16> rows_;
   std::vector<Row> unused_;
@@ -146,6 +139,7 @@ class ShapeTable {
   std::size_t fresh_count_ = 0;
   std::vector<Row> tried_;
   std::size_t feasible_waiting_ = 0;
+  HeadIndex heads_;  // of the feasible rows in which something waits
   std::vector<Lane> lanes_;
   bool apart_ = false;
 };
