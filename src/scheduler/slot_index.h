@@ -102,7 +102,7 @@ class SlotIndex {
   static constexpr std::uint64_t kSlot = 0xFFFF'FFFF;
   static std::uint32_t slot_in(Cell cell) { return static_cast<std::uint32_t>(cell & kSlot); }
   static Cell first_of(std::uint64_t hash) { return hash & ~kSlot; }
-  static Cell last_of(std::uint64_t hash) { return hash | (kSlot - 1); }
+  static Cell last_of(std::uint64_t hash) { return first_of(hash) | (kSlot - 1); }
 
   [[nodiscard]] std::size_t home(std::uint64_t hash) const { return ((hash >> 32) * homes_) >> 32; }
   // Where the first cell with this hash lies, or would lie.

@@ -238,6 +238,8 @@ TEST(SlotIndex, CellsMayLieBehindTheLastHome) {
   }
   for (std::uint32_t slot = 0; slot < 100; slot += 2) {
     ASSERT_EQ(index.find(kLast, [&](std::uint32_t other) { return other == slot; }), slot);
+    ASSERT_EQ(index.find(kLast, [](std::uint32_t other) { return other >= 100; }),
+              SlotIndex::kNone);
   }
   for (std::uint32_t slot = 0; slot < 100; ++slot) {
     index.erase(slot % 2 == 0 ? kLast : mix(slot), slot);
