@@ -78,6 +78,7 @@ Leaf* resized(Leaf* leaf, std::uint32_t capacity) {
 
 // When there is room for the items twice over, two steps down, the leaf becomes smaller by one.
 Leaf* shrunk(Leaf* leaf) {
+  if (leaf->count * 2 > leaf->capacity) return leaf;  // nearly always
   const auto* now = std::ranges::find(kCapacities, leaf->capacity);
   if (now - kCapacities.begin() < 2 || leaf->count > now[-2]) return leaf;
   return resized(leaf, now[-1]);
