@@ -16,10 +16,6 @@ namespace berth {
 }
 
 class ActiveSet {
-  [[nodiscard]] auto hasher() const {
-    return [this](std::uint32_t slot) { return hash_of_id(ids_[slot]); };
-  }
-
  public:
   [[nodiscard]] std::size_t size() const { return entries_.size(); }
   [[nodiscard]] std::span<const ActiveEntry> entries() const { return entries_; }
@@ -44,7 +40,7 @@ class ActiveSet {
     const std::uint64_t hash = hash_of_id(entry.id);
     ids_.push_back(entry.id);
     entries_.push_back(std::move(entry));
-    index_.insert(hash, static_cast<std::uint32_t>(entries_.size() - 1), hasher());
+    index_.insert(hash, static_cast<std::uint32_t>(entries_.size() - 1));
   }
 
   // Takes the entry out; absent when the id is not active.
@@ -52,15 +48,12 @@ class ActiveSet {
     const std::uint32_t slot = find(id);
     if (slot == SlotIndex::kNone) return std::nullopt;
     const auto last = static_cast<std::uint32_t>(entries_.size() - 1);
-    index_.erase(hash_of_id(id), slot, hasher());
-    if (slot != last) {  // the last entry fills the gap
-      index_.erase(hash_of_id(ids_[last]), last, hasher());
-    }
+    index_.erase(hash_of_id(id), slot);
     ActiveEntry out = std::move(entries_[slot]);
-    if (slot != last) {
+    if (slot != last) {  // the last entry fills the gap
       entries_[slot] = std::move(entries_[last]);
       ids_[slot] = ids_[last];
-      index_.insert(hash_of_id(ids_[slot]), slot, hasher());
+      index_.move(hash_of_id(ids_[slot]), last, slot);
     }
     entries_.pop_back();
     ids_.pop_back();

@@ -163,7 +163,7 @@ void check_fixpoint(const ClusterEngine::Impl& state, const std::vector<PlainNod
       const bool feasible = all_held(state, empty, shapes.shape(row));
       must(shapes.feasible(row) == feasible, "a demand is judged wrongly against the capacity");
       if (!feasible || shapes.waiting(row).empty()) continue;
-      const Shape& shape = shapes.shape(row);
+      const Shape shape = shapes.shape(row);
       const bool in_quota = quota_allows(state, shape);
       if (priority == Priority::high) {
         high_waits = high_waits || in_quota;
@@ -302,9 +302,10 @@ std::uint64_t ClusterEngine::state_hash() const {
           Hasher one;
           one.add(e.id).add(e.order).add(impl_->waiting.demand(slot));
           if (with_times) {
-            one.add(static_cast<std::uint64_t>(e.since)).add(static_cast<std::uint64_t>(e.max_run));
+            one.add(static_cast<std::uint64_t>(e.since))
+                .add(static_cast<std::uint64_t>(impl_->waiting.max_run(slot)));
           }
-          const Shape& shape = impl_->waiting.shape(slot);
+          const Shape shape = impl_->waiting.shape(slot);
           one.add(impl_->constraints.constraint(shape.constraint));
           if (shape.replicas > 1) one.add(std::uint64_t{shape.replicas});
           if (shape.tenant > 0) one.add(~std::uint64_t{shape.tenant});

@@ -115,11 +115,18 @@ void ClusterEngine::Impl::on(const RulesChanged& event) {
 // What it was queued as.
 Queued ClusterEngine::Impl::queued(WaitingQueues::Slot slot) const {
   const WaitingQueues::Entry& entry = waiting.entry(slot);
-  const Shape& shape = waiting.shape(slot);
-  return {entry.id,       entry.priority, entry.order,
-          shape.demand,   entry.parked,   entry.since,
-          entry.max_run,  entry.awaits,   constraints.constraint(shape.constraint),
-          shape.replicas, shape.tenant};
+  const Shape shape = waiting.shape(slot);
+  return {entry.id,
+          entry.priority,
+          entry.order,
+          shape.demand,
+          entry.parked,
+          entry.since,
+          waiting.max_run(slot),
+          entry.awaits,
+          constraints.constraint(shape.constraint),
+          shape.replicas,
+          shape.tenant};
 }
 
 std::vector<Queued> ClusterEngine::Impl::front(std::size_t first) const {

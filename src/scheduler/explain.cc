@@ -147,7 +147,7 @@ class Explainer {
 
   Explanation explain(WaitingQueues::Slot slot) {
     const WaitingQueues::Entry& entry = state_.waiting.entry(slot);
-    const Shape& shape = state_.waiting.shape(slot);
+    const Shape shape = state_.waiting.shape(slot);
     const NodeSet* only = state_.constraints.allowed(shape.constraint);
     Explanation out;
     if (const auto found = clearings_.find(entry.id); found != clearings_.end()) {
@@ -379,7 +379,7 @@ std::vector<DeploymentId> ClusterEngine::blockers(const DeploymentId& id) const 
   const Impl& state = *impl_;
   const WaitingQueues::Slot slot = state.waiting.find(id);
   if (slot == WaitingQueues::kNone) return {};
-  const Shape& shape = state.waiting.shape(slot);
+  const Shape shape = state.waiting.shape(slot);
   const NodeSet* only = state.constraints.allowed(shape.constraint);
   if (replicas_fit(state.nodes, shape, only) == shape.replicas) return {};
   return shape.replicas > 1 ? blockers_over_nodes(state, shape)
@@ -404,7 +404,7 @@ std::vector<QueueEntry> ClusterEngine::queue(std::size_t position, std::size_t l
       for (std::size_t i = 0; i < run.values.size() && out.size() < limit; ++i, ++rank) {
         const WaitingQueues::Entry& entry = waiting.entry(run.values[i]);
         const Resources& demand = band.shapes.demand(entry.row);
-        const Shape& shape = band.shapes.shape(entry.row);
+        const Shape shape = band.shapes.shape(entry.row);
         const NodeSet* only = impl_->constraints.allowed(shape.constraint);
         auto reason = known.find(entry.row);
         if (reason == known.end()) {

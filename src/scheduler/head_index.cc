@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <stdexcept>
+#include <utility>
 
 #include "base/ensure.h"
 #include "scheduler/growth.h"
@@ -14,6 +15,7 @@ namespace berth {
 HeadIndex::NodeIndex HeadIndex::new_node(NodeIndex parent) {
   NodeIndex n = 0;
   if (unused_nodes_.empty()) {
+    ensure(nodes_.size() < kNowhere, "more different demands wait than can be indexed");
     n = static_cast<NodeIndex>(nodes_.size());
     make_room(nodes_, nodes_.size() + 1);
     nodes_.emplace_back();
@@ -26,24 +28,30 @@ HeadIndex::NodeIndex HeadIndex::new_node(NodeIndex parent) {
   return n;
 }
 
-std::uint32_t HeadIndex::new_leaf() {
-  if (unused_leaves_.empty()) {
-    make_room(leaves_, leaves_.size() + 1);
-    leaves_.emplace_back();
-    return static_cast<std::uint32_t>(leaves_.size() - 1);
-  }
-  const std::uint32_t out = unused_leaves_.back();
-  unused_leaves_.pop_back();
+// With its whole demand.
+HeadIndex::Item HeadIndex::item(const Node& leaf, std::uint32_t at) const {
+  Item out = leaf.leaf.item(at);
+  if (Leaf::is_wide(out.demand)) out.demand = wide_.at(out.row);
   return out;
 }
 
+bool HeadIndex::fits(const Node& leaf, std::uint32_t at, const Demand& room) const {
+  return !exceeds(item(leaf, at).demand, room);
+}
+
+// The array of leaf `n` gets another size.
+void HeadIndex::resize(NodeIndex n, std::uint32_t capacity) {
+  Node& node = nodes_[n];
+  Leaf other(capacity);
+  for (std::uint32_t i = 0; i < node.count; ++i) other.put(i, node.leaf.item(i));
+  node.leaf = std::move(other);
+}
+
 void HeadIndex::put(NodeIndex n, const Item& item) {
+  if (nodes_[n].count == nodes_[n].leaf.capacity()) resize(n, nodes_[n].count + kStep);
   Node& node = nodes_[n];
   const std::uint32_t at = node.count++;
-  Leaf& here = leaf(n);
-  for (std::size_t axis = 0; axis < 3; ++axis) here.demand[axis][at] = item.demand[axis];
-  here.order[at] = item.order;
-  here.row[at] = item.row;
+  node.leaf.put(at, item);
   for (std::size_t axis = 0; axis < 3; ++axis) {
     node.low[axis] = at == 0 ? item.demand[axis] : std::min(node.low[axis], item.demand[axis]);
   }
@@ -52,7 +60,7 @@ void HeadIndex::put(NodeIndex n, const Item& item) {
 }
 
 std::uint64_t HeadIndex::first_in_leaf(NodeIndex n) const {
-  const auto& order = leaf(n).order;
+  const std::uint64_t* const order = nodes_[n].leaf.order();
   std::uint64_t first = kNever;
   for (std::uint32_t i = 0; i < nodes_[n].count; ++i) first = std::min(first, order[i]);
   return first;
@@ -70,28 +78,29 @@ void HeadIndex::refresh_first(NodeIndex n) {
   }
 }
 
-void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
+void HeadIndex::set(Lane lane, Row row, const Resources& demand, std::uint64_t order) {
   if (row >= places_.size()) {
     make_room(places_, row + 1);
     places_.resize(row + 1);
   }
-  if (const Place place = places_[row]; place.leaf != kNone) {
-    Node& node = nodes_[place.leaf];
-    const std::uint64_t before = leaf(place.leaf).order[place.at];
-    leaf(place.leaf).order[place.at] = order;
+  if (const Place place = places_[row]; place.node != kNowhere) {
+    Node& node = nodes_[place.node];
+    const std::uint64_t before = std::exchange(node.leaf.order()[place.at], order);
     if (order <= node.first) {
       node.first = order;
     } else if (before == node.first) {
-      node.first = first_in_leaf(place.leaf);
+      node.first = first_in_leaf(place.node);
     } else {
       return;
     }
-    refresh_first(place.leaf);
+    refresh_first(place.node);
     return;
   }
-  if (nodes_.empty()) nodes_[new_node(kNone)].leaf = new_leaf();
+  if (lane >= roots_.size()) roots_.resize(lane + 1, kNone);
+  if (roots_[lane] == kNone) roots_[lane] = new_node(kNone);
   const Item item{as_array(demand), order, row};
-  NodeIndex n = kRoot;
+  if (Leaf::is_wide(item.demand)) wide_[row] = item.demand;
+  NodeIndex n = roots_[lane];
   NodeIndex lopsided = kNone;  // the highest one
   while (nodes_[n].left != kNone) {
     Node& node = nodes_[n];
@@ -100,7 +109,7 @@ void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
       node.low[axis] = std::min(node.low[axis], item.demand[axis]);
     }
     node.first = std::min(node.first, order);
-    const NodeIndex next = item.demand[node.axis] < node.split ? node.left : node.right;
+    const NodeIndex next = item.along(node.axis) < node.split ? node.left : node.right;
     const std::uint32_t heavy = nodes_[next].count + 1;
     // Only after it has grown by half, so that what cannot be balanced is not built again and
     // again.
@@ -108,7 +117,6 @@ void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
     if (lopsided == kNone && grown && heavy > node.count / 4 * 3) lopsided = n;
     n = next;
   }
-  if (nodes_[n].leaf == kNone) nodes_[n].leaf = new_leaf();
   put(n, item);
   if (nodes_[n].count == kLeaf) rebuild(n);
   if (lopsided != kNone) rebuild(lopsided);
@@ -116,22 +124,23 @@ void HeadIndex::set(Row row, const Resources& demand, std::uint64_t order) {
 
 void HeadIndex::clear(Row row) {
   if (!contains(row)) return;
-  const auto [n, at] = places_[row];
+  const NodeIndex n = places_[row].node;
+  const std::uint32_t at = places_[row].at;
   places_[row] = {};
-  Leaf& here = leaf(n);
-  const std::uint64_t order = here.order[at];
+  wide_.erase(row);
+  const Leaf& here = nodes_[n].leaf;
+  const std::uint64_t order = here.order()[at];
   const std::uint32_t last = nodes_[n].count - 1;
   if (at != last) {
-    for (auto& column : here.demand) column[at] = column[last];
-    here.order[at] = here.order[last];
-    here.row[at] = here.row[last];
-    places_[here.row[at]].at = at;
+    here.put(at, here.item(last));
+    places_[here.row()[at]].at = at;
   }
   for (NodeIndex up = n; up != kNone; up = nodes_[up].parent) --nodes_[up].count;
   if (order == nodes_[n].first) {
     nodes_[n].first = first_in_leaf(n);
     refresh_first(n);
   }
+  if (last + 2 * kStep <= here.capacity()) resize(n, here.capacity() - kStep);
   // A parent that has room for all in one leaf takes them back.
   const NodeIndex parent = nodes_[n].parent;
   if (parent != kNone && nodes_[parent].count <= kLeaf / 4) rebuild(parent);
@@ -152,11 +161,7 @@ void HeadIndex::gather(NodeIndex n, std::vector<Item>& out) const {
     gather(node.right, out);
     return;
   }
-  for (std::uint32_t i = 0; i < node.count; ++i) {
-    const Leaf& here = leaf(n);
-    out.push_back(
-        {{here.demand[0][i], here.demand[1][i], here.demand[2][i]}, here.order[i], here.row[i]});
-  }
+  for (std::uint32_t i = 0; i < node.count; ++i) out.push_back(item(node, i));
 }
 
 void HeadIndex::discard(NodeIndex n) {
@@ -166,7 +171,6 @@ void HeadIndex::discard(NodeIndex n) {
       unused_nodes_.push_back(child);
     }
   }
-  if (nodes_[n].leaf != kNone) unused_leaves_.push_back(nodes_[n].leaf);
   const NodeIndex parent = nodes_[n].parent;
   nodes_[n] = {};
   nodes_[n].parent = parent;
@@ -183,7 +187,7 @@ struct Cut {
 
 template <class Items>
 Cut cut_along(std::size_t axis, Items items) {
-  const auto value = [axis](const auto& item) { return item.demand[axis]; };
+  const auto value = [axis](const auto& item) { return item.along(axis); };
   const auto middle = items.begin() + std::ssize(items) / 2;
   std::ranges::nth_element(items, middle, {}, value);
   const std::int64_t median = value(*middle);
@@ -205,11 +209,12 @@ Cut cut_along(std::size_t axis, Items items) {
 
 }  // namespace
 
-// Makes the emptied node `n` hold items[begin, end), which are all different.
+// Makes the emptied node `n` hold these items.
 void HeadIndex::build(NodeIndex n, std::span<Item> items) {
   nodes_[n].built = static_cast<std::uint32_t>(items.size());
   if (items.size() < kLeaf) {
-    nodes_[n].leaf = new_leaf();
+    const auto needed = static_cast<std::uint32_t>(items.size() + kStep - 1) / kStep * kStep;
+    if (needed > 0) nodes_[n].leaf = Leaf(needed);
     for (const Item& item : items) put(n, item);
     return;
   }
@@ -236,8 +241,10 @@ void HeadIndex::build(NodeIndex n, std::span<Item> items) {
     if (here.smaller > cut.smaller) cut = here;
     if (cut.smaller >= std::ssize(items) / 4) break;
   }
+  // Then a quarter of them or more ask for the very same.
+  if (cut.smaller < std::ssize(items) / 8) cut = cut_along(kByRow, items);
   const auto right_half = std::ranges::partition(
-      items, [&](const Item& item) { return item.demand[cut.axis] < cut.split; });
+      items, [&](const Item& item) { return item.along(cut.axis) < cut.split; });
   const auto left = new_node(n);
   const auto right = new_node(n);
   Node& node = nodes_[n];
@@ -255,13 +262,15 @@ void HeadIndex::build(NodeIndex n, std::span<Item> items) {
 // --- questions ----------------------------------------------------------------------------------
 
 std::uint64_t HeadIndex::order_of(Row row) const {
-  return contains(row) ? leaf(places_[row].leaf).order[places_[row].at] : kNever;
+  if (!contains(row)) return kNever;
+  const Place place = places_[row];
+  return nodes_[place.node].leaf.order()[place.at];
 }
 
-void HeadIndex::collect(const Resources& room, std::vector<Row>& out) const {
-  if (nodes_.empty()) return;
+void HeadIndex::collect(Lane lane, const Resources& room, std::vector<Row>& out) const {
+  if (root_of(lane) == kNone) return;
   const Demand most = as_array(room);
-  std::vector<NodeIndex> stack{kRoot};
+  std::vector<NodeIndex> stack{root_of(lane)};
   while (!stack.empty()) {
     const NodeIndex n = stack.back();
     stack.pop_back();
@@ -272,19 +281,22 @@ void HeadIndex::collect(const Resources& room, std::vector<Row>& out) const {
       stack.push_back(node.right);
       continue;
     }
-    const Leaf& here = leaf(n);
     for (std::uint32_t i = 0; i < node.count; ++i) {
-      if (!exceeds({here.demand[0][i], here.demand[1][i], here.demand[2][i]}, most)) {
-        out.push_back(here.row[i]);
-      }
+      const Item here = item(node, i);
+      if (!exceeds(here.demand, most)) out.push_back(here.row);
     }
   }
 }
 
 std::size_t HeadIndex::memory_bytes() const {
-  return nodes_.capacity() * sizeof(Node) + leaves_.capacity() * sizeof(Leaf) +
-         places_.capacity() * sizeof(Place) +
-         (unused_nodes_.capacity() + unused_leaves_.capacity()) * sizeof(std::uint32_t);
+  std::size_t sum = nodes_.capacity() * sizeof(Node) + places_.capacity() * sizeof(Place) +
+                    (unused_nodes_.capacity() + roots_.capacity()) * sizeof(NodeIndex);
+  for (const Node& node : nodes_) sum += node.leaf.memory_bytes();
+  if (!wide_.empty()) {  // each in a node with the next one
+    sum += wide_.bucket_count() * sizeof(void*);
+    sum += wide_.size() * (sizeof(void*) + sizeof(std::pair<Row, Demand>));
+  }
+  return sum;
 }
 
 void HeadIndex::check() const {
@@ -293,7 +305,11 @@ void HeadIndex::check() const {
   };
   std::size_t rows = 0;
   std::vector<NodeIndex> stack;
-  if (!nodes_.empty()) stack.push_back(kRoot);
+  for (const NodeIndex root : roots_) {
+    if (root == kNone) continue;
+    must(nodes_[root].parent == kNone, "the root of a lane has a parent");
+    stack.push_back(root);
+  }
   while (!stack.empty()) {
     const NodeIndex n = stack.back();
     stack.pop_back();
@@ -311,10 +327,14 @@ void HeadIndex::check() const {
       rows += items.size();
       for (std::uint32_t i = 0; i < node.count; ++i) {
         const Place& place = places_[items[i].row];
-        must(place.leaf == n && place.at == i, "a row does not lead to its place in the index");
+        must(place.node == n && place.at == i, "a row does not lead to its place in the index");
       }
+      const std::uint32_t room = node.leaf.capacity();
+      must(room >= node.count && room < node.count + 2 * kStep && room % kStep == 0,
+           "a leaf of the index has too little room, or too much");
       continue;
     }
+    must(node.leaf.capacity() == 0, "an inner node of the index keeps a leaf's memory");
     for (const NodeIndex child : {node.left, node.right}) {
       must(nodes_[child].parent == n, "a node of the index does not know its parent");
       stack.push_back(child);
@@ -323,6 +343,9 @@ void HeadIndex::check() const {
   std::size_t placed = 0;
   for (Row row = 0; row < places_.size(); ++row) placed += contains(row) ? 1 : 0;
   must(placed == rows, "the index has lost rows");
+  for (const auto& [row, demand] : wide_) {
+    must(contains(row) && Leaf::is_wide(demand), "a large demand belongs to no row of the index");
+  }
 }
 
 }  // namespace berth

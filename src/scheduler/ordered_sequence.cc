@@ -1,6 +1,7 @@
 #include "scheduler/ordered_sequence.h"
 
 #include <algorithm>
+#include <array>
 #include <new>
 #include <stdexcept>
 
@@ -14,21 +15,22 @@ using Value = OrderedSequence::Value;
 constexpr std::uint32_t kLeaf = OrderedSequence::kLeaf;
 constexpr std::uint32_t kFanout = OrderedSequence::kFanout;
 
-// The arrays follow the header in the same allocation: `capacity` keys, then as many values.
+// The arrays follow the header in the same allocation: `capacity` values, then as many keys. A
+// capacity of 4 n + 3 leaves no gap between them, and none in what malloc hands out.
 struct Leaf {
-  std::uint32_t count;
-  std::uint32_t capacity;
+  std::uint16_t count;
+  std::uint16_t capacity;
 
   static std::size_t bytes(std::uint32_t capacity) {
     return sizeof(Leaf) + capacity * (sizeof(Key) + sizeof(Value));
   }
   static Leaf* make(std::uint32_t capacity) {
-    return new (::operator new(bytes(capacity))) Leaf{0, capacity};
+    return new (::operator new(bytes(capacity))) Leaf{0, static_cast<std::uint16_t>(capacity)};
   }
   static void free(Leaf* leaf) { ::operator delete(leaf, bytes(leaf->capacity)); }
 
-  Key* keys() { return reinterpret_cast<Key*>(this + 1); }
-  Value* values() { return reinterpret_cast<Value*>(keys() + capacity); }
+  Value* values() { return reinterpret_cast<Value*>(this + 1); }
+  Key* keys() { return reinterpret_cast<Key*>(values() + capacity); }
   [[nodiscard]] Key low() { return keys()[0]; }
   [[nodiscard]] std::uint32_t size() const { return count; }
 
@@ -50,11 +52,37 @@ struct Leaf {
   void append_from(Leaf& from, std::uint32_t begin) {
     std::copy(from.keys() + begin, from.keys() + from.count, keys() + count);
     std::copy(from.values() + begin, from.values() + from.count, values() + count);
-    count += from.count - begin;
-    from.count = begin;
+    count = static_cast<std::uint16_t>(count + from.count - begin);
+    from.count = static_cast<std::uint16_t>(begin);
   }
 };
-static_assert(sizeof(Leaf) % alignof(Key) == 0);
+
+// What the last leaf may have room for. The others have all the last of these.
+constexpr std::array<std::uint32_t, 8> kCapacities{3, 7, 11, 15, 23, 31, 47, kLeaf};
+constexpr std::uint32_t kNewLast = 15;  // behind a full leaf
+static_assert(std::ranges::all_of(kCapacities, [](std::uint32_t c) { return c % 4 == 3; }));
+// Two leaves with no more than this are joined; some room is left for what comes next.
+constexpr std::uint32_t kJoin = kLeaf * 7 / 8;
+
+std::uint32_t next_capacity(std::uint32_t capacity) {
+  return *std::ranges::upper_bound(kCapacities, capacity);
+}
+
+// The leaf's items in a leaf with another capacity, in its place.
+Leaf* resized(Leaf* leaf, std::uint32_t capacity) {
+  Leaf* out = Leaf::make(capacity);
+  out->append_from(*leaf, 0);
+  Leaf::free(leaf);
+  return out;
+}
+
+// When there is room for the items twice over, two steps down, the leaf becomes smaller by one.
+Leaf* shrunk(Leaf* leaf) {
+  if (leaf->count * 2 > leaf->capacity) return leaf;  // nearly always
+  const auto* now = std::ranges::find(kCapacities, leaf->capacity);
+  if (now - kCapacities.begin() < 2 || leaf->count > now[-2]) return leaf;
+  return resized(leaf, now[-1]);
+}
 
 // All keys under child i are >= low[i] (for i > 0) and < low[i + 1].
 struct Inner {
@@ -119,14 +147,13 @@ Grown insert_leaf(Leaf* leaf, Key key, Value value, bool last) {
     return {true, leaf, nullptr};
   }
   if (leaf->capacity < kLeaf) {
-    Leaf* wider = Leaf::make(leaf->capacity * 2);
-    wider->append_from(*leaf, 0);
-    Leaf::free(leaf);
-    wider->put(at, key, value);
-    return {true, wider, nullptr};
+    leaf = resized(leaf, next_capacity(leaf->capacity));
+    leaf->put(at, key, value);
+    return {true, leaf, nullptr};
   }
-  Leaf* right = Leaf::make(kLeaf);
-  const std::uint32_t begin = cut(last && at == leaf->count, leaf->count);
+  const bool at_end = last && at == leaf->count;
+  Leaf* right = Leaf::make(at_end ? kNewLast : kLeaf);
+  const std::uint32_t begin = cut(at_end, leaf->count);
   right->append_from(*leaf, begin);
   if (at < begin) {
     leaf->put(at, key, value);
@@ -180,17 +207,16 @@ Grown insert_at(void* node, std::uint32_t height, Key key, Value value, bool las
                      : insert_inner(inner_of(node), height, key, value, last);
 }
 
-// Joins children i and i + 1 when they fit into one node with a quarter to spare, so that the next
-// insertion does not split it again. (Only a leaf that is the root has less than full capacity.)
+// Joins children i and i + 1 when they fit into one node with room to spare, so that the next
+// insertion does not split it again. (Only the last leaf of all has less than full capacity, and
+// that is never the left one.)
 void join(Inner* parent, std::uint32_t i, std::uint32_t child_height) {
   void* a = parent->children[i];
   void* b = parent->children[i + 1];
   if (child_height == 0) {
-    Leaf* left = leaf_of(a);
-    Leaf* right = leaf_of(b);
-    if (left->count + right->count > kLeaf * 3 / 4) return;
-    left->append_from(*right, 0);
-    Leaf::free(right);
+    if (parent->sizes[i] + parent->sizes[i + 1] > kJoin) return;
+    leaf_of(a)->append_from(*leaf_of(b), 0);
+    Leaf::free(leaf_of(b));
   } else {
     if (inner_of(a)->count + inner_of(b)->count > kFanout * 3 / 4) return;
     inner_of(a)->append_from(*inner_of(b), 0);
@@ -226,7 +252,8 @@ bool erase_at(void* node, std::uint32_t height, Key key) {
   if (!erase_at(child, height - 1, key)) return false;
   --inner->sizes[i];
   const std::uint32_t parts = parts_of(child, height - 1);
-  const std::uint32_t few = (height == 1 ? kLeaf : kFanout) / 4;
+  // The sizes of leaves are known here, those of inner nodes only there.
+  const std::uint32_t few = height == 1 ? kJoin : kFanout / 4;
   if (parts == 0) {
     free_node(child, height - 1);
     inner->remove(i);
@@ -274,11 +301,14 @@ void demand_that(bool ok, const char* sentence) {
 }
 
 // Checks the part of the tree whose keys must lie in [from, upto]; answers its number of items.
-std::uint32_t check_tree(void* node, std::uint32_t height, Key from, Key upto) {
+std::uint32_t check_tree(void* node, std::uint32_t height, Key from, Key upto, bool last) {
   if (height == 0) {
     Leaf* leaf = leaf_of(node);
-    demand_that(leaf->count > 0 && leaf->count <= leaf->capacity && leaf->capacity <= kLeaf,
+    demand_that(leaf->count > 0 && leaf->count <= leaf->capacity,
                 "a leaf of an ordered sequence is empty or too full");
+    demand_that(
+        last ? std::ranges::count(kCapacities, leaf->capacity) == 1 : leaf->capacity == kLeaf,
+        "a leaf of an ordered sequence has a size of its own");
     for (std::uint32_t i = 0; i < leaf->count; ++i) {
       const Key key = leaf->keys()[i];
       demand_that(key >= from && key <= upto && (i == 0 || leaf->keys()[i - 1] < key),
@@ -293,7 +323,8 @@ std::uint32_t check_tree(void* node, std::uint32_t height, Key from, Key upto) {
   for (std::uint32_t i = 0; i < inner->count; ++i) {
     const Key low = i == 0 ? from : inner->lows[i];
     const Key high = i + 1 < inner->count ? inner->lows[i + 1] - 1 : upto;
-    const std::uint32_t size = check_tree(inner->children[i], height - 1, low, high);
+    const bool last_child = last && i + 1 == inner->count;
+    const std::uint32_t size = check_tree(inner->children[i], height - 1, low, high, last_child);
     demand_that(size == inner->sizes[i], "an ordered sequence counts its items wrongly");
     sum += size;
   }
@@ -303,58 +334,84 @@ std::uint32_t check_tree(void* node, std::uint32_t height, Key from, Key upto) {
 }  // namespace
 
 OrderedSequence::OrderedSequence(const OrderedSequence& other)
-    : root_(other.root_ == nullptr ? nullptr : copy_tree(other.root_, other.height_)),
-      size_(other.size_),
-      height_(other.height_) {}
+    : top_(other.top_), size_(other.size_), below_(other.below_) {
+  if (has_tree()) top_.root = copy_tree(top_.root, below_.height);
+}
 
 OrderedSequence::~OrderedSequence() {
-  if (root_ != nullptr) free_tree(root_, height_);
+  if (has_tree()) free_tree(top_.root, below_.height);
 }
 
 bool OrderedSequence::insert(Key key, Value value) {
-  if (root_ == nullptr) root_ = Leaf::make(1);
-  const Grown grown = insert_at(root_, height_, key, value, true);
-  root_ = grown.node;
+  if (size_ == 0) {
+    top_.key = key;
+    below_.value = value;
+    size_ = 1;
+    return true;
+  }
+  if (size_ == 1) {
+    if (top_.key == key) return false;
+    Leaf* leaf = Leaf::make(kCapacities[0]);
+    leaf->put(0, top_.key, below_.value);
+    leaf->put(key < top_.key ? 0 : 1, key, value);
+    top_.root = leaf;
+    below_.height = 0;
+    size_ = 2;
+    return true;
+  }
+  const Grown grown = insert_at(top_.root, below_.height, key, value, true);
+  top_.root = grown.node;
   if (!grown.inserted) return false;
   ++size_;
   if (grown.right != nullptr) {
+    const std::uint32_t height = below_.height;
     auto* root = new Inner;
-    root->put(0, low_of(root_, height_), size_of(root_, height_), root_);
-    root->put(1, low_of(grown.right, height_), size_of(grown.right, height_), grown.right);
-    root_ = root;
-    ++height_;
+    root->put(0, low_of(top_.root, height), size_of(top_.root, height), top_.root);
+    root->put(1, low_of(grown.right, height), size_of(grown.right, height), grown.right);
+    top_.root = root;
+    ++below_.height;
   }
   return true;
 }
 
 bool OrderedSequence::erase(Key key) {
-  if (root_ == nullptr || !erase_at(root_, height_, key)) return false;
-  --size_;
-  while (height_ > 0 && inner_of(root_)->count == 1) {
-    void* only = inner_of(root_)->children[0];
-    free_node(root_, height_);
-    root_ = only;
-    --height_;
+  if (!has_tree()) {
+    if (size_ == 0 || top_.key != key) return false;
+    size_ = 0;
+    return true;
   }
-  if (size_ == 0) {
-    free_tree(root_, height_);
-    root_ = nullptr;
-    height_ = 0;
+  if (!erase_at(top_.root, below_.height, key)) return false;
+  --size_;
+  while (below_.height > 0 && inner_of(top_.root)->count == 1) {
+    void* only = inner_of(top_.root)->children[0];
+    free_node(top_.root, below_.height);
+    top_.root = only;
+    --below_.height;
+  }
+  if (below_.height > 0) return true;
+  Leaf* leaf = leaf_of(top_.root);
+  if (size_ > 1) {
+    top_.root = shrunk(leaf);
+  } else {
+    top_.key = leaf->keys()[0];
+    below_.value = leaf->values()[0];
+    Leaf::free(leaf);
   }
   return true;
 }
 
 OrderedSequence::Item OrderedSequence::first() const {
-  ensure(root_ != nullptr, "the first item of an empty sequence");
-  void* node = root_;
-  for (std::uint32_t h = height_; h > 0; --h) node = inner_of(node)->children[0];
+  ensure(size_ > 0, "the first item of an empty sequence");
+  if (!has_tree()) return {top_.key, below_.value};
+  void* node = top_.root;
+  for (std::uint32_t h = below_.height; h > 0; --h) node = inner_of(node)->children[0];
   return {leaf_of(node)->keys()[0], leaf_of(node)->values()[0]};
 }
 
 void OrderedSequence::prefetch(Key key) const {
-  if (root_ == nullptr) return;
-  void* node = root_;
-  for (std::uint32_t h = height_; h > 0; --h) {
+  if (!has_tree()) return;
+  void* node = top_.root;
+  for (std::uint32_t h = below_.height; h > 0; --h) {
     Inner* inner = inner_of(node);
     node = inner->children[inner->child_of(key)];
   }
@@ -365,10 +422,10 @@ void OrderedSequence::prefetch(Key key) const {
 }
 
 std::size_t OrderedSequence::rank(Key key) const {
-  if (root_ == nullptr) return 0;
+  if (!has_tree()) return size_ == 1 && top_.key < key ? 1 : 0;
   std::size_t before = 0;
-  void* node = root_;
-  for (std::uint32_t h = height_; h > 0; --h) {
+  void* node = top_.root;
+  for (std::uint32_t h = below_.height; h > 0; --h) {
     Inner* inner = inner_of(node);
     const std::uint32_t i = inner->child_of(key);
     for (std::uint32_t j = 0; j < i; ++j) before += inner->sizes[j];
@@ -379,8 +436,9 @@ std::size_t OrderedSequence::rank(Key key) const {
 
 OrderedSequence::Run OrderedSequence::run(std::size_t rank) const {
   if (rank >= size_) return {};
-  void* node = root_;
-  for (std::uint32_t h = height_; h > 0; --h) {
+  if (!has_tree()) return {{&top_.key, 1}, {&below_.value, 1}};
+  void* node = top_.root;
+  for (std::uint32_t h = below_.height; h > 0; --h) {
     Inner* inner = inner_of(node);
     std::uint32_t i = 0;
     for (; rank >= inner->sizes[i]; ++i) rank -= inner->sizes[i];
@@ -391,12 +449,15 @@ OrderedSequence::Run OrderedSequence::run(std::size_t rank) const {
 }
 
 std::size_t OrderedSequence::memory_bytes() const {
-  return root_ == nullptr ? 0 : bytes_of(root_, height_);
+  return has_tree() ? bytes_of(top_.root, below_.height) : 0;
 }
 
 void OrderedSequence::check() const {
-  const std::uint32_t found = root_ == nullptr ? 0 : check_tree(root_, height_, 0, ~Key{0});
-  demand_that(found == size_, "an ordered sequence has lost items");
+  if (!has_tree()) return;
+  demand_that(check_tree(top_.root, below_.height, 0, ~Key{0}, true) == size_,
+              "an ordered sequence has lost items");
+  demand_that(below_.height == 0 || inner_of(top_.root)->count > 1,
+              "the root of an ordered sequence has a single child");
 }
 
 }  // namespace berth

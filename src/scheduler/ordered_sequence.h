@@ -1,12 +1,13 @@
 // An ordered sequence of (key, value) with ranks: a counted B+-tree.
 //
 // Every inner node keeps the number of items below each child, so the position of a key and the
-// item at a position are found on one way down. Leaves are arrays that start with room for one item
-// and double up to kLeaf, so a sequence of one item costs one small allocation. A leaf that
-// overflows at the end of the whole sequence is left full and a new one begins: keys that arrive in
-// order, as admission numbers do, fill their leaves. After an erase a node that is nearly empty is
-// joined to a neighbour when both fit into one with room to spare, so leaves stay about a third
-// full or more on average whatever was removed.
+// item at a position are found on one way down. A single item lies in the sequence itself, without
+// any allocation: where all demands differ, every row is such a sequence. From two items on there
+// are leaves, arrays of up to kLeaf. The last one grows in small steps, so short sequences are
+// small, too. A leaf that overflows at the end of the whole sequence is left full and a new one
+// begins: keys that arrive in order, as admission numbers do, fill their leaves. After an erase a
+// leaf is joined to a neighbour as soon as both fit into one with room to spare, so leaves stay
+// half full or more on average whatever was removed.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -55,19 +56,28 @@ class OrderedSequence {
   [[nodiscard]] std::size_t memory_bytes() const;  // allocated, without this object itself
   void check() const;                              // throws std::logic_error
 
-  static constexpr std::uint32_t kLeaf = 64;
+  static constexpr std::uint32_t kLeaf = 63;
   static constexpr std::uint32_t kFanout = 32;
 
  private:
   void swap(OrderedSequence& other) noexcept {
-    std::swap(root_, other.root_);
+    std::swap(top_, other.top_);
     std::swap(size_, other.size_);
-    std::swap(height_, other.height_);
+    std::swap(below_, other.below_);
   }
+  [[nodiscard]] bool has_tree() const { return size_ > 1; }
 
-  void* root_ = nullptr;  // a leaf when height_ is 0; null when empty
+  // Of a single item the key and the value. Of more the root, which is a leaf when its height is 0.
+  union {
+    Key key;
+    void* root;
+  } top_{.key = 0};
   std::uint32_t size_ = 0;
-  std::uint32_t height_ = 0;
+  union {
+    Value value;
+    std::uint32_t height;
+  } below_{.value = 0};
 };
+static_assert(sizeof(OrderedSequence) == 16);
 
 }  // namespace berth

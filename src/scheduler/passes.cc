@@ -59,9 +59,9 @@ void ClusterEngine::Impl::collect_heads(Priority priority, bool few_freed) {
   const ShapeTable& shapes = waiting.band(priority).shapes;
   for (auto& lane : heads) lane.clear();
   if (heads.size() < shapes.lanes()) heads.resize(shapes.lanes());
-  for (const ShapeTable::Row row : shapes.fresh()) {
+  shapes.for_each_fresh([&](ShapeTable::Row row) {
     heads[shapes.lane_of(row)].push_back({shapes.waiting(row).first().key, row});
-  }
+  });
   if (!few_freed) {
     Resources room{-1, -1, -1};
     for (const NodeIndex n : freed_for(priority).list) {
@@ -100,9 +100,8 @@ ClusterEngine::Impl::Head ClusterEngine::Impl::next_in(std::uint32_t lane, Prior
     for (const NodeIndex n : freed_for(priority).list) {
       const Resources room = elementwise_min(nodes.room(n), most);
       shapes.first_fit(lane, room, next, [&](ShapeTable::Row row) {
-        const Shape& shape = shapes.shape(row);
-        return !shapes.is_tried(row) && constraints.allows(shape.constraint, n) &&
-               (shape.replicas == 1 || within(shape, most));
+        return !shapes.is_tried(row) && constraints.allows(shapes.constraint(row), n) &&
+               (shapes.replicas(row) == 1 || within(shapes.shape(row), most));
       });
     }
   }
@@ -122,7 +121,7 @@ bool ClusterEngine::Impl::pass(Priority priority, std::vector<Start>& starts) {
       shapes.open(lane, allowed(priority, lane));
     }
   }
-  if (shapes.feasible_waiting() > 0 && !(new_room.list.empty() && shapes.fresh().empty())) {
+  if (shapes.feasible_waiting() > 0 && !(new_room.list.empty() && shapes.fresh() == 0)) {
     const bool few = new_room.list.size() <= kFewNodes;
     collect_heads(priority, few);
     const bool done = tenants.apart() ? go_through_lanes(priority, few, starts)
@@ -279,7 +278,7 @@ void ClusterEngine::Impl::start(WaitingQueues::Slot slot, Places places,
               entry.priority,
               entry.order,
               now,
-              entry.max_run,
+              waiting.max_run(slot),
               {},
               false,
               std::max<EngineTime>(0, now - entry.since),

@@ -2,7 +2,6 @@
 
 #include <stdexcept>
 
-#include "scheduler/growth.h"
 #include "scheduler/node_table.h"
 
 namespace berth {
@@ -16,7 +15,7 @@ std::uint64_t ShapeTable::hash(const Shape& shape) {
 }
 
 ShapeTable::Row ShapeTable::find(const Shape& shape) const {
-  return index_.find(hash(shape), [&](Row row) { return rows_[row].shape == shape; });
+  return index_.find(hash(shape), [&](Row row) { return rows_[row].shape() == shape; });
 }
 
 ShapeTable::Row ShapeTable::acquire(const Shape& shape, bool feasible) {
@@ -24,18 +23,22 @@ ShapeTable::Row ShapeTable::acquire(const Shape& shape, bool feasible) {
   if (row == SlotIndex::kNone) {
     if (unused_.empty()) {
       row = static_cast<Row>(rows_.size());
-      make_room(rows_, rows_.size() + 1);
       rows_.emplace_back();
     } else {
       row = unused_.back();
       unused_.pop_back();
     }
-    rows_[row].shape = shape;
-    rows_[row].feasible = feasible;
-    rows_[row].tried = false;
-    index_.insert(hash(shape), row, hasher());
+    RowState& state = rows_[row];
+    state.demand = shape.demand;
+    state.constraint = shape.constraint;
+    state.replicas = shape.replicas;
+    state.tenant = shape.tenant;
+    state.feasible = feasible;
+    state.tried = false;
+    index_.insert(hash(shape), row);
   }
   ++rows_[row].references;
+  ensure(rows_[row].references > 0, "more have the same demand than a row can count");
   return row;
 }
 
@@ -44,7 +47,7 @@ void ShapeTable::release(Row row) {
   ensure(state.references > 0, "a row of equal demands is released too often");
   if (--state.references > 0) return;
   ensure(state.waiting.empty(), "a row of equal demands is released while it is in use");
-  index_.erase(hash(state.shape), row, hasher());
+  index_.erase(hash(state.shape()), row);
   unused_.push_back(row);
 }
 
@@ -54,8 +57,8 @@ void ShapeTable::add(Row row, std::uint64_t order, std::uint32_t slot) {
   if (!state.feasible) return;
   ++feasible_waiting_;
   if (state.waiting.size() == 1) set_fresh(row, true);
-  Lane& here = lane(row);
-  if (order < here.heads.order_of(row)) here.heads.set(row, state.shape.demand, order);
+  widen_lane(row);
+  if (order < heads_.order_of(row)) heads_.set(lane_of(row), row, state.demand, order);
 }
 
 void ShapeTable::remove(Row row, std::uint64_t order) {
@@ -63,7 +66,7 @@ void ShapeTable::remove(Row row, std::uint64_t order) {
   ensure(state.waiting.erase(order), "a waiting deployment is missing from its row");
   if (!state.feasible) return;
   --feasible_waiting_;
-  if (indexed_order(row) == order) refresh_head(row);
+  if (heads_.order_of(row) == order) refresh_head(row);
   if (state.waiting.empty()) set_fresh(row, false);
 }
 
@@ -81,42 +84,45 @@ void ShapeTable::set_feasible(Row row, bool feasible) {
 }
 
 void ShapeTable::set_fresh(Row row, bool fresh) {
-  std::uint32_t& at = rows_[row].fresh_at;
-  if (fresh == (at != kNotFresh)) return;
-  if (fresh) {
-    at = static_cast<std::uint32_t>(fresh_.size());
-    fresh_.push_back(row);
+  RowState& state = rows_[row];
+  if (state.fresh == fresh) return;
+  state.fresh = fresh;
+  if (!fresh) {
+    --fresh_count_;
     return;
   }
-  rows_[fresh_.back()].fresh_at = at;  // the last one fills the gap
-  fresh_[at] = fresh_.back();
-  fresh_.pop_back();
-  at = kNotFresh;
+  ++fresh_count_;
+  if (state.listed) return;
+  state.listed = true;
+  fresh_.push_back(row);
 }
 
 void ShapeTable::forget_fresh() {
-  for (const Row row : fresh_) rows_[row].fresh_at = kNotFresh;
+  for (const Row row : fresh_) {
+    rows_[row].fresh = false;
+    rows_[row].listed = false;
+  }
   fresh_.clear();
+  fresh_count_ = 0;
 }
 
 void ShapeTable::refresh_head(Row row) {
   const RowState& state = rows_[row];
   if (state.feasible && !state.waiting.empty()) {
-    lane(row).heads.set(row, state.shape.demand, state.waiting.first().key);
+    widen_lane(row);
+    heads_.set(lane_of(row), row, state.demand, state.waiting.first().key);
   } else {
-    lane(row).heads.clear(row);
+    heads_.clear(row);
   }
 }
 
-ShapeTable::Lane& ShapeTable::lane(Row row) {
+// The lane of a row that begins to wait.
+void ShapeTable::widen_lane(Row row) {
   const std::uint32_t at = lane_of(row);
   if (at >= lanes_.size()) lanes_.resize(at + 1);
-  if (apart_) {
-    const Shape& shape = rows_[row].shape;
-    lanes_[at].largest =
-        elementwise_max(lanes_[at].largest, repeated(shape.demand, shape.replicas));
-  }
-  return lanes_[at];
+  if (!apart_) return;
+  const Resources all = repeated(rows_[row].demand, rows_[row].replicas);
+  lanes_[at].largest = elementwise_max(lanes_[at].largest, all);
 }
 
 // Beyond the largest demand the headroom does not matter, and so does not grow.
@@ -125,9 +131,9 @@ void ShapeTable::open(std::uint32_t lane, const Resources& headroom) {
   const Resources before = lanes_[lane].seen;
   if (fits_into(now, before)) return;
   std::vector<Row> rows;
-  lanes_[lane].heads.collect(now, rows);
+  heads_.collect(lane, now, rows);
   for (const Row row : rows) {
-    const Resources all = repeated(rows_[row].shape.demand, rows_[row].shape.replicas);
+    const Resources all = repeated(rows_[row].demand, rows_[row].replicas);
     if (fits_into(all, now) && !fits_into(all, before)) set_fresh(row, true);
   }
 }
@@ -145,11 +151,10 @@ std::vector<ShapeTable::Row> ShapeTable::rows() const {
 }
 
 std::size_t ShapeTable::memory_bytes() const {
-  std::size_t sum = rows_.capacity() * sizeof(RowState) + index_.memory_bytes() +
+  std::size_t sum = rows_.memory_bytes() + index_.memory_bytes() +
                     (unused_.capacity() + fresh_.capacity() + tried_.capacity()) * sizeof(Row) +
-                    lanes_.capacity() * sizeof(Lane);
-  for (const Lane& lane : lanes_) sum += lane.heads.memory_bytes();
-  for (const RowState& state : rows_) sum += state.waiting.memory_bytes();
+                    lanes_.capacity() * sizeof(Lane) + heads_.memory_bytes();
+  for (Row row = 0; row < rows_.size(); ++row) sum += rows_[row].waiting.memory_bytes();
   return sum;
 }
 
@@ -159,30 +164,31 @@ void ShapeTable::check() const {
   };
   std::size_t feasible = 0;
   std::size_t fresh = 0;
+  std::size_t listed = 0;
   std::size_t candidates = 0;
   std::size_t indexed = 0;
-  for (const Lane& lane : lanes_) {
-    lane.heads.check();
-    indexed += lane.heads.size();
-  }
+  heads_.check();
+  for (std::uint32_t lane = 0; lane < lanes(); ++lane) indexed += heads_.size(lane);
   for (Row row = 0; row < rows_.size(); ++row) {
     const RowState& state = rows_[row];
     state.waiting.check();
     must(state.references >= state.waiting.size(), "a row of equal demands has lost references");
-    must(state.references == 0 || find(state.shape) == row, "a demand does not lead to its row");
+    must(state.references == 0 || find(state.shape()) == row, "a demand does not lead to its row");
     const bool candidate = state.feasible && !state.waiting.empty();
     if (candidate) feasible += state.waiting.size();
-    if (is_fresh(row)) {
-      ++fresh;
-      must(candidate && fresh_[state.fresh_at] == row, "a row is marked fresh wrongly");
-    }
+    fresh += is_fresh(row) ? 1 : 0;
+    listed += state.listed ? 1 : 0;
+    must(!is_fresh(row) || (candidate && state.listed), "a row is marked fresh wrongly");
     const std::uint64_t head = candidate ? state.waiting.first().key : HeadIndex::kNever;
-    must(indexed_order(row) == head, "the head of a row is not known to the index");
+    must(heads_.order_of(row) == head, "the head of a row is not known to the index");
     candidates += candidate ? 1 : 0;
   }
   must(feasible == feasible_waiting_, "feasible waiting deployments are counted wrongly");
   must(candidates == indexed, "the index holds rows that cannot start");
-  must(fresh == fresh_.size(), "fresh rows are counted wrongly");
+  must(fresh == fresh_count_, "fresh rows are counted wrongly");
+  must(listed == fresh_.size(), "fresh rows are listed wrongly");
+  for (const Row row : fresh_) must(rows_[row].listed, "a row is among the fresh ones wrongly");
+  index_.check();
 }
 
 }  // namespace berth

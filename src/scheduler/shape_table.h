@@ -4,10 +4,10 @@
 // public trace, 76 among 15,000 jobs of another.
 #pragma once
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "core/resources.h"
+#include "scheduler/chunked.h"
 #include "scheduler/head_index.h"
 #include "scheduler/ordered_sequence.h"
 #include "scheduler/slot_index.h"
@@ -34,22 +34,20 @@ class ShapeTable {
 
   void add(Row row, std::uint64_t order, std::uint32_t slot);
   void remove(Row row, std::uint64_t order);
-  [[nodiscard]] const Shape& shape(Row row) const { return rows_[row].shape; }
-  [[nodiscard]] const Resources& demand(Row row) const { return rows_[row].shape.demand; }
+  [[nodiscard]] Shape shape(Row row) const { return rows_[row].shape(); }
+  [[nodiscard]] const Resources& demand(Row row) const { return rows_[row].demand; }
+  [[nodiscard]] std::uint32_t constraint(Row row) const { return rows_[row].constraint; }
+  [[nodiscard]] std::uint32_t replicas(Row row) const { return rows_[row].replicas; }
   [[nodiscard]] bool feasible(Row row) const { return rows_[row].feasible; }
   [[nodiscard]] const OrderedSequence& waiting(Row row) const { return rows_[row].waiting; }
 
   // The rows of each tenant on their own in a lane of that number, instead of all in lane 0.
   // Before anything waits.
   void keep_tenants_apart() { apart_ = true; }
-  [[nodiscard]] std::uint32_t lane_of(Row row) const {
-    return apart_ ? rows_[row].shape.tenant : 0;
-  }
+  [[nodiscard]] std::uint32_t lane_of(Row row) const { return apart_ ? rows_[row].tenant : 0; }
   [[nodiscard]] std::uint32_t lanes() const { return static_cast<std::uint32_t>(lanes_.size()); }
   // How many rows of the lane wait and are feasible.
-  [[nodiscard]] std::size_t rows_in(std::uint32_t lane) const {
-    return lane < lanes_.size() ? lanes_[lane].heads.size() : 0;
-  }
+  [[nodiscard]] std::size_t rows_in(std::uint32_t lane) const { return heads_.size(lane); }
   // Rows of the lane that now fit into `headroom`, but did not fit into what it was when
   // remember_headroom() was called last, become fresh: they were passed over.
   void open(std::uint32_t lane, const Resources& headroom);
@@ -61,13 +59,20 @@ class ShapeTable {
   template <class Feasible>
   void judge_again(Feasible&& feasible) {
     for (Row row = 0; row < rows_.size(); ++row) {
-      if (rows_[row].references > 0) set_feasible(row, feasible(rows_[row].shape));
+      if (rows_[row].references > 0) set_feasible(row, feasible(shape(row)));
     }
   }
 
   // Fresh rows have begun to wait since forget_fresh(): they have not been compared with all nodes.
-  [[nodiscard]] std::span<const Row> fresh() const { return fresh_; }
-  [[nodiscard]] bool is_fresh(Row row) const { return rows_[row].fresh_at != kNotFresh; }
+  // How many there are:
+  [[nodiscard]] std::size_t fresh() const { return fresh_count_; }
+  [[nodiscard]] bool is_fresh(Row row) const { return rows_[row].fresh; }
+  template <class See>
+  void for_each_fresh(See&& see) const {
+    for (const Row row : fresh_) {
+      if (is_fresh(row)) see(row);
+    }
+  }
   void forget_fresh();
 
   // Rows that did not fit although one of their replicas fits somewhere; until forget_tried().
@@ -86,11 +91,11 @@ class ShapeTable {
   template <class Eligible>
   void first_fit(std::uint32_t lane, const Resources& room, HeadIndex::Head& best,
                  const Eligible& eligible) const {
-    if (lane < lanes_.size()) lanes_[lane].heads.first_fit(room, best, eligible);
+    heads_.first_fit(lane, room, best, eligible);
   }
   // Appends all feasible waiting rows whose demand does not exceed `room` in any resource.
   void collect(std::uint32_t lane, const Resources& room, std::vector<Row>& out) const {
-    if (lane < lanes_.size()) lanes_[lane].heads.collect(room, out);
+    heads_.collect(lane, room, out);
   }
 
   // The rows in use; for checks and listings.
@@ -100,39 +105,41 @@ class ShapeTable {
   void check() const;  // throws std::logic_error
 
  private:
-  static constexpr std::uint32_t kNotFresh = ~std::uint32_t{0};
+  // Where all demands differ there is one for each that waits, so its size counts. The first
+  // members are those of its Shape, which would have padding behind them.
   struct RowState {
-    Shape shape;
+    Resources demand;
+    std::uint32_t constraint = 0;
+    std::uint32_t replicas = 1;
+    std::uint32_t tenant = 0;
+    std::uint32_t references : 28 = 0;
+    bool feasible : 1 = false;
+    bool tried : 1 = false;
+    bool fresh : 1 = false;
+    bool listed : 1 = false;  // in fresh_, where it stays when it is not fresh any more
     OrderedSequence waiting;
-    std::uint32_t references = 0;
-    std::uint32_t fresh_at = kNotFresh;  // its place in fresh_
-    bool feasible = false;
-    bool tried = false;
+
+    [[nodiscard]] Shape shape() const { return {demand, constraint, replicas, tenant}; }
   };
+  static_assert(sizeof(RowState) == 56);
   struct Lane {
-    HeadIndex heads;             // of the feasible rows in which something waits
     Resources largest;           // what all replicas of any of its rows asked for together, at most
     Resources seen{-1, -1, -1};  // the headroom that was remembered, as far as it matters
   };
   [[nodiscard]] static std::uint64_t hash(const Shape& shape);
-  [[nodiscard]] auto hasher() const {
-    return [this](std::uint32_t row) { return hash(rows_[row].shape); };
-  }
   void set_feasible(Row row, bool feasible);
   void set_fresh(Row row, bool fresh);
   void refresh_head(Row row);
-  [[nodiscard]] Lane& lane(Row row);
-  [[nodiscard]] std::uint64_t indexed_order(Row row) const {
-    const std::uint32_t at = lane_of(row);
-    return at < lanes_.size() ? lanes_[at].heads.order_of(row) : HeadIndex::kNever;
-  }
+  void widen_lane(Row row);
 
-  std::vector<RowState> rows_;
+  Chunked<RowState, 1024, 16> rows_;
   std::vector<Row> unused_;
-  SlotIndex index_;  // shape -> row
-  std::vector<Row> fresh_;
+  SlotIndex index_;         // shape -> row
+  std::vector<Row> fresh_;  // each at most once; those that are listed
+  std::size_t fresh_count_ = 0;
   std::vector<Row> tried_;
   std::size_t feasible_waiting_ = 0;
+  HeadIndex heads_;  // of the feasible rows in which something waits
   std::vector<Lane> lanes_;
   bool apart_ = false;
 };

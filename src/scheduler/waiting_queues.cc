@@ -8,38 +8,27 @@
 
 namespace berth {
 
-auto WaitingQueues::hasher() const {
-  return [this](Slot slot) { return hash_of_id(entry(slot).id); };
-}
-
-WaitingQueues::WaitingQueues(const WaitingQueues& other)
-    : first_unused_(other.first_unused_), index_(other.index_), bands_(other.bands_) {
-  for (const auto& chunk : other.chunks_) {
-    chunks_.push_back(std::make_unique<Entry[]>(kChunk));
-    std::copy_n(chunk.get(), kChunk, chunks_.back().get());
-  }
-}
-
 WaitingQueues::Slot WaitingQueues::find(const DeploymentId& id) const {
   return index_.find(hash_of_id(id), [&](Slot slot) { return entry(slot).id == id; });
 }
 
 WaitingQueues::Slot WaitingQueues::take_slot() {
-  if (first_unused_ == kNone) {
-    const auto base = static_cast<Slot>(chunks_.size() * kChunk);
-    chunks_.push_back(std::make_unique<Entry[]>(kChunk));
-    for (Slot i = 0; i < kChunk; ++i) at(base + i).row = i + 1 < kChunk ? base + i + 1 : kNone;
-    first_unused_ = base;
-  }
   const Slot slot = first_unused_;
-  first_unused_ = at(slot).row;
-  return slot;
+  if (slot != kNone) {
+    first_unused_ = static_cast<Slot>(at(slot).order);
+    return slot;
+  }
+  ensure(entries_.size() < kNone, "more wait than can be numbered");
+  entries_.emplace_back();
+  return static_cast<Slot>(entries_.size() - 1);
 }
 
 void WaitingQueues::link(Slot slot, const Shape& shape, bool feasible) {
   Entry& e = at(slot);
   Band& b = bands_[static_cast<std::size_t>(e.priority)];
-  e.row = b.shapes.acquire(shape, feasible);
+  const ShapeTable::Row row = b.shapes.acquire(shape, feasible);
+  e.row = row;
+  ensure(e.row == row, "more different demands wait than an entry can tell apart");
   ensure((e.parked ? b.parked : b.considered).insert(e.order, slot),
          "two waiting deployments have the same order");
   if (!e.parked) b.shapes.add(e.row, e.order, slot);
@@ -59,9 +48,17 @@ void WaitingQueues::prefetch(const DeploymentId& id) const { index_.prefetch(has
 void WaitingQueues::add(const Queued& queued, const Shape& shape, bool feasible) {
   ensure(find(queued.id) == kNone, "a deployment that already waits is queued");
   const Slot slot = take_slot();
-  at(slot) = {queued.id,    queued.order,  0, queued.priority, queued.parked, true, queued.awaits,
-              queued.since, queued.max_run};
-  index_.insert(hash_of_id(queued.id), slot, hasher());
+  const bool is_short = queued.max_run >= 0 && queued.max_run < EngineTime{kLongRun};
+  if (!is_short) long_runs_[slot] = queued.max_run;
+  at(slot) = {.id = queued.id,
+              .order = queued.order,
+              .since = queued.since,
+              .short_run = is_short ? static_cast<std::uint32_t>(queued.max_run) : kLongRun,
+              .priority = queued.priority,
+              .parked = queued.parked,
+              .used = true,
+              .awaits = queued.awaits};
+  index_.insert(hash_of_id(queued.id), slot);
   link(slot, shape, feasible);
 }
 
@@ -84,9 +81,10 @@ void WaitingQueues::remove(Slot slot) {
   const ShapeTable::Row row = entry(slot).row;
   unlink(slot);
   look_ahead(priority, row);
-  index_.erase(hash_of_id(entry(slot).id), slot, hasher());
+  index_.erase(hash_of_id(entry(slot).id), slot);
+  if (entry(slot).short_run == kLongRun) long_runs_.erase(slot);
   at(slot) = {};
-  at(slot).row = first_unused_;
+  at(slot).order = first_unused_;
   first_unused_ = slot;
 }
 
@@ -111,8 +109,11 @@ void WaitingQueues::change_priority(Slot slot, Priority priority) {
 }
 
 std::size_t WaitingQueues::memory_bytes() const {
-  std::size_t sum =
-      chunks_.size() * (kChunk * sizeof(Entry) + sizeof(chunks_[0])) + index_.memory_bytes();
+  std::size_t sum = entries_.memory_bytes() + index_.memory_bytes();
+  if (!long_runs_.empty()) {  // each in a node with the next one
+    sum += long_runs_.bucket_count() * sizeof(void*);
+    sum += long_runs_.size() * (sizeof(void*) + sizeof(std::pair<Slot, EngineTime>));
+  }
   for (const Band& b : bands_) {
     sum += b.shapes.memory_bytes() + b.considered.memory_bytes() + b.parked.memory_bytes();
   }
@@ -157,6 +158,14 @@ void WaitingQueues::check() const {
     }
   }
   must(found == index_.size(), "the index by id and the queues differ in size");
+  index_.check();
+  std::size_t long_runs = 0;
+  for (Slot slot = 0; slot < entries_.size(); ++slot) {
+    if (entry(slot).short_run != kLongRun) continue;
+    ++long_runs;
+    must(long_runs_.contains(slot), "a long run time is lost");
+  }
+  must(long_runs == long_runs_.size(), "a long run time belongs to nobody");
 }
 
 }  // namespace berth

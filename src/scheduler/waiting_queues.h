@@ -1,14 +1,14 @@
 // Everything that waits in one cluster: per priority a queue in order of admission, and the same
 // deployments grouped by demand. Parked ones (in back-off) stand beside their queue.
 //
-// An entry is 48 bytes in a table of chunks; everything else refers to it by its 32-bit slot.
+// An entry is 40 bytes in a table of chunks; everything else refers to it by its 32-bit slot.
 #pragma once
 #include <array>
 #include <cstdint>
-#include <memory>
-#include <vector>
+#include <unordered_map>
 
 #include "core/deployment.h"
+#include "scheduler/chunked.h"
 #include "scheduler/engine.h"
 #include "scheduler/ordered_sequence.h"
 #include "scheduler/shape_table.h"
@@ -23,14 +23,14 @@ class WaitingQueues {
 
   struct Entry {
     DeploymentId id;
-    std::uint64_t order = 0;
-    ShapeTable::Row row = 0;  // of an unused entry: the next unused one
-    Priority priority : 8 = Priority::low;
-    bool parked = false;
-    bool used = false;
-    bool awaits = false;  // while it is parked
+    std::uint64_t order = 0;  // of an unused entry: the next unused one
     EngineTime since = 0;
-    EngineTime max_run = 0;
+    std::uint32_t short_run = 0;  // max_run(), or kLongRun
+    ShapeTable::Row row : 27 = 0;
+    Priority priority : 2 = Priority::low;
+    bool parked : 1 = false;
+    bool used : 1 = false;
+    bool awaits : 1 = false;  // while it is parked
   };
 
   struct Band {
@@ -39,20 +39,19 @@ class WaitingQueues {
     OrderedSequence parked;
   };
 
-  WaitingQueues() = default;
-  WaitingQueues(const WaitingQueues& other);
-  WaitingQueues(WaitingQueues&&) = default;
-  WaitingQueues& operator=(WaitingQueues&&) = default;
-
   [[nodiscard]] std::size_t size() const { return index_.size(); }
   [[nodiscard]] Slot find(const DeploymentId& id) const;  // kNone when it does not wait
   // Brings what find() and add() of this one will look at near to the processor.
   void prefetch(const DeploymentId& id) const;
-  [[nodiscard]] const Entry& entry(Slot slot) const {
-    return chunks_[slot / kChunk][slot % kChunk];
+  [[nodiscard]] const Entry& entry(Slot slot) const { return entries_[slot]; }
+  [[nodiscard]] EngineTime max_run(Slot slot) const {
+    const std::uint32_t run = entry(slot).short_run;
+    return run == kLongRun ? long_runs_.at(slot) : EngineTime{run};
   }
-  [[nodiscard]] const Resources& demand(Slot slot) const { return shape(slot).demand; }
-  [[nodiscard]] const Shape& shape(Slot slot) const {
+  [[nodiscard]] const Resources& demand(Slot slot) const {
+    return band(entry(slot).priority).shapes.demand(entry(slot).row);
+  }
+  [[nodiscard]] Shape shape(Slot slot) const {
     return band(entry(slot).priority).shapes.shape(entry(slot).row);
   }
   [[nodiscard]] const Band& band(Priority p) const { return bands_[static_cast<std::size_t>(p)]; }
@@ -74,20 +73,20 @@ class WaitingQueues {
   void check() const;  // throws std::logic_error
 
  private:
-  static constexpr std::size_t kChunk = 128;
-  [[nodiscard]] Entry& at(Slot slot) { return chunks_[slot / kChunk][slot % kChunk]; }
-  [[nodiscard]] auto hasher() const;
+  static constexpr std::uint32_t kLongRun = ~std::uint32_t{0};
+  [[nodiscard]] Entry& at(Slot slot) { return entries_[slot]; }
   [[nodiscard]] Slot take_slot();
   void link(Slot slot, const Shape& shape, bool feasible);
   void unlink(Slot slot);
   void look_ahead(Priority priority, ShapeTable::Row row);
 
-  std::vector<std::unique_ptr<Entry[]>> chunks_;
+  Chunked<Entry, 1024, 32> entries_;
   Slot first_unused_ = kNone;
-  SlotIndex index_;  // id -> slot
+  SlotIndex index_;                                 // id -> slot
+  std::unordered_map<Slot, EngineTime> long_runs_;  // what an entry has no room for: seven weeks
   std::array<Band, 2> bands_;
   Slot soon_ = kNone;  // has become the head of its row lately
 };
-static_assert(sizeof(WaitingQueues::Entry) == 48);
+static_assert(sizeof(WaitingQueues::Entry) == 40);
 
 }  // namespace berth

@@ -96,6 +96,26 @@ TEST(Constraint, EqualDemandsWithDifferentConstraintsHaveDifferentFates) {
   EXPECT_EQ(numbers(engine.apply(Released{dep(2)})), (Numbers{3}));
 }
 
+TEST(Constraint, HundredsOfThemOnEqualDemands) {
+  std::map<std::string, std::string> labels;
+  for (int i = 0; i < 300; ++i) labels["l" + std::to_string(i)] = "";
+  ClusterEngine engine(Policy::strict, {labelled("a", 1, "", labels), machine("b", 1, 64)}, false);
+  (void)engine.apply(on(1, Priority::high, res(1), {"", {{"l0", ""}}}));
+  (void)engine.apply(queued(2, Priority::high, res(1)));
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    const Constraint one{"", {{"l" + std::to_string(i), ""}}};
+    ASSERT_TRUE(engine.apply(on(1'000 - i, Priority::high, res(1), one)).empty());
+  }
+  engine.check();
+  EXPECT_TRUE(engine.apply(Released{dep(2)}).empty());  // none is allowed on b
+  std::uint64_t runs = 1;
+  for (std::uint64_t next = 701; next <= 1'000; ++next) {
+    ASSERT_EQ(numbers(engine.apply(Released{dep(runs)})), (Numbers{next}));
+    runs = next;
+  }
+  engine.check();
+}
+
 TEST(Constraint, NeverFitsNamesWhatNobodySatisfies) {
   const ClusterEngine engine = east_and_west();
   EXPECT_EQ(engine.never_fits(res(4), kWest), std::nullopt);

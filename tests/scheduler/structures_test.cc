@@ -1,15 +1,17 @@
-// The two data structures that carry the queues, against the standard library's.
+// The data structures that carry the queues, against the standard library's.
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
 
-#include "scheduler/head_index.h"
+#include "scheduler/chunked.h"
 #include "scheduler/node_search.h"
 #include "scheduler/node_table.h"
 #include "scheduler/ordered_sequence.h"
 #include "scheduler/slot_index.h"
+#include "scheduler/waiting_queues.h"
 #include "support.h"
 
 namespace berth {
@@ -104,15 +106,88 @@ TEST(OrderedSequence, ThinnedOutEverywhereGivesMemoryBack) {
   }
   sequence.check();
   EXPECT_EQ(sequence.size(), kCount / 64);
-  EXPECT_LT(sequence.memory_bytes(), sequence.size() * 100);
+  EXPECT_LT(sequence.memory_bytes(), sequence.size() * 30);
 }
 
-TEST(OrderedSequence, OneItemIsSmall) {
+TEST(OrderedSequence, OneItemNeedsNoMemoryOfItsOwn) {
   OrderedSequence sequence;
+  sequence.prefetch(7);
+  EXPECT_EQ(sequence.rank(8), 0U);
+  EXPECT_FALSE(sequence.erase(0));  // what an unused place might look like
   ASSERT_TRUE(sequence.insert(7, 1));
-  EXPECT_LE(sequence.memory_bytes(), 24U);
+  EXPECT_EQ(sequence.memory_bytes(), 0U);
   EXPECT_FALSE(sequence.insert(7, 2));
-  EXPECT_EQ(sequence.first().value, 1U);
+  EXPECT_EQ(sequence.first(), (OrderedSequence::Item{7, 1}));
+  sequence.prefetch(7);
+  EXPECT_EQ(sequence.rank(7), 0U);
+  EXPECT_EQ(sequence.rank(8), 1U);
+  ASSERT_EQ(sequence.run(0).keys.size(), 1U);
+  EXPECT_EQ(sequence.run(0).keys[0], 7U);
+  EXPECT_EQ(sequence.run(0).values[0], 1U);
+  EXPECT_TRUE(sequence.run(1).keys.empty());
+  EXPECT_FALSE(sequence.erase(6));
+  ASSERT_TRUE(sequence.erase(7));
+  EXPECT_TRUE(sequence.empty());
+  EXPECT_FALSE(sequence.erase(7));
+  EXPECT_TRUE(sequence.run(0).keys.empty());
+}
+
+TEST(OrderedSequence, FromOneItemToTwoAndBack) {
+  for (const std::uint64_t second :
+       {std::uint64_t{3}, std::uint64_t{9}}) {  // before and behind the first
+    for (const std::uint64_t gone : {std::uint64_t{7}, second}) {
+      OrderedSequence sequence;
+      Model model{{7, 1}, {second, 2}};
+      ASSERT_TRUE(sequence.insert(7, 1));
+      ASSERT_TRUE(sequence.insert(second, 2));
+      EXPECT_FALSE(sequence.insert(7, 3));
+      expect_equal(sequence, model);
+      EXPECT_LE(sequence.memory_bytes(), 40U);
+      EXPECT_FALSE(sequence.erase(8));
+      ASSERT_TRUE(sequence.erase(gone));
+      model.erase(gone);
+      expect_equal(sequence, model);
+      EXPECT_EQ(sequence.memory_bytes(), 0U);
+      ASSERT_TRUE(sequence.erase(model.begin()->first));
+      expect_equal(sequence, {});
+    }
+  }
+}
+
+TEST(OrderedSequence, AnyNumberOfItemsIsCopiedAndMoved) {
+  for (std::uint32_t count : {0U, 1U, 2U, 3U, 4U, 63U, 64U, 1'000U}) {
+    OrderedSequence sequence;
+    Model model;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      ASSERT_TRUE(sequence.insert(i + 5, i));
+      model.emplace(i + 5, i);
+    }
+    OrderedSequence copy = sequence;
+    ASSERT_TRUE(copy.insert(2, 2));  // of its own
+    expect_equal(sequence, model);
+    OrderedSequence moved = std::move(sequence);
+    expect_equal(moved, model);
+    OrderedSequence other;
+    ASSERT_TRUE(other.insert(1, 1));
+    other = std::move(moved);
+    expect_equal(other, model);
+    other = OrderedSequence();
+    expect_equal(other, {});
+    model.emplace(2, 2);
+    expect_equal(copy, model);
+  }
+}
+
+TEST(OrderedSequence, AShortOneBecomesSmallAgain) {
+  OrderedSequence sequence;
+  for (std::uint32_t i = 0; i < 63; ++i) {
+    ASSERT_TRUE(sequence.insert(i, i));
+    EXPECT_LE(sequence.memory_bytes(), 4 + 12 * (i + 17));
+  }
+  for (std::uint32_t i = 0; i < 60; ++i) ASSERT_TRUE(sequence.erase(i));
+  sequence.check();
+  EXPECT_LE(sequence.memory_bytes(), 4U + 12 * 7);  // three items
+  EXPECT_EQ(sequence.first(), (OrderedSequence::Item{60, 60}));
 }
 
 TEST(OrderedSequence, KeysFromTheBackAndExtremes) {
@@ -127,6 +202,74 @@ TEST(OrderedSequence, KeysFromTheBackAndExtremes) {
     model.emplace(key, 1);
   }
   expect_equal(sequence, model);
+}
+
+TEST(SlotIndex, HasLittleRoomToSpareAndKeysThatMove) {
+  SlotIndex index;
+  EXPECT_EQ(index.find(5, [](std::uint32_t) { return true; }), SlotIndex::kNone);
+  constexpr std::uint32_t kCount = 50'000;
+  const auto hash_of = [](std::uint32_t key) { return mix(key + 1); };
+  for (std::uint32_t key = 0; key < kCount; ++key) {
+    index.insert(hash_of(key), key);
+    if (key >= 100) {
+      ASSERT_LT(index.memory_bytes(), key * 16);
+    }
+  }
+  index.check();
+  EXPECT_LT(index.memory_bytes(), kCount * 13);  // eight of them are the cell
+  for (std::uint32_t key = 0; key < kCount; ++key) index.move(hash_of(key), key, key + kCount);
+  index.check();
+  for (std::uint32_t key = 0; key < kCount; ++key) {
+    const auto is_it = [&](std::uint32_t slot) { return slot == key + kCount; };
+    ASSERT_EQ(index.find(hash_of(key), is_it), key + kCount);
+    if (key % 2 == 0) index.erase(hash_of(key), key + kCount);
+  }
+  index.check();
+  EXPECT_EQ(index.size(), kCount / 2);
+}
+
+// All hashes that come last of all share the last home, so their cells lie behind it.
+TEST(SlotIndex, CellsMayLieBehindTheLastHome) {
+  SlotIndex index;
+  constexpr std::uint64_t kLast = ~std::uint64_t{0};
+  for (std::uint32_t slot = 0; slot < 100; ++slot) {
+    index.insert(slot % 2 == 0 ? kLast : mix(slot), slot);
+    index.check();
+  }
+  for (std::uint32_t slot = 0; slot < 100; slot += 2) {
+    ASSERT_EQ(index.find(kLast, [&](std::uint32_t other) { return other == slot; }), slot);
+    ASSERT_EQ(index.find(kLast, [](std::uint32_t other) { return other >= 100; }),
+              SlotIndex::kNone);
+  }
+  for (std::uint32_t slot = 0; slot < 100; ++slot) {
+    index.erase(slot % 2 == 0 ? kLast : mix(slot), slot);
+    index.check();
+  }
+  EXPECT_EQ(index.size(), 0U);
+}
+
+TEST(Chunked, GrowsInSmallStepsAndCopies) {
+  Chunked<std::uint32_t, 64, 4> table;
+  for (std::uint32_t i = 0; i < 1'000; ++i) {
+    table.emplace_back() = i;
+    ASSERT_EQ(table.size(), i + 1);
+    if (i % 37 != 0) continue;
+    Chunked<std::uint32_t, 64, 4> copy = table;
+    copy.emplace_back() = 7;
+    for (std::uint32_t j = 0; j <= i; ++j) {
+      ASSERT_EQ(table[j], j);
+      ASSERT_EQ(copy[j], j);
+    }
+    ASSERT_EQ(copy[i + 1], 7U);
+    table = std::move(copy);
+    table[i] = i;
+    table = [&] {
+      Chunked<std::uint32_t, 64, 4> again;
+      for (std::uint32_t j = 0; j <= i; ++j) again.emplace_back() = j;
+      return again;
+    }();
+  }
+  EXPECT_LT(table.memory_bytes(), 1'000 * 5);
 }
 
 TEST(SlotIndex, BehavesLikeASetUnderCollisions) {
@@ -144,98 +287,61 @@ TEST(SlotIndex, BehavesLikeASetUnderCollisions) {
       const auto is_it = [&](std::uint32_t other) { return other == slot; };
       ASSERT_EQ(index.find(hash_of(slot), is_it) == slot, model.contains(slot));
       if (model.contains(slot)) {
-        index.erase(hash_of(slot), slot, hash_of);
+        index.erase(hash_of(slot), slot);
         model.erase(slot);
       } else {
-        index.insert(hash_of(slot), slot, hash_of);
+        index.insert(hash_of(slot), slot);
         model.insert(slot);
       }
       ASSERT_EQ(index.size(), model.size());
+      if (step % 50 == 0) index.check();
     }
   }
 }
 
-// --- heads of rows ------------------------------------------------------------------------------
+// --- who waits ---------------------------------------------------------------------------------
 
-struct PlainHead {
-  Resources demand;
-  std::uint64_t order = 0;
-};
-
-HeadIndex::Head plain_first_fit(const std::map<std::uint32_t, PlainHead>& heads,
-                                const Resources& room) {
-  HeadIndex::Head best;
-  for (const auto& [row, head] : heads) {
-    if (fits_into(head.demand, room) && head.order < best.order) best = {head.order, row};
-  }
-  return best;
-}
-
-// `values` per resource: few make many demands alike in one resource, which is hard to halve.
-void compare_heads(std::uint64_t seed, std::uint64_t values, std::uint32_t rows, int steps) {
-  std::mt19937_64 random(seed);
-  HeadIndex index;
-  std::map<std::uint32_t, PlainHead> plain;
-  std::vector<Resources> demands;  // of a row, always the same
-  std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t>> seen;
-  const auto amount = [&] { return static_cast<std::int64_t>(random() % values); };
-  while (demands.size() < rows) {
-    const Resources demand{amount(), amount(), random() % 3 == 0 ? amount() : 0};
-    if (seen.emplace(demand.cpu_milli, demand.memory_bytes, demand.gpu_milli).second) {
-      demands.push_back(demand);
+TEST(WaitingQueues, AnyRunTimeIsKept) {
+  constexpr EngineTime kSevenWeeks = 0xFFFF'FFFF;  // what an entry has no room for any more
+  const std::vector<EngineTime> times{
+      0, 1, kSevenWeeks - 1, kSevenWeeks, kSevenWeeks + 1, std::numeric_limits<EngineTime>::max()};
+  WaitingQueues waiting;
+  for (int round = 0; round < 2; ++round) {  // the second time in the places of the first
+    for (std::uint64_t i = 0; i < times.size(); ++i) {
+      Queued entry = queued(i + 1, Priority::low, res(1));
+      entry.max_run = times[times.size() - 1 - i];
+      waiting.add(entry, {.demand = res(1)}, true);
     }
-  }
-  for (int step = 0; step < steps; ++step) {
-    const auto row = static_cast<std::uint32_t>(random() % rows);
-    const bool growing = (step / (4 * static_cast<int>(rows))) % 2 == 0;
-    if (random() % 4 < (growing ? 3 : 1)) {
-      const std::uint64_t order = random() % 1'000'000 * rows + row;
-      index.set(row, demands[row], order);
-      plain[row] = {demands[row], order};
-    } else {
-      index.clear(row);
-      plain.erase(row);
+    waiting.check();
+    waiting.change_priority(waiting.find(dep(3)), Priority::high);
+    WaitingQueues copy = waiting;
+    for (std::uint64_t i = 0; i < times.size(); ++i) {
+      const EngineTime expected = times[times.size() - 1 - i];
+      EXPECT_EQ(waiting.max_run(waiting.find(dep(i + 1))), expected);
+      EXPECT_EQ(copy.max_run(copy.find(dep(i + 1))), expected);
+      waiting.remove(waiting.find(dep(i + 1)));
+      waiting.check();
     }
-    ASSERT_EQ(index.size(), plain.size());
-    const Resources room{amount(), amount(), amount()};
-    HeadIndex::Head found;
-    index.first_fit(room, found);
-    const HeadIndex::Head expected = plain_first_fit(plain, room);
-    ASSERT_EQ(found.order, expected.order) << "step " << step;
-    if (found.order != HeadIndex::kNever) {
-      ASSERT_EQ(found.row, expected.row);
-    }
-    if (step % 64 != 0) continue;
-    index.check();
-    std::vector<std::uint32_t> all;
-    index.collect(room, all);
-    std::ranges::sort(all);
-    std::vector<std::uint32_t> expected_all;
-    for (const auto& [r, head] : plain) {
-      if (fits_into(head.demand, room)) expected_all.push_back(r);
-    }
-    ASSERT_EQ(all, expected_all);
+    copy.check();
+    EXPECT_EQ(waiting.size(), 0U);
+    EXPECT_EQ(copy.size(), times.size());
   }
 }
 
-TEST(HeadIndex, FindsWhatAScanFinds) {
-  for (std::uint64_t seed = 0; seed < 5; ++seed) {
-    compare_heads(seed, 12, 60, 3'000);
-    compare_heads(seed, 12, 400, 8'000);
-    compare_heads(seed, 1'000'000, 1'500, 20'000);
-  }
-}
-
-TEST(HeadIndex, AnEarlierBestIsKept) {
-  HeadIndex index;
-  index.set(3, res(1), 10);
-  HeadIndex::Head best{.order = 7, .row = 99};
-  index.first_fit(res(4), best);
-  EXPECT_EQ(best.row, 99U);
-  index.set(3, res(1), 6);
-  index.first_fit(res(4), best);
-  EXPECT_EQ(best.row, 3U);
-  EXPECT_EQ(best.order, 6U);
+// The bytes that one waiting deployment costs, all told.
+TEST(WaitingQueues, AreSmall) {
+  const auto bytes_each = [](std::uint64_t count, std::uint64_t demands) {
+    WaitingQueues waiting;
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const Shape shape{.demand = res(1, 1 + static_cast<std::int64_t>(mix(i) % demands))};
+      waiting.add(queued(i + 1, Priority::low, shape.demand), shape, true);
+    }
+    waiting.check();
+    return waiting.memory_bytes() / count;
+  };
+  EXPECT_LT(bytes_each(1'000, 150), 115U);
+  EXPECT_LT(bytes_each(20'000, 150), 85U);
+  EXPECT_LT(bytes_each(20'000, 1'000'000'000), 195U);
 }
 
 // --- the order of many nodes --------------------------------------------------------------------

@@ -96,7 +96,7 @@ bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resou
   const ShapeTable& high = state.waiting.band(Priority::high).shapes;
   for (const ShapeTable::Row row : high.rows()) {
     if (!high.feasible(row) || high.waiting(row).empty()) continue;
-    const Shape& waits = high.shape(row);
+    const Shape waits = high.shape(row);
     const auto without = earliest_start(state, waits, now, nullptr);
     const auto with = earliest_start(state, waits, now, &candidate);
     // Nothing is known about when it could start: then only what leaves all nodes that could hold
@@ -128,7 +128,7 @@ void ClusterEngine::Impl::backfill(std::vector<Start>& starts) {
     // A start may have left an overdue one at the front; starting that one uses up its slot.
     if (!start_overdue(starts)) return;
     if (!waiting.entry(slot).used) continue;
-    const EngineTime max_run = waiting.entry(slot).max_run;
+    const EngineTime max_run = waiting.max_run(slot);
     if (max_run == 0) continue;
     const Shape shape = waiting.shape(slot);
     if (shape.replicas > 1 || !within(shape, allowed(Priority::low, shape.tenant)) ||

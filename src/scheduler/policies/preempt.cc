@@ -100,7 +100,7 @@ void ClusterEngine::Impl::displace(const std::vector<Head>& for_whom,
   for (const Head& head : for_whom) {
     const DeploymentId id = waiting.entry(high.waiting(head.row).first().value).id;
     if (std::ranges::find(served, id) != served.end()) continue;
-    const Shape& shape = high.shape(head.row);
+    const Shape shape = high.shape(head.row);
     if (shape.replicas > 1) continue;  // they displace nobody
     if (!within(shape, tenants.headroom(shape.tenant))) continue;
     const auto victims = policies::choose_victims(*this, high.shape(head.row));

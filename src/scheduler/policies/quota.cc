@@ -38,7 +38,7 @@ bool leaves_quota_for_high(const ClusterEngine::Impl& state, const Shape& shape)
   const ShapeTable& high = state.waiting.band(Priority::high).shapes;
   return std::ranges::all_of(high.rows(), [&](ShapeTable::Row row) {
     if (!high.feasible(row) || high.waiting(row).empty()) return true;
-    const Shape& waits = high.shape(row);
+    const Shape waits = high.shape(row);
     const Resources after = then.headroom(waits.tenant);
     return after == state.tenants.headroom(waits.tenant) ||
            fits_into(repeated(waits.demand, waits.replicas), after);
