@@ -3,8 +3,8 @@
 // Why a pass need not look at everything: within a pass free resources only shrink, so a demand
 // that fails once fails until the end of the pass; and a queue that was gone through to its end
 // (its fixpoint) can only get moving again where something was freed since, or with a demand that
-// has begun to wait since. `freed` keeps the former per priority, ShapeTable::is_fresh() the latter.
-// For the low queue both pile up while the high queue keeps it from being processed.
+// has begun to wait since. `freed` keeps the former per priority, ShapeTable::is_fresh() the
+// latter. For the low queue both pile up while the high queue keeps it from being processed.
 #pragma once
 #include <array>
 #include <limits>
