@@ -1,4 +1,4 @@
-// One line per happening, JSON or plain by the process's setting; to stderr.
+// One line per happening, with its time and weight, to standard error.
 #pragma once
 #include <string_view>
 

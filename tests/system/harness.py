@@ -99,6 +99,8 @@ class Process:
     def terminate(self):
         self.process.terminate()
         code = self.process.wait(30)
+        rest = self.process.stdout.read()
+        assert rest == "", f"{self.name} prints more than its announcement: {rest}"
         self.process.stdout.close()
         if code != 0:
             print(f"{self.name} ended with {code}:\n" + self.log.read_text(errors="replace")[-6000:], file=sys.stderr)
