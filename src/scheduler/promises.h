@@ -50,8 +50,8 @@ struct PromiseTally {
 };
 
 class Promises {
-  // The wanted part of the starts beyond each bound. Too late is dearer to be sure of: a later bound
-  // says less, an earlier one hardly.
+  // The wanted part of the starts beyond each bound. Too late is dearer to be sure of: a later
+  // bound says less, an earlier one hardly.
   static constexpr double kBeforeEarly = 0.015;
   static constexpr double kAfterLate = 0.03;
 
