@@ -163,7 +163,7 @@ js::object json_of(const SimulationReport& r) {
           {"waits_by_priority", std::move(priorities)},
           {"waits_by_size", std::move(sizes)},
           {"utilization", js::object{{"cpu", r.cpu}, {"memory", r.memory}, {"gpu", r.gpu}}},
-          {"fragmentation", r.fragmentation},
+          {"fragmentation", r.fragmentation ? js::value(*r.fragmentation) : js::value()},
           {"bounded_slowdown", r.bounded_slowdown},
           {"evictions", r.evictions},
           {"wasted_s", r.wasted_s},
@@ -199,10 +199,14 @@ void print_summary(const SimulationReport& r, double took_s) {
   fmt::print(
       "\n{}: {} of {} jobs ended within {}, {} refused because no node could ever hold them.\n",
       r.policy, r.finished, r.jobs, time_text(r.span_s), r.refused);
+  const auto unusable =
+      r.fragmentation
+          ? fmt::format("fragmentation: {:.1f} % of the gpus free but unusable for the mix; ",
+                        *r.fragmentation * 100)
+          : "";
   fmt::print(
-      "  utilization: cpu {:.1f} %, memory {:.1f} %, gpu {:.1f} %; fragmentation: {:.1f} % of the "
-      "gpus free but unusable for the mix; bounded slowdown {:.1f}\n",
-      r.cpu * 100, r.memory * 100, r.gpu * 100, r.fragmentation * 100, r.bounded_slowdown);
+      "  utilization: cpu {:.1f} %, memory {:.1f} %, gpu {:.1f} %; {}bounded slowdown {:.1f}\n",
+      r.cpu * 100, r.memory * 100, r.gpu * 100, unusable, r.bounded_slowdown);
   if (r.evictions > 0) {
     fmt::print("  {} evictions threw away {} of work\n", r.evictions, time_text(r.wasted_s));
   }
@@ -306,7 +310,9 @@ int simulate_trace(const Global& global, const Args& a) {
   auto input = simulated(a, *jobs);
   add_wishes(a, *jobs, input);
   const auto tenants = tenants_of(*jobs);
-  const SimulationOptions options{.forecast_every = a.forecast_every, .mix = mix_of(input)};
+  // One node has no neighbours among which anything could be scattered.
+  const SimulationOptions options{.forecast_every = a.forecast_every,
+                                  .mix = a.vector ? std::nullopt : std::optional(mix_of(input))};
   js::array whole;
   Table table({"POLICY", "JOBS OF", "NUMBER", "MEAN WAIT", "P50", "P99", "LONGEST"});
   std::vector<std::pair<SimulationReport, double>> reports;

@@ -74,13 +74,15 @@ void count(const SimulatedJob& job, const SimulatedOutcome& outcome, Totals& tot
 void add_fragmentation(const SimulationResult& result, SimulatedTime span,
                        const Resources& capacity, SimulationReport& out) {
   const auto& points = result.fragmentation;
+  if (points.empty()) return;
+  double sum = 0;
   for (std::size_t i = 0; i < points.size(); ++i) {
     const SimulatedTime until = i + 1 < points.size() ? points[i + 1].when : span;
     const double part = share(points[i].unusable, capacity.gpu_milli);
-    out.fragmentation +=
-        part * static_cast<double>(until - points[i].when) / static_cast<double>(span);
+    sum += part * static_cast<double>(until - points[i].when) / static_cast<double>(span);
     if (until > points[i].when) spread(out.curve.unusable, span, points[i].when, until, part);
   }
+  out.fragmentation = sum;
 }
 
 double median(std::vector<double> values) { return summary(std::move(values)).p50_s; }

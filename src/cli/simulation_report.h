@@ -2,6 +2,7 @@
 #pragma once
 #include <array>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -38,7 +39,8 @@ struct SimulationReport {
   std::map<std::uint32_t, WaitSummary> by_tenant;
   double span_s = 0;
   double cpu = 0, memory = 0, gpu = 0;  // mean utilization over the span, 0 to 1
-  double fragmentation = 0;     // mean share of the GPU capacity that the mix could not use, 0 to 1
+  // Mean share of the GPU capacity that the mix could not use, 0 to 1; empty: not measured.
+  std::optional<double> fragmentation;
   double bounded_slowdown = 0;  // mean of max(1, (wait + run) / max(run, 10 s))
   std::size_t evictions = 0;
   double wasted_s = 0;  // run time that evictions threw away

@@ -52,8 +52,11 @@ class Simulate(unittest.TestCase):
         for one in first:
             self.assertEqual(one["finished"] + one["refused"], 300)
             self.assertLessEqual(one["utilization"]["gpu"], 1)
+            self.assertTrue(0 < one["fragmentation"] < 1)
         self.assertEqual(first[0]["evictions"], 0)
         self.assertEqual(first, self.simulations(*words))
+        # All in one node leave nothing scattered that could be measured.
+        self.assertEqual([one["fragmentation"] for one in self.simulations(*words, "--one-node")], [None] * 3)
 
     def test_a_pod_runs_only_on_the_models_that_it_asks_for(self):
         nodes = self.folder / "nodes.csv"
