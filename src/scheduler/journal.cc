@@ -166,13 +166,6 @@ Checkpoint get_checkpoint(Unpacker& in) {
   return out;
 }
 
-Lessons get_lessons(Unpacker& in) {
-  Lessons out;
-  const std::size_t count = in.count(kLessonBytes);
-  for (std::size_t i = 0; i < count && in.ok(); ++i) out.lessons.push_back(get_lesson(in));
-  return out;
-}
-
 Learnt get_learnt(Unpacker& in) {
   auto outlook = std::make_shared<Outlook>();
   outlook->get(in);
@@ -210,7 +203,8 @@ void put_step(std::string& bytes, EngineTime now, std::span<const EngineEvent> e
   }
 }
 
-void put_checkpoint(std::string& bytes, const ClusterEngine& engine, bool anew) {
+void put_checkpoint(std::string& bytes, const ClusterEngine& engine, bool anew,
+                    const Outlook* learnt) {
   const EngineState state = state_of(engine);
   bytes.reserve(bytes.size() + 64 + 48 * (state.waiting.size() + state.active.size()));
   Packer out(bytes);
@@ -224,19 +218,15 @@ void put_checkpoint(std::string& bytes, const ClusterEngine& engine, bool anew) 
   out.natural(state.waiting.size());
   for (const Queued& entry : state.waiting) put(out, entry, state.now);
   out.fixed(engine.state_hash());
+  if (learnt == nullptr) return;
+  out.natural(static_cast<std::uint64_t>(RecordKind::learnt));
+  learnt->put(out);
 }
 
 void put_lessons(std::string& bytes, std::span<const Promises::Lesson> lessons) {
   Packer out(bytes);
   out.natural(static_cast<std::uint64_t>(RecordKind::lessons));
-  out.natural(lessons.size());
-  for (const Promises::Lesson& lesson : lessons) berth::put(out, lesson);
-}
-
-void put_learnt(std::string& bytes, const Outlook& outlook) {
-  Packer out(bytes);
-  out.natural(static_cast<std::uint64_t>(RecordKind::learnt));
-  outlook.put(out);
+  berth::put(out, lessons);
 }
 
 std::string seal(std::string_view inside) {
@@ -265,7 +255,7 @@ Result<std::vector<Record>> open(std::string_view entry) {
         out.emplace_back(get_checkpoint(in));
         break;
       case RecordKind::lessons:
-        out.emplace_back(get_lessons(in));
+        out.emplace_back(Lessons{berth::get_lessons(in)});
         break;
       case RecordKind::learnt:
         out.emplace_back(get_learnt(in));

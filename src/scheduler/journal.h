@@ -44,9 +44,9 @@ using Record = std::variant<Step, Checkpoint, Lessons, Learnt>;
 // Appends to the inside of an entry.
 void put_step(std::string& out, EngineTime now, std::span<const EngineEvent> events,
               const Decisions& decided);
-void put_checkpoint(std::string& out, const ClusterEngine& engine, bool anew);
+void put_checkpoint(std::string& out, const ClusterEngine& engine, bool anew,
+                    const Outlook* learnt = nullptr);
 void put_lessons(std::string& out, std::span<const Promises::Lesson> lessons);
-void put_learnt(std::string& out, const Outlook& outlook);
 
 [[nodiscard]] std::string seal(std::string_view inside);
 // Errors: internal, reason "journal_damaged".

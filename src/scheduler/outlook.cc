@@ -71,17 +71,14 @@ void Outlook::learn(const Promises::Lesson& lesson) {
 void Outlook::put(Packer& out) const {
   out.natural(learns_ ? 1 : 0);
   if (learns_) recent_.put(out);
-  const auto lessons = promises_.lessons_since({});
-  out.natural(lessons.size());
-  for (const Promises::Lesson& lesson : lessons) berth::put(out, lesson);
+  berth::put(out, promises_.lessons_since({}));
 }
 
 void Outlook::get(Unpacker& in) {
   *this = {};
   learns_ = in.number<int>(2) == 1;
   if (learns_) recent_.get(in);
-  const std::size_t lessons = in.count(kLessonBytes);
-  for (std::size_t i = 0; i < lessons && in.ok(); ++i) learn(get_lesson(in));
+  for (const Promises::Lesson& lesson : get_lessons(in)) learn(lesson);
 }
 
 }  // namespace berth

@@ -121,7 +121,11 @@ void Promises::learn(const Lesson& lesson) {
       lesson.correction;
 }
 
-void put(Packer& out, const Promises::Lesson& lesson) {
+namespace {
+
+constexpr std::size_t kLessonBytes = 35;  // at least
+
+void put_one(Packer& out, const Promises::Lesson& lesson) {
   out.natural(static_cast<std::uint64_t>(lesson.method));
   out.natural(static_cast<std::uint64_t>(lesson.priority));
   const auto& c = lesson.correction;
@@ -129,7 +133,7 @@ void put(Packer& out, const Promises::Lesson& lesson) {
   out.natural(c.seen);
 }
 
-Promises::Lesson get_lesson(Unpacker& in) {
+Promises::Lesson get_one(Unpacker& in) {
   Promises::Lesson out;
   out.method = in.number<ForecastMethod>(3);
   out.priority = in.number<Priority>(2);
@@ -139,6 +143,20 @@ Promises::Lesson get_lesson(Unpacker& in) {
   c.beyond_early = in.real(0, 1);
   c.beyond_late = in.real(0, 1);
   c.seen = in.natural();
+  return out;
+}
+
+}  // namespace
+
+void put(Packer& out, std::span<const Promises::Lesson> lessons) {
+  out.natural(lessons.size());
+  for (const Promises::Lesson& lesson : lessons) put_one(out, lesson);
+}
+
+std::vector<Promises::Lesson> get_lessons(Unpacker& in) {
+  std::vector<Promises::Lesson> out;
+  const std::size_t count = in.count(kLessonBytes);
+  for (std::size_t i = 0; i < count && in.ok(); ++i) out.push_back(get_one(in));
   return out;
 }
 

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <map>
 #include <set>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -118,9 +119,8 @@ class Promises {
   std::set<std::pair<EngineTime, DeploymentId>> to_look_at_;
 };
 
-// A lesson as bytes. Reading refuses what cannot have been learnt.
-inline constexpr std::size_t kLessonBytes = 35;  // at least
-void put(Packer& out, const Promises::Lesson& lesson);
-[[nodiscard]] Promises::Lesson get_lesson(Unpacker& in);
+// Lessons as bytes. Reading refuses what cannot have been learnt.
+void put(Packer& out, std::span<const Promises::Lesson> lessons);
+[[nodiscard]] std::vector<Promises::Lesson> get_lessons(Unpacker& in);
 
 }  // namespace berth

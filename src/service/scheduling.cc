@@ -434,8 +434,7 @@ Decisions Scheduling::advance(Change& change, Known& known, const ClusterId& clu
   if (journal.events >= journal.next_checkpoint) {
     journal.next_checkpoint = checkpoint_after(known.engine);
     if (journal.events >= journal.next_checkpoint) {
-      journal::put_checkpoint(piece.bytes, known.engine, false);
-      if (outlook != nullptr) journal::put_learnt(piece.bytes, *outlook);
+      journal::put_checkpoint(piece.bytes, known.engine, false, outlook);
       piece.checkpoint = true;
       journal.events = 0;
     }
@@ -465,9 +464,7 @@ void Scheduling::catch_up_journal(Change& change, Known& known, const ClusterId&
   Journaling& journal = known.journal;
   if (!journal.begun) {
     JournalPiece piece{cluster, {}, true};
-    journal::put_checkpoint(piece.bytes, known.engine, true);
-    if (const Outlook* const outlook = outlook_for(cluster, {}); outlook != nullptr)
-      journal::put_learnt(piece.bytes, *outlook);
+    journal::put_checkpoint(piece.bytes, known.engine, true, outlook_for(cluster, {}));
     change.journal.push_back(std::move(piece));
     journal.begun = true;
     journal.next_checkpoint = checkpoint_after(known.engine);

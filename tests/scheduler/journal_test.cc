@@ -333,10 +333,7 @@ class Life {
     if (questions_ == 0 || below(questions_) != 0) return;
     told_.push_back({journal_.entries.size(), now_ + 7, outlook_.promise(engine_, now_ + 7)});
   }
-  void checkpoint(bool anew) {
-    journal::put_checkpoint(journal_.open, engine_, anew);
-    journal::put_learnt(journal_.open, outlook_);
-  }
+  void checkpoint(bool anew) { journal::put_checkpoint(journal_.open, engine_, anew, &outlook_); }
   void reload() {
     auto again = engine_of(state_of(engine_));
     ASSERT_TRUE(again) << again.error().message;
