@@ -1,4 +1,6 @@
 // Starts that are interrupted anywhere, servers that are killed, machines that are restarted.
+#include <spawn.h>
+
 #include <random>
 
 #include "runtime/process_fixture.h"
@@ -24,25 +26,31 @@ class ProcessCrash : public ProcessTest {
   void killed_server(const Launch& launch, std::chrono::microseconds after) {
     int begun[2];
     ASSERT_EQ(::pipe2(begun, O_CLOEXEC), 0);
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      Loop loop;
-      process::MachineOptions machine;
-      machine.root = options_.root;
-      process::ProcessRuntime runtime(
-          loop.executor(), std::make_shared<process::Machine>(std::move(machine), loop.files()),
-          options_);
-      (void)!::write(begun[1], "x", 1);
-      (void)loop.wait(runtime.ensure_running(launch));
-      for (;;) ::pause();
-    }
+    std::vector<std::string> words{DOOMED_SERVER,
+                                   options_.root,
+                                   options_.scope,
+                                   options_.separate_users ? "1" : "0",
+                                   launch.key.deployment.str(),
+                                   std::to_string(launch.key.number),
+                                   launch.spec.command.back()};
+    std::vector<char*> arguments;
+    for (auto& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    posix_spawn_file_actions_t files;
+    ::posix_spawn_file_actions_init(&files);
+    ::posix_spawn_file_actions_adddup2(&files, begun[1], STDOUT_FILENO);
+    pid_t pid = 0;
+    const int failed =
+        ::posix_spawn(&pid, DOOMED_SERVER, &files, nullptr, arguments.data(), environ);
+    ::posix_spawn_file_actions_destroy(&files);
+    ::close(begun[1]);
+    ASSERT_EQ(failed, 0);
     char x = 0;
     EXPECT_EQ(::read(begun[0], &x, 1), 1);
     std::this_thread::sleep_for(after);
     ::kill(pid, SIGKILL);
     ::waitpid(pid, nullptr, 0);
     ::close(begun[0]);
-    ::close(begun[1]);
   }
 
   // What the server would write, from a first life of the attempt that leaves one instance.
@@ -68,31 +76,41 @@ class ProcessCrash : public ProcessTest {
     open();
   }
 
-  // Of a fresh server, on this machine as busy as it is now: what the instants are spread over.
-  std::chrono::microseconds time_of_a_start() {
-    const Launch launch = counted(new_key());
-    close();
-    const auto begin = std::chrono::steady_clock::now();
-    EXPECT_TRUE(run(launch));
-    const auto took = std::chrono::steady_clock::now() - begin;
-    EXPECT_TRUE(gone(launch.key, milliseconds(0)));
-    EXPECT_TRUE(loop_.wait(runtime_->forget(launch.key.deployment)));
-    return std::chrono::duration_cast<std::chrono::microseconds>(took);
-  }
-
   fs::path instances_;
 };
 
+// Instants spread over a start, whatever it takes on this machine as busy as it is now: the span
+// grows while starts outlast it and shrinks while they are done before, so that either happens
+// often.
+class Instants {
+ public:
+  explicit Instants(unsigned seed) : random_(seed) {}
+  std::chrono::microseconds next() {
+    return std::chrono::microseconds(
+        std::uniform_int_distribution<std::int64_t>(0, static_cast<std::int64_t>(span_))(random_));
+  }
+  void learn(bool done) {
+    ++(done ? after_ : before_);
+    span_ *= done ? 0.85 : 1.25;
+  }
+  int before() const { return before_; }
+  int after() const { return after_; }
+
+ private:
+  std::mt19937 random_;
+  double span_ = 20'000;  // microseconds
+  int before_ = 0;
+  int after_ = 0;
+};
+
 TEST_F(ProcessCrash, AServerKilledWhileItStartsNeverMakesTwoInstances) {
-  std::mt19937 random(20260101);
-  std::uniform_int_distribution<std::int64_t> micros(0, 2 * time_of_a_start().count());
-  int found = 0;
+  Instants instants(20260101);
   for (int round = 0; round < 100; ++round) {
     forget_instances();
     const Launch launch = counted(new_key());
-    killed_server(launch, std::chrono::microseconds(micros(random)));
+    killed_server(launch, instants.next());
     open();
-    if (see(launch.key)) ++found;
+    instants.learn(see(launch.key).has_value());
     const auto again = run(launch);
     ASSERT_TRUE(again) << again.error().message;
     ASSERT_TRUE(reaches(launch.key, Phase::running)) << "round " << round;
@@ -104,19 +122,18 @@ TEST_F(ProcessCrash, AServerKilledWhileItStartsNeverMakesTwoInstances) {
     ASSERT_FALSE(fs::exists(folder(launch.key)));
     ASSERT_TRUE(cgroups_of(launch.key).empty());
   }
-  // The instants were spread over the start: some came before it was done, some after.
-  EXPECT_GT(found, 0);
-  EXPECT_LT(found, 100);
+  EXPECT_GT(instants.before(), 0);
+  EXPECT_GT(instants.after(), 0);
 }
 
 TEST_F(ProcessCrash, AServerKilledWhileItStartsAndThenAStopLeaveNothing) {
-  std::mt19937 random(20260102);
-  std::uniform_int_distribution<std::int64_t> micros(0, 2 * time_of_a_start().count());
+  Instants instants(20260102);
   for (int round = 0; round < 50; ++round) {
     forget_instances();
     const Launch launch = counted(new_key());
-    killed_server(launch, std::chrono::microseconds(micros(random)));
+    killed_server(launch, instants.next());
     open();
+    instants.learn(see(launch.key).has_value());
     ASSERT_TRUE(gone(launch.key, milliseconds(0)));
     const auto before = instances();
     ASSERT_LE(before, 1U);
