@@ -41,7 +41,7 @@ Outlook::Starts Outlook::tell(const ClusterEngine& engine, EngineTime now,
   scope.only = only;
   for (StartForecast& one : forecast(engine, recent_, promises_, now, scope)) {
     if (one.method == ForecastMethod::unknown && !one.never_later) continue;
-    out.emplace(one.id, std::move(one));
+    out.add(std::move(one));
   }
   return out;
 }

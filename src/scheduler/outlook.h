@@ -15,7 +15,21 @@ namespace berth {
 
 class Outlook {
  public:
-  using Starts = std::map<DeploymentId, StartForecast>;
+  class Starts {
+   public:
+    [[nodiscard]] std::optional<StartForecast> of(const DeploymentId& id) const {
+      const auto found = by_id_.find(id);
+      return found == by_id_.end() ? std::nullopt : std::optional(found->second);
+    }
+    void add(StartForecast one) { by_id_.emplace(one.id, std::move(one)); }
+    [[nodiscard]] std::size_t size() const { return by_id_.size(); }
+    [[nodiscard]] auto begin() const { return by_id_.begin(); }
+    [[nodiscard]] auto end() const { return by_id_.end(); }
+    friend bool operator==(const Starts&, const Starts&) = default;
+
+   private:
+    std::map<DeploymentId, StartForecast> by_id_;
+  };
 
   // Before the engine decides about the events, and what it then decided. Nothing is learnt before
   // the first attempt has ended.

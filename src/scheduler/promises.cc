@@ -39,7 +39,7 @@ EngineTime scaled(EngineTime wait, double factor) {
 }  // namespace
 
 WaitRange Promises::corrected(ForecastMethod method, Priority priority, WaitRange raw) const {
-  const Correction& known = learnt(method, priority);
+  const Correction& known = learnt_.at(method, priority);
   WaitRange out{scaled(raw.earliest, -known.early), scaled(raw.latest, known.late)};
   if (out.earliest > out.latest) {  // both were too careful: they meet
     out.earliest = out.latest = out.latest + (out.earliest - out.latest) / 2;
@@ -64,14 +64,13 @@ void Promises::started(const DeploymentId& id, EngineTime now) {
   const EngineTime wait = now - open.asked;
   const bool early = wait < open.said.earliest;
   const bool late = wait > open.said.latest;
-  Correction& known = learnt(open);
+  Correction& known = learnt_.at(open.method, open.priority);
   const double by = step(known.seen++);
   tighten(known.beyond_early, kBeforeEarly, early);
   follow(known.early, -ratio(wait, open.raw.earliest), known.beyond_early, by);
   if (!late) tighten(known.beyond_late, kAfterLate, false);
   if (!open.counted) follow(known.late, ratio(wait, open.raw.latest), known.beyond_late, by);
-  PromiseTally& tally =
-      tally_[static_cast<std::size_t>(open.method)][static_cast<std::size_t>(open.priority)];
+  PromiseTally& tally = tally_.at(open.method, open.priority);
   tally.too_early += early ? 1 : 0;
   tally.too_late += late ? 1 : 0;
   tally.kept += early || late ? 0 : 1;
@@ -89,7 +88,7 @@ void Promises::advance(EngineTime now) {
     const auto [when, id] = *to_look_at_.begin();
     to_look_at_.erase(to_look_at_.begin());
     Open& open = open_.at(id);
-    Correction& known = learnt(open);
+    Correction& known = learnt_.at(open.method, open.priority);
     if (open.look_again == open.asked + open.said.latest + 1) {
       tighten(known.beyond_late, kAfterLate, true);
     }
@@ -106,19 +105,17 @@ void Promises::advance(EngineTime now) {
 
 std::vector<Promises::Lesson> Promises::lessons_since(const Corrections& before) const {
   std::vector<Lesson> out;
-  for (std::size_t method = 0; method < learnt_.size(); ++method) {
-    for (std::size_t priority = 0; priority < learnt_[method].size(); ++priority) {
-      const Correction& now = learnt_[method][priority];
-      if (now == before[method][priority]) continue;
-      out.push_back({static_cast<ForecastMethod>(method), static_cast<Priority>(priority), now});
+  for (const auto& [method, method_name] : Names<ForecastMethod>::table) {
+    for (const auto& [priority, priority_name] : Names<Priority>::table) {
+      const Correction& now = learnt_.at(method, priority);
+      if (now != before.at(method, priority)) out.push_back({method, priority, now});
     }
   }
   return out;
 }
 
 void Promises::learn(const Lesson& lesson) {
-  learnt_[static_cast<std::size_t>(lesson.method)][static_cast<std::size_t>(lesson.priority)] =
-      lesson.correction;
+  learnt_.at(lesson.method, lesson.priority) = lesson.correction;
 }
 
 namespace {

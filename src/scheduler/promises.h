@@ -43,6 +43,19 @@ struct WaitRange {
   friend bool operator==(const WaitRange&, const WaitRange&) = default;
 };
 
+// One of each kind of range: they go wrong in different ways.
+template <class T>
+struct ByMethodAndPriority {
+  std::array<std::array<T, 2>, 3> of_method;
+  [[nodiscard]] const T& at(ForecastMethod method, Priority priority) const {
+    return of_method[static_cast<std::size_t>(method)][static_cast<std::size_t>(priority)];
+  }
+  [[nodiscard]] T& at(ForecastMethod method, Priority priority) {
+    return of_method[static_cast<std::size_t>(method)][static_cast<std::size_t>(priority)];
+  }
+  friend bool operator==(const ByMethodAndPriority&, const ByMethodAndPriority&) = default;
+};
+
 struct PromiseTally {
   std::uint64_t kept = 0;
   std::uint64_t too_early = 0;  // started before the range
@@ -66,7 +79,7 @@ class Promises {
     std::uint64_t seen = 0;
     friend bool operator==(const Correction&, const Correction&) = default;
   };
-  using Corrections = std::array<std::array<Correction, 2>, 3>;  // by method and priority
+  using Corrections = ByMethodAndPriority<Correction>;
   struct Lesson {
     ForecastMethod method = ForecastMethod::unknown;
     Priority priority = Priority::high;
@@ -87,7 +100,7 @@ class Promises {
   void advance(EngineTime now);          // what has run out counts
 
   [[nodiscard]] const PromiseTally& tally(ForecastMethod method, Priority priority) const {
-    return tally_[static_cast<std::size_t>(method)][static_cast<std::size_t>(priority)];
+    return tally_.at(method, priority);
   }
   [[nodiscard]] std::size_t open() const { return open_.size(); }
 
@@ -106,15 +119,9 @@ class Promises {
     EngineTime look_again = 0;
     bool counted = false;  // as one that starts too late for the factor
   };
-  [[nodiscard]] const Correction& learnt(ForecastMethod method, Priority priority) const {
-    return learnt_[static_cast<std::size_t>(method)][static_cast<std::size_t>(priority)];
-  }
-  [[nodiscard]] Correction& learnt(const Open& open) {
-    return learnt_[static_cast<std::size_t>(open.method)][static_cast<std::size_t>(open.priority)];
-  }
 
   Corrections learnt_;
-  std::array<std::array<PromiseTally, 2>, 3> tally_;  // by method and priority
+  ByMethodAndPriority<PromiseTally> tally_{};
   std::map<DeploymentId, Open> open_;
   std::set<std::pair<EngineTime, DeploymentId>> to_look_at_;
 };

@@ -155,7 +155,6 @@ void RecentRate::get(Unpacker& in) {
     if (!fine) in.refuse();
     arrivals_[i] = {std::move(entry), gap};
   }
-  if (!in.ok()) *this = {};
 }
 
 }  // namespace berth

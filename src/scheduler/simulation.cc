@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/ensure.h"
+#include "scheduler/outlook.h"
 
 namespace berth {
 namespace {
@@ -69,7 +70,9 @@ class VirtualRun {
 
   void carry_out(std::span<const EngineEvent> events) {
     ++out_.events;
+    if (asks()) outlook_.before(engine_, events, now_);
     const Decisions decisions = engine_.decide(events, now_);
+    if (asks()) outlook_.after(decisions, now_);
     if (options_.mix) note_nodes(events, decisions);
     for (const Start& start : decisions.starts) began(index_of(start.id));
     for (const Evict& evict : decisions.evictions) {
@@ -83,7 +86,7 @@ class VirtualRun {
 
   void began(std::uint64_t job) {
     out_.jobs[job].start = now_;
-    if (options_.forecast_every > 0) note_start(job);
+    if (asks()) note_start(job);
     endings_.push({now_ + jobs_[job].duration, out_.jobs[job].evictions, job});
     ++out_.decisions;
   }
@@ -102,9 +105,8 @@ class VirtualRun {
       out_.jobs[index].refused = true;
       return;
     }
-    if (options_.forecast_every > 0) recent_.queued(queued(index), now_);
     apply(queued(index));
-    if (options_.forecast_every > 0 && out_.jobs[index].start == SimulatedOutcome::kNever &&
+    if (asks() && out_.jobs[index].start == SimulatedOutcome::kNever &&
         had_to_wait_++ % options_.forecast_every == 0) {
       foretell(index);
     }
@@ -138,40 +140,25 @@ class VirtualRun {
 
   // --- forecasts: fed and asked as a service does ---------------------------------------------
 
+  [[nodiscard]] bool asks() const { return options_.forecast_every > 0; }
+
   void foretell(std::size_t index) {
     const DeploymentId id = simulated_id(index);
-    const ForecastScope scope{options_.forecast_first, id};
-    promises_.advance(now_);
     SimulatedForecast out{.job = index, .asked = now_, .forecast = {}};
-    for (const StartForecast& one : forecast(engine_, recent_, promises_, now_, scope)) {
-      out.forecast = one;
-      if (!one.raw) continue;
-      promises_.promised(id, one.method, one.priority, now_, *one.raw,
-                         {one.earliest - now_, *one.latest - now_});
+    if (auto told = outlook_.promise(engine_, now_, id).of(id)) {
+      out.forecast = std::move(*told);
+    } else {
+      out.forecast.priority = jobs_[index].priority;
     }
     foretold_.emplace(index, out_.forecasts.size());
-    out_.forecasts.push_back(out);
+    out_.forecasts.push_back(std::move(out));
   }
 
   void note_start(std::uint64_t job) {
-    promises_.started(simulated_id(job), now_);
     const auto found = foretold_.find(job);
     if (found == foretold_.end()) return;
     out_.forecasts[found->second].start = now_;
     foretold_.erase(found);
-  }
-
-  void note_release(std::uint64_t job) {
-    const SimulatedJob& ran = jobs_[job];
-    recent_.released({.id = {},
-                      .demand = {},
-                      .placement = {},
-                      .priority = ran.priority,
-                      .order = 0,
-                      .started = out_.jobs[job].start,
-                      .max_run = ran.limit,
-                      .leaving_for = {}},
-                     now_);
   }
 
   void end(const Ending& ending) {
@@ -179,15 +166,13 @@ class VirtualRun {
     if (ending.attempt != job.evictions) return;
     now_ = ending.when;
     job.end = now_;
-    if (options_.forecast_every > 0) note_release(ending.job);
     apply(Released{simulated_id(ending.job)});
   }
 
   ClusterEngine engine_;
   std::span<const SimulatedJob> jobs_;
   SimulationOptions options_;
-  RecentRate recent_;
-  Promises promises_;
+  Outlook outlook_;
   std::size_t had_to_wait_ = 0;
   std::vector<std::vector<std::uint32_t>> nodes_of_;  // of each job, only with a mix
   std::vector<double> unusable_;                      // by node

@@ -47,9 +47,8 @@ struct SimulatedFragmentation {
 };
 
 struct SimulationOptions {
-  std::size_t forecast_every = 0;    // asks for each so many-th job that has to wait; 0: never
-  std::size_t forecast_first = 512;  // of each queue
-  std::optional<TaskMix> mix;        // given: how much GPU capacity it cannot use is recorded
+  std::size_t forecast_every = 0;  // asks for each so many-th job that has to wait; 0: never
+  std::optional<TaskMix> mix;      // given: how much GPU capacity it cannot use is recorded
 };
 
 struct SimulationResult {

@@ -411,12 +411,9 @@ Task<Result<QueuePage>> Clusters::queue(Caller caller, ClusterId id,
     auto row = reads_.deployment(entry.id);
     if (!row) co_return std::unexpected(std::move(row.error()));
     if (!*row) continue;  // deleted since
-    const auto start = seen->value.starts.find(entry.id);
     const bool mine = is_member(**memberships, (*row)->organization);
-    out.items.push_back(
-        {entry, mine ? (*row)->name : "", mine, (*row)->created_at, (*row)->retry_at,
-         start == seen->value.starts.end() ? std::nullopt : std::optional(start->second),
-         (*row)->spec.replicas});
+    out.items.push_back({entry, mine ? (*row)->name : "", mine, (*row)->created_at,
+                         (*row)->retry_at, seen->value.starts.of(entry.id), (*row)->spec.replicas});
   }
   co_return out;
 }

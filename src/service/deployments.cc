@@ -348,10 +348,7 @@ Task<Result<WaitExplanation>> Deployments::explain(Caller caller, DeploymentId i
         [this, id, cluster](ReadView&, const ClusterEngine& engine) -> Result<Found> {
       const Timestamp at = clock_.now();
       const auto starts = scheduling_.outlook(cluster).promise(engine, engine_time(engine, at), id);
-      const auto start = starts.find(id);
-      return Found{engine.explain(id),
-                   start == starts.end() ? std::nullopt : std::optional(start->second),
-                   blockers_of(engine, id), at};
+      return Found{engine.explain(id), starts.of(id), blockers_of(engine, id), at};
     };
     auto seen = co_await ask_engine<Found>(reads_, committer_, scheduling_, cluster, look);
     if (seen && !seen->value.detail) {

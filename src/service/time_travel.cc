@@ -110,8 +110,7 @@ Task<Result<QueuePage>> TimeTravel::queue(Caller caller, ClusterId id, When when
   for (const auto& entry : entries) {
     auto one = item(caller, **found, entry, then->at);
     if (!one) co_return std::unexpected(std::move(one.error()));
-    if (const auto start = starts.find(entry.id); start != starts.end())
-      one->forecast = start->second;
+    one->forecast = starts.of(entry.id);
     out.items.push_back(std::move(*one));
   }
   co_return out;
@@ -169,8 +168,7 @@ Task<Result<WaitExplanation>> TimeTravel::explain(Caller caller, DeploymentId id
     out.detail = engine.explain(id);
     blockers = blockers_of(engine, id);
     if (!out.detail) return;
-    const auto starts = then->moment->outlook().tell(engine, engine_time(engine, then->at), id);
-    if (const auto start = starts.find(id); start != starts.end()) out.forecast = start->second;
+    out.forecast = then->moment->outlook().tell(engine, engine_time(engine, then->at), id).of(id);
   });
   if (out.detail) {
     was->state = State::queued;
