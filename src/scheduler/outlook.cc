@@ -68,6 +68,8 @@ void Outlook::learn(const Promises::Lesson& lesson) {
   written_ = promises_.corrections();
 }
 
+bool Outlook::blank() const { return !learns_ && promises_.lessons_since({}).empty(); }
+
 void Outlook::put(Packer& out) const {
   out.natural(learns_ ? 1 : 0);
   if (learns_) recent_.put(out);

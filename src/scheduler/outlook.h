@@ -47,6 +47,7 @@ class Outlook {
   // For the journal: the corrections that are not what they were when this was asked last.
   [[nodiscard]] std::vector<Promises::Lesson> take_lessons();
   void learn(const Promises::Lesson& lesson);
+  [[nodiscard]] bool blank() const;  // nothing was learnt yet
   // All that was learnt, without the promises that are open.
   void put(Packer& out) const;
   void get(Unpacker& in);  // refuses what cannot be

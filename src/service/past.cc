@@ -7,6 +7,7 @@
 
 #include "scheduler/journal.h"
 #include "service/json_text.h"
+#include "service/recollection.h"
 
 namespace berth {
 namespace {
@@ -14,7 +15,6 @@ namespace {
 constexpr int kQueue = 64;  // questions that wait for their turn
 constexpr std::size_t kMoments = 16;
 constexpr std::size_t kWeight = 2'000'000;  // deployments in all that are kept
-constexpr std::size_t kPage = 256;          // entries read at a time
 
 std::unexpected<Error> no_record() {
   return fail_field("at", "before_record",
@@ -169,17 +169,9 @@ Result<std::shared_ptr<const Moment>> Past::moment_at(ReadView& view, const Clus
   } else {
     replay.emplace(journal::Mode::follow, journal::Learning::yes);
   }
-  while (next <= mark.index) {
-    const auto left = static_cast<std::size_t>(mark.index - next + 1);
-    auto entries = view.journal(cluster, next, std::min(left, kPage));
-    if (!entries) return std::unexpected(std::move(entries.error()));
-    if (entries->empty()) return no_record();  // the cluster is being deleted
-    for (const auto& entry : *entries) {
-      if (auto taken = replay->take(entry.index, entry.payload); !taken)
-        return std::unexpected(std::move(taken.error()));
-    }
-    next = entries->back().index + 1;
-  }
+  const auto there = replay_entries(view, cluster, *replay, next, mark.index);
+  if (!there) return std::unexpected(there.error());
+  if (!*there) return no_record();
   auto engine = replay->take_engine();
   if (!engine) return fail(Code::internal, "journal_damaged", "The record holds no state.");
   const std::size_t weight = weight_of(*engine);

@@ -8,6 +8,7 @@
 #include "base/ensure.h"
 #include "scheduler/journal.h"
 #include "service/json_text.h"
+#include "service/recollection.h"
 #include "service/restore.h"
 
 namespace berth {
@@ -16,8 +17,9 @@ namespace {
 const Actor kScheduler{"scheduler", "scheduler", ""};
 
 // A whole state goes into the journal after so many events, and not before there were twice as many
-// as deployments in it: to go back to any moment costs no more than a few times the state.
-constexpr std::size_t kCheckpointEvents = 10'000;
+// as deployments in it: to go back to any moment, or to recollect what was learnt when an engine is
+// loaded, costs no more than a few times the state.
+constexpr std::size_t kCheckpointEvents = 2'000;
 constexpr std::size_t kCheckpointFactor = 2;
 // What was taken in without a lock is written down at the latest then.
 constexpr std::size_t kUnwritten = 1'000;
@@ -89,6 +91,8 @@ Result<Scheduling::Known*> Scheduling::load(ReadView& view, const ClusterId& id)
   }
   if (auto waiting = load_waiting(view, known, id); !waiting)
     return std::unexpected(std::move(waiting.error()));
+  if (auto recollected = recollect(view, id); !recollected)
+    return std::unexpected(std::move(recollected.error()));
   note_seen(id, *last);
   return &known_.emplace(id, std::move(known)).first->second;
 }
@@ -501,18 +505,28 @@ Result<void> Scheduling::before_commit(Change& change) {
   return {};
 }
 
+Result<void> Scheduling::recollect(ReadView& view, const ClusterId& cluster) {
+  const std::int64_t term = authority_.term(cluster);
+  const auto known = learnt_.find(cluster);
+  if (known != learnt_.end() && known->second.term == term) return {};
+  auto before = learnt_before(view, cluster);
+  if (!before) return std::unexpected(std::move(before.error()));
+  learnt_[cluster] = {term, *before ? std::make_unique<Outlook>(std::move(**before)) : nullptr};
+  return {};
+}
+
 // Nothing is kept of a cluster on which nothing has ended and about which nobody has asked: there
 // may be ten thousand of them.
 Outlook* Scheduling::outlook_for(const ClusterId& cluster, std::span<const EngineEvent> events) {
   const bool ends = std::ranges::any_of(
       events, [](const EngineEvent& event) { return std::holds_alternative<Released>(event); });
   if (ends) return &outlook(cluster);
-  const auto found = outlooks_.find(cluster);
-  return found == outlooks_.end() ? nullptr : found->second.get();
+  const auto found = learnt_.find(cluster);
+  return found == learnt_.end() ? nullptr : found->second.outlook.get();
 }
 
 Outlook& Scheduling::outlook(const ClusterId& cluster) {
-  auto& out = outlooks_[cluster];
+  auto& out = learnt_[cluster].outlook;
   if (!out) out = std::make_unique<Outlook>();
   return *out;
 }

@@ -57,7 +57,7 @@ class Scheduling final : public Follower {
   Result<ClusterEngine*> engine(ReadView& view, const ClusterId& cluster);
   void drop(const ClusterId& cluster) {
     forget({cluster});
-    outlooks_.erase(cluster);
+    learnt_.erase(cluster);
   }
 
   // What the past of a cluster tells about its future. On the committer's thread.
@@ -128,6 +128,7 @@ class Scheduling final : public Follower {
                     std::span<const EngineEvent> events);
   void advance_unlocked(Change& change, Known& known, const ClusterId& cluster,
                         const EngineEvent& event);
+  Result<void> recollect(ReadView& view, const ClusterId& cluster);
   Outlook* outlook_for(const ClusterId& cluster, std::span<const EngineEvent> events);
   void catch_up_journal(Change& change, Known& known, const ClusterId& cluster);
   void set_current(Change& change, Known& known, const ClusterId& cluster);
@@ -137,8 +138,13 @@ class Scheduling final : public Follower {
   Authority& authority_;
   Changed changed_;
   std::unordered_map<ClusterId, Known> known_;
-  // Outlives the engine, which may be loaded anew at any time.
-  std::unordered_map<ClusterId, std::unique_ptr<Outlook>> outlooks_;
+  // Outlives the engine, which may be loaded anew at any time, but not our authority: what others
+  // have learnt meanwhile is in the journal. Of most of many clusters there is nothing.
+  struct Learnt {
+    std::int64_t term = 0;
+    std::unique_ptr<Outlook> outlook;
+  };
+  std::unordered_map<ClusterId, Learnt> learnt_;
   mutable std::mutex mutex_;
   std::unordered_map<ClusterId, std::int64_t> seen_;  // guarded by mutex_
   std::set<ClusterId> behind_;                        // guarded by mutex_

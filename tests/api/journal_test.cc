@@ -203,6 +203,29 @@ TEST(TimeTravel, TellsTheForecastsThatWereTold) {
   EXPECT_GT(witness.ranges(), 4U);
 }
 
+// What the past taught is in the record; whoever decides next goes on from there.
+TEST(TimeTravel, ForecastsOutliveARestart) {
+  Site site(cores(2));
+  for (const auto* name : {"one", "two", "three", "four"}) {
+    site.submit(name, cores(2), {{"kind", "job"}, {"simulate", {{"duration", "20ms"}}}});
+  }
+  site.until("four", "succeeded");
+  site.server.restart();
+  site.server.until("/api/v1/clusters/" + site.cluster + "/status", site.owner.token,
+                    [](const Answer& a) { return a.status == 200; });
+  Witness witness(site);
+  site.submit("runs", cores(2), {{"priority", "high"}});
+  site.submit("waits", cores(1));
+  const auto path = "/api/v1/deployments/" + site.id("waits") + "/explain";
+  const auto why = site.server.get(path, site.owner.token);
+  EXPECT_EQ(why.text("/forecast/method"), "from_recent_rate") << why;
+  witness.look_around();
+  site.server.restart();
+  site.server.until(path, site.owner.token, [](const Answer& a) { return a.status == 200; });
+  witness.compare();
+  EXPECT_GT(witness.ranges(), 1U);
+}
+
 TEST(TimeTravel, GoesToTimesAndPagesThroughTheQueue) {
   Site site(cores(2));
   auto& s = site.server;

@@ -200,6 +200,17 @@ Result<std::optional<JournalMark>> Statements::journal_end(const ClusterId& clus
   return end_of_journal(cluster);
 }
 
+Result<std::optional<std::int64_t>> Statements::journal_checkpoint(const ClusterId& cluster,
+                                                                   std::int64_t until) {
+  if (auto begun = begin("find a checkpoint"); !begun) return pass(begun.error());
+  std::optional<std::int64_t> out;
+  each(&K::journal, &W::journal, [&](const JournalKey& key, const JournalEntry& row) {
+    if (key.first == cluster && row.checkpoint && row.index <= until)
+      out = std::max(out.value_or(0), row.index);
+  });
+  return out;
+}
+
 Result<std::vector<JournalEntry>> Statements::journal(const ClusterId& cluster, std::int64_t from,
                                                       std::size_t limit) {
   if (auto begun = begin("read journal"); !begun) return pass(begun.error());

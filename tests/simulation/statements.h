@@ -43,6 +43,8 @@ class Statements final : public Transaction {
   Result<std::vector<JournalEntry>> journal(const ClusterId& cluster, std::int64_t from,
                                             std::size_t limit) override;
   Result<std::optional<JournalMark>> journal_end(const ClusterId& cluster) override;
+  Result<std::optional<std::int64_t>> journal_checkpoint(const ClusterId& cluster,
+                                                         std::int64_t until) override;
   Result<std::optional<StoredReply>> stored_reply(const std::string& scope,
                                                   const std::string& key) override;
   Result<std::vector<SchedulerRow>> living_schedulers() override;
@@ -134,9 +136,6 @@ class Statements final : public Transaction {
   }
   Result<std::string> installation_secret() override { return not_served(); }
   Result<std::optional<JournalMark>> journal_at(const ClusterId&, Timestamp) override {
-    return not_served();
-  }
-  Result<std::optional<std::int64_t>> journal_checkpoint(const ClusterId&, std::int64_t) override {
     return not_served();
   }
   Result<std::vector<LedgerFinding>> audit_ledger() override { return not_served(); }
