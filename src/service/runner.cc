@@ -188,7 +188,8 @@ Task<void> Runner::run_stop(SitePtr site, AttemptKey key, std::chrono::milliseco
   ++stats_.stops;
   for (;;) {
     const auto gone = co_await site->runtime->ensure_gone(key, grace);
-    if (gone || site->closed) break;
+    if (gone) break;
+    if (site->closed) co_return;  // whoever has the cluster now sees to it
     ++stats_.call_failures;
     const std::string note = fmt::format("runtime unreachable since {}: {}",
                                          to_rfc3339(clock_.now()), gone.error().message);

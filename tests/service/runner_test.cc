@@ -333,6 +333,27 @@ TEST_F(RunnerTest, NothingIsFreeBeforeTheRuntimeConfirms) {
   until(next, State::running);
 }
 
+// Found by the simulation: a cluster was lost to another process and won back while a stop failed.
+TEST_F(RunnerTest, AStopThatFailsWhileItsClusterIsLostFreesNothing) {
+  const auto id = submit();
+  until(id, State::running);
+  const auto keep_going = [&](bool keeps_going) {
+    const std::lock_guard lock(script_->mutex);
+    script_->keeps_going_after_stop = keeps_going;
+  };
+  keep_going(true);
+  stop(id);
+  const auto next = submit();
+  runner_.close(cluster_.id);
+  runner_.open(cluster_.id);
+  rounds(3);
+  EXPECT_EQ(look(id).state, State::stopping);
+  EXPECT_EQ(look(next).state, State::queued);
+  keep_going(false);
+  until(id, State::stopped);
+  until(next, State::running);
+}
+
 TEST_F(RunnerTest, WhatNobodyWantsIsRemovedAndWhatIsWantedIsNot) {
   const auto id = submit();
   until(id, State::running);
