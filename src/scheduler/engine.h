@@ -104,8 +104,8 @@ struct Rules {
   // A low deployment with a declared run time may start although high ones wait, where by the
   // declared run times it delays none of them. Of the low queue the first 256 are looked at.
   bool backfill = false;
-  // A high deployment that fits nowhere displaces low ones. One with replicas displaces nobody and
-  // fills in nowhere; it may be displaced, as a whole.
+  // A high deployment that fits nowhere displaces low ones, the fewest and of these the youngest;
+  // those with replicas as a whole.
   bool preempt = false;
   // The first of a queue that has waited this long is not overtaken any more, by neither queue: it
   // starts next or nobody does. It is not displaced afterwards either; else two could take turns.

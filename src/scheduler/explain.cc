@@ -341,7 +341,7 @@ std::vector<DeploymentId> blockers_on_one_node(const ClusterEngine::Impl& state,
   return best;
 }
 
-// The largest first until it is enough; then whoever turns out not to be needed is spared.
+// Of equally many the largest.
 std::vector<DeploymentId> blockers_over_nodes(const ClusterEngine::Impl& state,
                                               const Shape& shape) {
   std::vector<const ActiveEntry*> running;
@@ -351,25 +351,11 @@ std::vector<DeploymentId> blockers_over_nodes(const ClusterEngine::Impl& state,
     return std::pair(~state.nodes.weigh(repeated(e->demand, replicas)), e->id);
   };
   std::ranges::sort(running, {}, rank);
-  SharedRoom room = state.shared_room(shape);
-  std::vector<const ActiveEntry*> chosen;
-  for (const ActiveEntry* entry : running) {
-    if (room.copies() >= shape.replicas) break;
-    room.give_back(*entry);
-    chosen.push_back(entry);
-  }
-  if (room.copies() < shape.replicas) return {};
-  for (std::size_t i = chosen.size(); i-- > 0;) {
-    room.take_again(*chosen[i]);
-    if (room.copies() >= shape.replicas) {
-      chosen.erase(chosen.begin() + static_cast<std::ptrdiff_t>(i));
-    } else {
-      room.give_back(*chosen[i]);
-    }
-  }
-  std::ranges::sort(chosen, {}, kById);
+  const auto chosen = smallest_set(state.shared_room(shape), running, shape.replicas);
   std::vector<DeploymentId> out;
-  for (const ActiveEntry* entry : chosen) out.push_back(entry->id);
+  if (!chosen) return out;
+  for (const std::size_t i : *chosen) out.push_back(running[i]->id);
+  std::ranges::sort(out);
   return out;
 }
 

@@ -10,41 +10,58 @@ namespace {
 constexpr std::size_t kTriples = 48;  // up to so many candidates all sets of three are tried
 
 using Candidates = std::span<const ActiveEntry* const>;
+using Chosen = std::vector<std::size_t>;
 
 // Tries all sets of `size` more members from `from` on; true when `chosen` has become enough.
-bool complete(NodeRoom& room, Candidates candidates, const Resources& demand, std::size_t from,
-              std::size_t size, std::vector<std::size_t>& chosen) {
-  if (size == 0) return room.holds(demand);
+template <class Room, class Enough>
+bool complete(Room& room, Candidates candidates, const Enough& enough, std::size_t from,
+              std::size_t size, Chosen& chosen) {
+  if (size == 0) return enough(room);
   for (std::size_t i = from; i + size <= candidates.size(); ++i) {
     room.give_back(*candidates[i]);
     chosen.push_back(i);
-    if (complete(room, candidates, demand, i + 1, size - 1, chosen)) return true;
+    if (complete(room, candidates, enough, i + 1, size - 1, chosen)) return true;
     chosen.pop_back();
     room.take_again(*candidates[i]);
   }
   return false;
 }
 
-// From the front as many as it takes; then whoever turns out not to be needed is spared, those who
-// should end last first.
-std::optional<std::vector<std::size_t>> minimal_set(NodeRoom room, Candidates candidates,
-                                                    const Resources& demand) {
-  std::vector<std::size_t> chosen;
-  for (std::size_t i = 0; i < candidates.size() && !room.holds(demand); ++i) {
+// From the front as many as it takes, which all of them are; then whoever turns out not to be
+// needed is spared, those who should end last first.
+template <class Room, class Enough>
+Chosen minimal_set(Room room, Candidates candidates, const Enough& enough) {
+  Chosen chosen;
+  for (std::size_t i = 0; !enough(room); ++i) {
     room.give_back(*candidates[i]);
     chosen.push_back(i);
   }
-  if (!room.holds(demand)) return std::nullopt;
   for (std::size_t i = chosen.size(); i-- > 0;) {
     const ActiveEntry& spared = *candidates[chosen[i]];
     room.take_again(spared);
-    if (room.holds(demand)) {
+    if (enough(room)) {
       chosen.erase(chosen.begin() + static_cast<std::ptrdiff_t>(i));
     } else {
       room.give_back(spared);
     }
   }
   return chosen;
+}
+
+// Exact up to so many members.
+template <class Room, class Enough>
+std::optional<Chosen> smallest(Room room, Candidates candidates, const Enough& enough,
+                               std::size_t exact, std::size_t at_most) {
+  Room all = room;
+  for (const ActiveEntry* entry : candidates) all.give_back(*entry);
+  if (!enough(all)) return std::nullopt;
+  for (std::size_t size = 0; size <= std::min(exact, at_most); ++size) {
+    Chosen chosen;
+    if (complete(room, candidates, enough, 0, size, chosen)) return chosen;
+  }
+  if (at_most <= exact) return std::nullopt;
+  Chosen chosen = minimal_set(std::move(room), candidates, enough);
+  return chosen.size() > at_most ? std::nullopt : std::optional(std::move(chosen));
 }
 
 // Gives back, or takes, what the entry holds on the node.
@@ -120,18 +137,17 @@ std::vector<std::vector<const ActiveEntry*>> by_node(std::span<const ActiveEntry
 
 std::optional<std::vector<std::size_t>> smallest_set(NodeRoom room, Candidates candidates,
                                                      const Resources& demand, std::size_t at_most) {
-  NodeRoom all = room;
-  for (const ActiveEntry* entry : candidates) all.give_back(*entry);
-  if (!all.holds(demand)) return std::nullopt;
-  const std::size_t exact = candidates.size() <= kTriples ? 3 : 2;
-  for (std::size_t size = 0; size <= std::min(exact, at_most); ++size) {
-    std::vector<std::size_t> chosen;
-    if (complete(room, candidates, demand, 0, size, chosen)) return chosen;
-  }
-  if (at_most <= exact) return std::nullopt;
-  auto chosen = minimal_set(std::move(room), candidates, demand);
-  if (chosen && chosen->size() > at_most) return std::nullopt;
-  return chosen;
+  return smallest(
+      std::move(room), candidates, [&](const NodeRoom& then) { return then.holds(demand); },
+      candidates.size() <= kTriples ? 3 : 2, at_most);
+}
+
+std::optional<std::vector<std::size_t>> smallest_set(SharedRoom room, Candidates candidates,
+                                                     std::uint32_t replicas) {
+  return smallest(
+      std::move(room), candidates,
+      [&](const SharedRoom& then) { return then.copies() >= replicas; },
+      candidates.size() <= kTriples ? 3 : 1, candidates.size());
 }
 
 }  // namespace berth

@@ -1,4 +1,5 @@
-// Which running attempts of one node would have to end so that a demand fits there.
+// Which running attempts would have to end so that a demand fits on a node, or its replicas on
+// several.
 #pragma once
 #include <cstddef>
 #include <optional>
@@ -55,5 +56,8 @@ class SharedRoom {
 [[nodiscard]] std::optional<std::vector<std::size_t>> smallest_set(
     NodeRoom room, std::span<const ActiveEntry* const> candidates, const Resources& demand,
     std::size_t at_most);
+// The same so that many replicas fit on the nodes together; with many candidates exact for one.
+[[nodiscard]] std::optional<std::vector<std::size_t>> smallest_set(
+    SharedRoom room, std::span<const ActiveEntry* const> candidates, std::uint32_t replicas);
 
 }  // namespace berth

@@ -186,6 +186,22 @@ TEST(Gangs, AreDisplacedAsAWhole) {
   EXPECT_EQ(placements(again, "/state"), "running running");
 }
 
+TEST(Gangs, DisplaceWhatIsInTheirWay) {
+  Nodes site(2);
+  site.server.patch("/api/v1/clusters/" + site.cluster, {{"policy", "preempt"}}, site.owner.token);
+  site.submit("one", amounts(2));
+  site.submit("two", amounts(2));
+  site.until("two", "running");
+  auto urgent = gang(2);
+  urgent["priority"] = "high";
+  site.submit("gang", amounts(2), urgent);
+  EXPECT_EQ(placements(site.reach("gang", "running"), "/state"), "running running");
+  for (const auto* name : {"one", "two"}) EXPECT_EQ(site.show(name).text("/state"), "queued");
+  site.stop("gang");
+  for (const auto* name : {"one", "two"})
+    EXPECT_EQ(site.reach(name, "running").number("/attempt"), 2);
+}
+
 TEST(Gangs, GoOnWhenTheServerStartsAnew) {
   Nodes site(3);
   site.submit("gang", amounts(2), gang(3));

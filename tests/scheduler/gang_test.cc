@@ -138,11 +138,40 @@ TEST(Gang, AResizeMustKeepTheNodesOfAllReplicas) {
   engine.check();
 }
 
-TEST(Gang, IsDisplacedAsAWholeAndDisplacesNobody) {
+TEST(Gang, DisplacesTheFewestAndOfThemTheYoungestOnAllNodes) {
+  ClusterEngine engine =
+      engine_with({machine("a", 4, 8), machine("b", 4, 8), machine("c", 4, 8), machine("d", 4, 8)},
+                  {.preempt = true});
+  for (const std::uint64_t n : {1U, 2U, 3U}) {
+    (void)engine.decide(queued(n, Priority::low, res(4)), 0);
+  }
+  EXPECT_EQ(engine.decide(gang(4, Priority::high, res(4), 3), 1).evictions,
+            (std::vector<Evict>{{dep(3), dep(4)}, {dep(2), dep(4)}}))
+      << "one node is free already";
+  engine.check();
+  EXPECT_EQ(engine.decide(gang(5, Priority::high, res(4), 4), 1), Decisions{})
+      << "two nodes are being cleared for another";
+  EXPECT_EQ(engine.decide(Released{dep(3)}, 2), Decisions{});
+  EXPECT_EQ(numbers(engine.decide(Released{dep(2)}, 3).starts), (Numbers{4}));
+  EXPECT_EQ(engine.decide(queued(2, Priority::low, res(4)), 3), Decisions{});
+  engine.check();
+}
+
+TEST(Gang, DisplacesNobodyWhereThatIsNotEnough) {
+  ClusterEngine engine = engine_with({machine("a", 4, 8), machine("b", 4, 8)}, {.preempt = true});
+  (void)engine.decide(queued(1, Priority::low, res(4)), 0);
+  (void)engine.decide(queued(2, Priority::high, res(1)), 0);
+  EXPECT_EQ(engine.decide(gang(3, Priority::high, res(4), 2), 0), Decisions{});
+  // Who goes by himself goes anyway.
+  (void)engine.decide(Withdrawn{dep(3)}, 0);
+  (void)engine.decide(Leaving{dep(1)}, 0);
+  EXPECT_EQ(engine.decide(gang(4, Priority::high, res(2), 3), 0), Decisions{});
+  EXPECT_EQ(numbers(engine.decide(Released{dep(1)}, 1).starts), (Numbers{4}));
+}
+
+TEST(Gang, IsDisplacedAsAWhole) {
   ClusterEngine engine = engine_with({machine("a", 4, 8), machine("b", 4, 8)}, {.preempt = true});
   (void)engine.decide(gang(1, Priority::low, res(3), 2), 0);
-  EXPECT_EQ(engine.decide(gang(2, Priority::high, res(2), 2), 0), Decisions{});
-  (void)engine.decide(Withdrawn{dep(2)}, 0);
   EXPECT_EQ(engine.decide(queued(3, Priority::high, res(2)), 1).evictions,
             (std::vector<Evict>{{dep(1), dep(3)}}));
   engine.check();
@@ -153,15 +182,18 @@ TEST(Gang, IsDisplacedAsAWholeAndDisplacesNobody) {
   engine.check();
 }
 
-TEST(Gang, FillsInNowhereAndIsNotDelayed) {
+TEST(Gang, FillsInWhereItDelaysNobodyAndIsNotDelayed) {
   ClusterEngine engine = engine_with({machine("a", 4, 8), machine("b", 4, 8)}, {.backfill = true});
   Queued first = queued(1, Priority::high, res(4));
   first.max_run = 100;
   (void)engine.decide(first, 0);
   EXPECT_EQ(engine.decide(gang(2, Priority::high, res(4), 2), 0), Decisions{});
   Queued low = gang(3, Priority::low, res(1), 2);
-  low.max_run = 10;
+  low.max_run = 101;
   EXPECT_EQ(engine.decide(low, 0), Decisions{});
+  (void)engine.decide(Withdrawn{dep(3)}, 0);
+  low.max_run = 100;
+  EXPECT_EQ(numbers(engine.decide(low, 0).starts), (Numbers{3}));
   Queued longer = queued(4, Priority::low, res(1));
   longer.max_run = 101;
   EXPECT_EQ(engine.decide(longer, 0), Decisions{}) << "both nodes are needed at 100";

@@ -15,6 +15,7 @@ struct PolicyHistoryShape {
   std::uint32_t aim_waiting = 10;
   std::uint32_t undeclared_percent = 15;
   bool tiny_low = false;  // low ones are small, so that many have to go for one high one
+  bool gangs = false;     // a third has several replicas
 };
 
 class PolicyHistory {
@@ -107,6 +108,7 @@ class PolicyHistory {
     out.parked = below(20) == 0;
     // Some began to wait before they are told, as one that was held.
     out.since = now_ - static_cast<EngineTime>(below(6) == 0 ? below(60) : 0);
+    if (shape_.gangs && below(3) == 0) out.replicas = 2 + static_cast<std::uint32_t>(below(3));
     if (below(100) >= shape_.undeclared_percent) {
       out.max_run = 1 + static_cast<EngineTime>(below(80));
     }
@@ -118,6 +120,7 @@ class PolicyHistory {
     if (again) {
       returning_ = Queued{entry.id,      entry.priority, entry.order,  entry.demand,
                           below(8) == 0, now_,           entry.max_run};
+      returning_->replicas = static_cast<std::uint32_t>(1 + entry.more.size());
     }
     return Released{entry.id};
   }

@@ -36,6 +36,7 @@ std::string text(const Decisions& decisions) {
     for (const GpuShare& share : start.placement.gpus) {
       out += "/" + std::to_string(share.device) + ":" + std::to_string(share.milli);
     }
+    for (const Placement& place : start.more) out += "+" + std::to_string(place.node);
   }
   for (const Evict& evict : decisions.evictions) {
     out += " evict " + std::to_string(number_of(evict.id)) + " for " +
@@ -130,6 +131,9 @@ TEST_P(EveryPolicy, WhereNobodyDeclaresRunTimes) {
 TEST_P(EveryPolicy, WhereManyHaveToGoForOne) {
   expect_same(500, 6, {.nodes = 2, .shapes = 6, .tiny_low = true}, 2'000);
 }
+TEST_P(EveryPolicy, WithReplicas) {
+  expect_same(700, 10, {.nodes = 3, .shapes = 6, .gangs = true}, 2'000);
+}
 TEST_P(EveryPolicy, WithManyNodes) {
   expect_same(600, 1, {.nodes = 70, .shapes = 20, .aim_waiting = 20}, 4'000);
 }
@@ -192,6 +196,20 @@ INSTANTIATE_TEST_SUITE_P(
         FlawCase{"OverdueHighFirst", PolicyFlaw::overdue_high_before_older_low, kAge},
         FlawCase{"ReturnToTheEnd", PolicyFlaw::victims_return_to_the_end, kPreempt},
         FlawCase{"IgnoresWhoLeaves", PolicyFlaw::ignores_who_leaves, kPreempt},
+        FlawCase{"ReplicasDisplaceNobody",
+                 PolicyFlaw::replicas_displace_nobody,
+                 kPreempt,
+                 {.gangs = true}},
+        FlawCase{"ReplicasOnClosedNodes",
+                 PolicyFlaw::replicas_are_cleared_for_where_others_are,
+                 kPreempt,
+                 {.gangs = true}},
+        FlawCase{"ReplicasNotFilledIn",
+                 PolicyFlaw::replicas_are_not_filled_in,
+                 kBackfill,
+                 {.gangs = true}},
+        FlawCase{
+            "ReplicasFillInAsOne", PolicyFlaw::replicas_fill_in_as_one, kBackfill, {.gangs = true}},
         FlawCase{"FitIgnoresSlack", PolicyFlaw::fit_ignores_slack, {}},
         FlawCase{"FitLastNode", PolicyFlaw::fit_prefers_the_last_node, {}},
         FlawCase{"FitIgnoresGpus", PolicyFlaw::fit_ignores_gpus, {}},

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "plain_machine.h"
 #include "scheduler/engine.h"
 
 namespace berth {
@@ -36,6 +37,10 @@ enum class PolicyFlaw {
   overdue_high_before_older_low,
   victims_return_to_the_end,
   ignores_who_leaves,
+  replicas_displace_nobody,
+  replicas_are_cleared_for_where_others_are,
+  replicas_are_not_filled_in,
+  replicas_fill_in_as_one,
   fit_ignores_slack,
   fit_prefers_the_last_node,
   fit_ignores_gpus,
@@ -48,7 +53,7 @@ class PolicyReference {
  public:
   PolicyReference(std::vector<Node> nodes, Rules rules, PolicyFlaw flaw = PolicyFlaw::none)
       : rules_(std::move(rules)), flaw_(flaw) {
-    for (Node& node : nodes) machines_.push_back(fresh(std::move(node)));
+    for (Node& node : nodes) machines_.push_back(plain::fresh(std::move(node)));
   }
 
   Decisions decide(const EngineEvent& event, EngineTime now) {
@@ -67,41 +72,29 @@ class PolicyReference {
   [[nodiscard]] const std::map<DeploymentId, ActiveEntry>& active() const { return active_; }
 
  private:
-  struct Machine {
-    Node node;
-    std::int64_t cpu = 0;
-    std::int64_t memory = 0;
-    std::vector<std::int64_t> devices;
-  };
+  using Machine = plain::Machine;
   using Victims = std::vector<const ActiveEntry*>;
 
-  static Machine fresh(Node node) {
-    Machine out{node, node.capacity.cpu_milli, node.capacity.memory_bytes, {}};
-    out.devices.assign(static_cast<std::size_t>(node.devices()), 1000);
-    return out;
-  }
   [[nodiscard]] bool is(PolicyFlaw flaw) const { return flaw_ == flaw; }
 
-  static std::int64_t whole_devices(const Machine& m) {
-    return std::count(m.devices.begin(), m.devices.end(), 1000);
+  [[nodiscard]] bool feasible(const Queued& q) const {
+    std::uint32_t sum = 0;
+    for (const Machine& m : machines_) sum += copies(plain::fresh(m.node), q.demand);
+    return sum >= q.replicas;
   }
-  static bool holds(const Machine& m, const Resources& d) {
-    if (m.cpu < d.cpu_milli || m.memory < d.memory_bytes) return false;
-    if (d.gpu_milli == 0) return true;
-    if (d.gpu_milli >= 1000) return whole_devices(m) * 1000 >= d.gpu_milli;
-    return std::any_of(m.devices.begin(), m.devices.end(),
-                       [&](std::int64_t free) { return free >= d.gpu_milli; });
+
+  static std::vector<Placement> places_of(const ActiveEntry& entry) {
+    std::vector<Placement> out{entry.placement};
+    out.insert(out.end(), entry.more.begin(), entry.more.end());
+    return out;
   }
-  [[nodiscard]] bool feasible(const Resources& demand) const {
-    return std::any_of(machines_.begin(), machines_.end(),
-                       [&](const Machine& m) { return holds(fresh(m.node), demand); });
+  static bool stands_on(const ActiveEntry& entry, std::uint32_t node) {
+    const auto all = places_of(entry);
+    return std::any_of(all.begin(), all.end(), [&](const Placement& p) { return p.node == node; });
   }
-  static void take(Machine& m, const ActiveEntry& entry, std::int64_t sign = 1) {
-    m.cpu -= sign * entry.demand.cpu_milli;
-    m.memory -= sign * entry.demand.memory_bytes;
-    for (const GpuShare& share : entry.placement.gpus) {
-      m.devices[static_cast<std::size_t>(share.device)] -= sign * share.milli;
-    }
+  static void take_all(std::vector<Machine>& all, const ActiveEntry& entry, std::int64_t sign = 1) {
+    for (const Placement& place : places_of(entry))
+      take(all[place.node], entry.demand, place, sign);
   }
 
   // --- events ---------------------------------------------------------------------------------
@@ -149,20 +142,24 @@ class PolicyReference {
   void on(const Released& e) {
     const auto found = active_.find(e.id);
     if (found == active_.end()) return;
-    take(machines_[found->second.placement.node], found->second, -1);
+    take_all(machines_, found->second, -1);
     active_.erase(found);
   }
   void on(const Resized& e) {
     std::vector<Machine> next;
-    for (const Node& node : e.nodes) next.push_back(fresh(node));
+    for (const Node& node : e.nodes) next.push_back(plain::fresh(node));
     for (auto& [id, entry] : active_) {
-      const std::string name = machines_[entry.placement.node].node.name;
-      for (std::uint32_t m = 0; m < next.size(); ++m) {
-        if (next[m].node.name != name) continue;
-        entry.placement.node = m;
-        take(next[m], entry);
-        break;
-      }
+      const auto move = [&](Placement& place) {
+        const std::string name = machines_[place.node].node.name;
+        for (std::uint32_t m = 0; m < next.size(); ++m) {
+          if (next[m].node.name != name) continue;
+          place.node = m;
+          break;
+        }
+      };
+      move(entry.placement);
+      for (Placement& place : entry.more) move(place);
+      take_all(next, entry);
     }
     machines_ = std::move(next);
   }
@@ -173,7 +170,7 @@ class PolicyReference {
   [[nodiscard]] bool closed(std::uint32_t node) const {
     if (is(PolicyFlaw::preempt_does_not_keep_the_room)) return false;
     return std::any_of(active_.begin(), active_.end(), [&](const auto& one) {
-      return one.second.placement.node == node && !one.second.leaving_for.is_nil();
+      return stands_on(one.second, node) && !one.second.leaving_for.is_nil();
     });
   }
 
@@ -193,31 +190,6 @@ class PolicyReference {
     return part(m.cpu, most.cpu_milli) + part(m.memory >> 20, most.memory_bytes >> 20) +
            part(gpu_free(m), most.gpu_milli);
   }
-  static std::int64_t gpu_free(const Machine& m) {
-    std::int64_t sum = 0;
-    for (const std::int64_t free : m.devices) sum += free;
-    return sum;
-  }
-
-  // GPU capacity of the node that a demand of the kind could not use, and with a twentieth of the
-  // weight what several of them could not use.
-  static std::int64_t unusable(const Machine& m, const Resources& kind) {
-    const std::int64_t all = gpu_free(m);
-    if (!holds(m, kind) || kind.gpu_milli == 0) return 21 * all;
-    std::int64_t usable = 0;
-    for (const std::int64_t free : m.devices) {
-      if (free >= std::min<std::int64_t>(kind.gpu_milli, 1000)) usable += free;
-    }
-    std::int64_t several = usable;
-    std::int64_t copies = 0;
-    for (std::int64_t cpu = m.cpu, memory = m.memory;
-         cpu >= kind.cpu_milli && memory >= kind.memory_bytes && copies * kind.gpu_milli < usable;
-         cpu -= kind.cpu_milli, memory -= kind.memory_bytes) {
-      ++copies;
-    }
-    several = std::min(usable, copies * kind.gpu_milli);
-    return 20 * (all - usable) + (all - several);
-  }
   [[nodiscard]] std::int64_t fragmentation(const Machine& m) const {
     std::int64_t sum = 0;
     for (const TaskMix::Kind& kind : rules_.mix->kinds) {
@@ -229,14 +201,15 @@ class PolicyReference {
 
   // Every way to place the demand, and of all the best by
   // (growth of fragmentation, what the kind of demand looks at, slack, node, device).
-  [[nodiscard]] std::optional<Placement> place(const Resources& demand) const {
+  [[nodiscard]] std::optional<Placement> place(const Resources& demand,
+                                               const std::vector<Machine>& machines) const {
     using Key = std::tuple<std::int64_t, std::int64_t, std::uint64_t, std::int64_t>;
     std::optional<Key> best;
     std::optional<Placement> out;
     const auto offer = [&](const Placement& placement, std::int64_t first) {
-      const Machine& m = machines_[placement.node];
+      const Machine& m = machines[placement.node];
       Machine after = m;
-      take(after, {DeploymentId(), demand, placement});
+      take(after, demand, placement);
       const std::int64_t growth =
           rules_.mix ? fragmentation(after) - fragmentation(m) : std::int64_t{0};
       const std::int64_t node = is(PolicyFlaw::fit_prefers_the_last_node)
@@ -248,8 +221,8 @@ class PolicyReference {
       best = key;
       out = placement;
     };
-    for (std::uint32_t n = 0; n < machines_.size(); ++n) {
-      const Machine& m = machines_[n];
+    for (std::uint32_t n = 0; n < machines.size(); ++n) {
+      const Machine& m = machines[n];
       if (closed(n) || !holds(m, demand)) continue;
       if (demand.gpu_milli == 0) {
         offer({n, {}}, gpu_free(m));
@@ -274,17 +247,35 @@ class PolicyReference {
     return out;
   }
 
+  // Each replica at the best place beside those before it.
+  [[nodiscard]] std::optional<std::vector<Placement>> places(const Queued& q) const {
+    std::vector<Machine> machines = machines_;
+    std::vector<Placement> out;
+    while (out.size() < q.replicas) {
+      const auto one = place(q.demand, machines);
+      if (!one) return std::nullopt;
+      take(machines[one->node], q.demand, *one);
+      out.push_back(*one);
+    }
+    return out;
+  }
+
   // --- who ------------------------------------------------------------------------------------
 
-  [[nodiscard]] bool may_start(const Queued& q) const { return !q.parked && feasible(q.demand); }
+  [[nodiscard]] bool may_start(const Queued& q) const { return !q.parked && feasible(q); }
 
-  void start(DeploymentId id, const Placement& placement) {
-    const Queued q = *drop(id);
-    const ActiveEntry entry{id,   q.demand,  placement, q.priority, q.order,
-                            now_, q.max_run, {},        false,      now_ - q.since};
-    take(machines_[placement.node], entry);
+  [[nodiscard]] ActiveEntry entry_of(const Queued& q, const std::vector<Placement>& where) const {
+    ActiveEntry out{q.id,      q.demand, where.front(), q.priority,    q.order, now_,
+                    q.max_run, {},       false,         now_ - q.since};
+    out.more.assign(where.begin() + 1, where.end());
+    return out;
+  }
+
+  void start(DeploymentId id, const std::vector<Placement>& where) {
+    const ActiveEntry entry = entry_of(*drop(id), where);
+    take_all(machines_, entry);
     active_.emplace(id, entry);
-    out_.starts.push_back({id, placement});
+    out_.starts.push_back({id, entry.placement, entry.more});
   }
 
   [[nodiscard]] const Queued* first(Priority p) const {
@@ -312,21 +303,21 @@ class PolicyReference {
   }
 
   // The next one that has to start, if any.
-  std::optional<std::pair<DeploymentId, Placement>> next(bool& held_up) const {
+  std::optional<std::pair<DeploymentId, std::vector<Placement>>> next(bool& held_up) const {
     held_up = false;
     if (const Queued* late = overdue()) {
-      if (const auto where = place(late->demand)) return std::pair(late->id, *where);
+      if (const auto where = places(*late)) return std::pair(late->id, *where);
       held_up = !is(PolicyFlaw::overdue_does_not_hold_up);
       if (held_up) return std::nullopt;
     }
     for (const Queued& q : queues_[static_cast<std::size_t>(Priority::high)]) {
       if (!may_start(q)) continue;
-      if (const auto where = place(q.demand)) return std::pair(q.id, *where);
+      if (const auto where = places(q)) return std::pair(q.id, *where);
     }
     if (first(Priority::high) != nullptr) return std::nullopt;
     for (const Queued& q : queues_[static_cast<std::size_t>(Priority::low)]) {
       if (!may_start(q)) continue;
-      if (const auto where = place(q.demand)) return std::pair(q.id, *where);
+      if (const auto where = places(q)) return std::pair(q.id, *where);
     }
     return std::nullopt;
   }
@@ -348,21 +339,25 @@ class PolicyReference {
 
   // Whether the demand fits when these have left, and those that leave anyway.
   [[nodiscard]] bool enough(std::uint32_t node, const Victims& gone, const Resources& d) const {
-    Machine m = machines_[node];
-    for (const ActiveEntry* entry : gone) take(m, *entry, -1);
+    return holds(without(gone)[node], d);
+  }
+  [[nodiscard]] std::vector<Machine> without(const Victims& gone) const {
+    std::vector<Machine> out = machines_;
+    for (const ActiveEntry* entry : gone) take_all(out, *entry, -1);
     for (const auto& [id, entry] : active_) {
-      if (leaves_by_itself(entry, node)) take(m, entry, -1);
+      if (entry.leaving && !is(PolicyFlaw::ignores_who_leaves)) take_all(out, entry, -1);
     }
-    return holds(m, d);
+    return out;
   }
 
   [[nodiscard]] bool leaves_by_itself(const ActiveEntry& entry, std::uint32_t node) const {
-    return entry.leaving && entry.placement.node == node && !is(PolicyFlaw::ignores_who_leaves);
+    return entry.leaving && stands_on(entry, node) && !is(PolicyFlaw::ignores_who_leaves);
   }
 
   // The first set of `size` of the list, in its order, that is enough.
-  [[nodiscard]] std::optional<Victims> first_set(std::uint32_t node, const Victims& list,
-                                                 std::size_t size, const Resources& d) const {
+  template <class Enough>
+  [[nodiscard]] static std::optional<Victims> first_set(const Victims& list, std::size_t size,
+                                                        const Enough& enough) {
     std::vector<bool> pick(list.size(), false);
     if (size > list.size()) return std::nullopt;
     std::fill_n(pick.begin(), size, true);
@@ -371,52 +366,83 @@ class PolicyReference {
       for (std::size_t i = 0; i < list.size(); ++i) {
         if (pick[i]) out.push_back(list[i]);
       }
-      if (enough(node, out, d)) return out;
+      if (enough(out)) return out;
     } while (std::prev_permutation(pick.begin(), pick.end()));
     return std::nullopt;
   }
 
   [[nodiscard]] std::optional<Victims> victims_on(std::uint32_t node, const Resources& d) const {
+    const bool some_leave = std::any_of(active_.begin(), active_.end(), [&](const auto& one) {
+      return leaves_by_itself(one.second, node);
+    });
+    Victims list = displaceable();
+    std::erase_if(list, [&](const ActiveEntry* one) { return !stands_on(*one, node); });
+    if (list.empty() && !some_leave) return std::nullopt;
+    return fewest(list, some_leave ? 0 : 1, 3,
+                  [&](const Victims& gone) { return enough(node, gone, d); });
+  }
+
+  // On all nodes that are not being cleared for others.
+  [[nodiscard]] std::optional<Victims> victims_for_replicas(const Queued& q) const {
+    if (is(PolicyFlaw::replicas_displace_nobody)) return std::nullopt;
+    const Victims list = displaceable();
+    return fewest(list, 0, list.size() <= 48 ? 3 : 1, [&](const Victims& gone) {
+      const auto machines = without(gone);
+      std::uint32_t sum = 0;
+      for (std::uint32_t n = 0; n < machines.size(); ++n) {
+        const bool shut = closed(n) && !is(PolicyFlaw::replicas_are_cleared_for_where_others_are);
+        if (!shut) sum += copies(machines[n], q.demand);
+      }
+      return sum >= q.replicas;
+    });
+  }
+
+  // The youngest first.
+  [[nodiscard]] Victims displaceable() const {
     Victims list;
-    bool some_leave = false;
     for (const auto& [id, entry] : active_) {
       const bool low =
           entry.priority == Priority::low || is(PolicyFlaw::preempt_takes_high_ones_too);
       // Who has waited so long is not sent away again.
       const bool kept = rules_.age_bound && entry.waited >= *rules_.age_bound;
-      some_leave = some_leave || leaves_by_itself(entry, node);
-      if (leaves_by_itself(entry, node)) continue;
-      if (entry.placement.node == node && low && !kept && entry.leaving_for.is_nil()) {
-        list.push_back(&entry);
-      }
+      const bool leaves = entry.leaving && !is(PolicyFlaw::ignores_who_leaves);
+      if (low && !kept && !leaves && entry.leaving_for.is_nil()) list.push_back(&entry);
     }
     std::sort(list.begin(), list.end(), [&](const ActiveEntry* a, const ActiveEntry* b) {
       return is(PolicyFlaw::preempt_takes_the_oldest) ? a->order < b->order : a->order > b->order;
     });
-    if ((list.empty() && !some_leave) || !enough(node, list, d)) return std::nullopt;
-    for (std::size_t size = some_leave ? 0 : 1; size <= 3; ++size) {
-      if (const auto out = first_set(node, list, size, d)) return out;
+    return list;
+  }
+
+  // Of at least so many; exact up to `exact`.
+  template <class Enough>
+  [[nodiscard]] std::optional<Victims> fewest(const Victims& list, std::size_t least,
+                                              std::size_t exact, const Enough& enough) const {
+    if (!enough(list)) return std::nullopt;
+    for (std::size_t size = least; size <= exact; ++size) {
+      if (const auto out = first_set(list, size, enough)) return out;
     }
-    // More than three: the youngest until it is enough, then whoever is not needed is spared.
+    // More: the youngest until it is enough, then whoever is not needed is spared.
     Victims out;
-    for (std::size_t i = 0; !enough(node, out, d); ++i) out.push_back(list[i]);
+    for (std::size_t i = 0; !enough(out); ++i) out.push_back(list[i]);
     for (std::size_t i = out.size(); i-- > 0 && !is(PolicyFlaw::preempt_spares_nobody);) {
       Victims fewer = out;
       fewer.erase(fewer.begin() + static_cast<std::ptrdiff_t>(i));
-      if (enough(node, fewer, d)) out = fewer;
+      if (enough(fewer)) out = fewer;
     }
     return out;
   }
 
   void displace_for(const std::vector<Queued>& whom) {
-    std::vector<Resources> seen;
+    std::vector<std::pair<Resources, std::uint32_t>> seen;
     std::vector<DeploymentId> served;
     for (const auto& [id, entry] : active_) {
       if (!is(PolicyFlaw::preempt_serves_twice)) served.push_back(entry.leaving_for);
     }
     for (const Queued& q : whom) {
-      if (!may_start(q) || std::find(seen.begin(), seen.end(), q.demand) != seen.end()) continue;
-      seen.push_back(q.demand);
+      const std::pair asked(q.demand, q.replicas);
+      if (!may_start(q) || std::find(seen.begin(), seen.end(), asked) != seen.end()) continue;
+      seen.push_back(asked);
       if (std::find(served.begin(), served.end(), q.id) != served.end()) continue;
       std::optional<Victims> best;
       const auto orders = [](const Victims& v) {
@@ -424,7 +450,8 @@ class PolicyReference {
         for (const ActiveEntry* entry : v) out.push_back(entry->order);
         return out;
       };
-      for (std::uint32_t n = 0; n < machines_.size(); ++n) {
+      if (q.replicas > 1) best = victims_for_replicas(q);
+      for (std::uint32_t n = 0; n < machines_.size() && q.replicas == 1; ++n) {
         if (closed(n)) continue;
         const auto here = victims_on(n, q.demand);
         if (!here) continue;
@@ -446,7 +473,7 @@ class PolicyReference {
 
   // The first moment at which the demand would fit somewhere by what has been declared, with one
   // more running or not. Absent: nobody knows.
-  [[nodiscard]] std::optional<EngineTime> moment(const Resources& d,
+  [[nodiscard]] std::optional<EngineTime> moment(const Queued& q,
                                                  const ActiveEntry* more = nullptr) const {
     std::vector<ActiveEntry> running;
     for (const auto& [id, entry] : active_) running.push_back(entry);
@@ -459,14 +486,14 @@ class PolicyReference {
     if (is(PolicyFlaw::backfill_looks_at_the_present_alone)) moments.resize(1);
     for (const EngineTime t : moments) {
       std::vector<Machine> then = machines_;
-      if (more != nullptr) take(then[more->placement.node], *more);
+      if (more != nullptr) take_all(then, *more);
       for (const ActiveEntry& entry : running) {
         const bool over = entry.max_run > 0 && std::max(now_, entry.started + entry.max_run) <= t;
-        if (over) take(then[entry.placement.node], entry, -1);
+        if (over) take_all(then, entry, -1);
       }
-      for (const Machine& m : then) {
-        if (holds(m, d)) return t;
-      }
+      std::uint32_t sum = 0;
+      for (const Machine& m : then) sum += copies(m, q.demand);
+      if (sum >= q.replicas) return t;
     }
     return std::nullopt;
   }
@@ -474,15 +501,17 @@ class PolicyReference {
   [[nodiscard]] bool harmless(const ActiveEntry& candidate) const {
     for (const Queued& high : queues_[static_cast<std::size_t>(Priority::high)]) {
       if (!may_start(high)) continue;
-      const auto without = moment(high.demand);
+      const auto without = moment(high);
       if (!without) {
-        const Machine empty = fresh(machines_[candidate.placement.node].node);
-        if (holds(empty, high.demand) &&
-            !is(PolicyFlaw::backfill_takes_undeclared_for_endless_room)) {
-          return false;
+        for (const Placement& place : places_of(candidate)) {
+          const Machine empty = plain::fresh(machines_[place.node].node);
+          if (holds(empty, high.demand) &&
+              !is(PolicyFlaw::backfill_takes_undeclared_for_endless_room)) {
+            return false;
+          }
         }
       } else {
-        const auto with = moment(high.demand, &candidate);
+        const auto with = moment(high, &candidate);
         if (!with || *with > *without) return false;
       }
       if (is(PolicyFlaw::backfill_heeds_only_the_first_high_one)) break;
@@ -496,15 +525,17 @@ class PolicyReference {
     if (list.size() > 256) list.resize(256);
     for (const Queued& q : list) {
       while (const Queued* late = overdue()) {
-        const auto where = place(late->demand);
+        const auto where = places(*late);
         if (!where) return;
         start(late->id, *where);
       }
       if (active_.contains(q.id)) continue;
       if (q.max_run == 0 && !is(PolicyFlaw::backfill_fills_in_undeclared_ones)) continue;
-      const auto where = place(q.demand);
+      if (q.replicas > 1 && is(PolicyFlaw::replicas_are_not_filled_in)) continue;
+      const auto where = places(q);
       if (!where) continue;
-      const ActiveEntry candidate{q.id, q.demand, *where, Priority::low, q.order, now_, q.max_run};
+      ActiveEntry candidate = entry_of(q, *where);
+      if (is(PolicyFlaw::replicas_fill_in_as_one)) candidate.more.clear();
       if (harmless(candidate) || is(PolicyFlaw::backfill_delays_high_ones)) start(q.id, *where);
     }
   }

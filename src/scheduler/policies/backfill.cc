@@ -32,6 +32,12 @@ bool could_run(const ClusterEngine::Impl& state, const Shape& shape, NodeIndex n
          fits_into(shape.demand, NodeTable::usable_capacity(state.nodes.node(n)));
 }
 
+bool stands_on(const ActiveEntry& entry, NodeIndex n) {
+  bool out = false;
+  for_each_place(entry, [&](const Placement& place) { out = out || place.node == n; });
+  return out;
+}
+
 // The same for several replicas, which may stand on several nodes.
 EngineTime earliest_together(const ClusterEngine::Impl& state, const Shape& shape, EngineTime now,
                              const ActiveEntry* also_running) {
@@ -68,7 +74,7 @@ std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state, const
     if (!could_run(state, shape, n)) continue;
     NodeRoom room = state.room_of(n);
     auto list = running[n];
-    if (also_running != nullptr && also_running->placement.node == n) {
+    if (also_running != nullptr && stands_on(*also_running, n)) {
       room.take_again(*also_running);
       list.push_back(also_running);
     }
@@ -77,13 +83,11 @@ std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state, const
   return best == kNoEnd ? std::nullopt : std::optional(best);
 }
 
-bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resources& demand,
+bool delays_nobody(const ClusterEngine::Impl& state, const Places& places, const Resources& demand,
                    EngineTime now, EngineTime end) {
-  const auto place = state.nodes.find_among(std::span(&node, 1), demand);
-  if (!place) return false;
   const ActiveEntry candidate{.id = {},
                               .demand = demand,
-                              .placement = *place,
+                              .placement = places.first,
                               .priority = Priority::low,
                               .order = 0,
                               .started = now,
@@ -92,7 +96,7 @@ bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resou
                               .leaving = false,
                               .waited = 0,
                               .constraint = {},
-                              .more = {}};
+                              .more = places.more};
   const ShapeTable& high = state.waiting.band(Priority::high).shapes;
   for (const ShapeTable::Row row : high.rows()) {
     if (!high.feasible(row) || high.waiting(row).empty()) continue;
@@ -102,7 +106,11 @@ bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node, const Resou
     // Nothing is known about when it could start: then only what leaves all nodes that could hold
     // it as they are is harmless.
     if (!without) {
-      if (could_run(state, waits, node)) return false;
+      bool in_the_way = false;
+      for_each_place(candidate, [&](const Placement& place) {
+        in_the_way = in_the_way || could_run(state, waits, place.node);
+      });
+      if (in_the_way) return false;
     } else if (!with || *with > *without) {
       return false;
     }
@@ -131,14 +139,13 @@ void ClusterEngine::Impl::backfill(std::vector<Start>& starts) {
     const EngineTime max_run = waiting.max_run(slot);
     if (max_run == 0) continue;
     const Shape shape = waiting.shape(slot);
-    if (shape.replicas > 1 || !within(shape, allowed(Priority::low, shape.tenant)) ||
+    if (!within(shape, allowed(Priority::low, shape.tenant)) ||
         !policies::leaves_quota_for_high(*this, shape)) {
       continue;
     }
     auto places = find(shape);
     if (!places) continue;
-    const NodeIndex node = places->first.node;
-    if (policies::delays_nobody(*this, node, shape.demand, now, now + max_run)) {
+    if (policies::delays_nobody(*this, *places, shape.demand, now, now + max_run)) {
       start(slot, *std::move(places), starts);
     }
   }

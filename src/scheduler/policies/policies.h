@@ -8,19 +8,16 @@
 
 namespace berth::policies {
 
-// preempt.cc: who has to go so that this waiting high deployment can start: the fewest low ones on
-// one node, of equally many the youngest; nobody, where those that leave anyway suffice. Empty when
-// there is no such set.
-struct Victims {
-  NodeIndex node = 0;
-  std::vector<DeploymentId> ids;
-};
+// preempt.cc: who has to go so that this waiting high deployment can start: the fewest low ones, of
+// equally many the youngest; nobody, where those that leave anyway suffice. For one replica they
+// are all on one node. Empty when there is no such set.
+using Victims = std::vector<DeploymentId>;
 [[nodiscard]] std::optional<Victims> choose_victims(const ClusterEngine::Impl& state,
                                                     const Shape& shape);
 
-// backfill.cc: whether a low deployment that runs until `end` at most on `node` delays none of the
-// waiting high ones, by the declared run times of what runs.
-[[nodiscard]] bool delays_nobody(const ClusterEngine::Impl& state, NodeIndex node,
+// backfill.cc: whether a low deployment that runs until `end` at most at these places delays none
+// of the waiting high ones, by the declared run times of what runs.
+[[nodiscard]] bool delays_nobody(const ClusterEngine::Impl& state, const Places& places,
                                  const Resources& demand, EngineTime now, EngineTime end);
 // When the demand could start by the declared run times; absent when they do not say.
 [[nodiscard]] std::optional<EngineTime> earliest_start(const ClusterEngine::Impl& state,

@@ -6,6 +6,17 @@
 namespace berth::policies {
 namespace {
 
+// High ones stay, and so does what has started because it had waited so long.
+bool may_be_displaced(const ClusterEngine::Impl& state, const ActiveEntry& entry) {
+  const bool was_overdue = state.rules.age_bound && entry.waited >= *state.rules.age_bound;
+  return entry.priority == Priority::low && !was_overdue && entry.leaving_for.is_nil();
+}
+
+void sort_youngest_first(std::vector<const ActiveEntry*>& entries) {
+  std::ranges::sort(entries, std::ranges::greater{},
+                    [](const ActiveEntry* e) { return std::pair(e->order, e->id); });
+}
+
 struct NodeView {
   std::vector<const ActiveEntry*> displaceable;  // the youngest admission first
   std::vector<const ActiveEntry*> leaving;       // by themselves: what they hold counts as free
@@ -17,22 +28,18 @@ std::vector<NodeView> views(const ClusterEngine::Impl& state) {
   for (NodeIndex n = 0; n < out.size(); ++n) {
     if (state.nodes.frozen(n)) continue;
     for (const ActiveEntry* entry : entries[n]) {
-      const bool was_overdue = state.rules.age_bound && entry->waited >= *state.rules.age_bound;
       if (entry->leaving) {
         out[n].leaving.push_back(entry);
-      } else if (entry->priority == Priority::low && !was_overdue) {
+      } else if (may_be_displaced(state, *entry)) {
         out[n].displaceable.push_back(entry);
       }
     }
-    std::ranges::sort(out[n].displaceable, std::ranges::greater{},
-                      [](const ActiveEntry* e) { return std::pair(e->order, e->id); });
+    sort_youngest_first(out[n].displaceable);
   }
   return out;
 }
 
-}  // namespace
-
-std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Shape& shape) {
+std::optional<Victims> victims_on_one_node(const ClusterEngine::Impl& state, const Shape& shape) {
   const auto by_node = views(state);
   std::optional<Victims> best;
   std::vector<std::uint64_t> best_orders;
@@ -45,10 +52,10 @@ std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Sh
     for (const ActiveEntry* entry : by_node[n].leaving) room.give_back(*entry);
     const auto chosen = smallest_set(std::move(room), candidates, shape.demand, at_most);
     if (!chosen) continue;
-    Victims here{n, {}};
+    Victims here;
     std::vector<std::uint64_t> orders;
     for (const std::size_t i : *chosen) {
-      here.ids.push_back(candidates[i]->id);
+      here.push_back(candidates[i]->id);
       orders.push_back(candidates[i]->order);
     }
     // Fewer first; of equally many the younger ones, which have larger admission numbers.
@@ -61,6 +68,35 @@ std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Sh
     at_most = best_orders.size();
   }
   return best;
+}
+
+// Beside what is free already. A node that is being cleared for somebody else counts as full.
+std::optional<Victims> victims_over_nodes(const ClusterEngine::Impl& state, const Shape& shape) {
+  SharedRoom room(shape.demand);
+  for (NodeIndex n = 0; n < state.nodes.size(); ++n) {
+    room.add(state.room_of(n),
+             !state.nodes.frozen(n) && state.constraints.allows(shape.constraint, n));
+  }
+  std::vector<const ActiveEntry*> candidates;
+  for (const ActiveEntry& entry : state.active.entries()) {
+    if (entry.leaving) {
+      room.give_back(entry);
+    } else if (may_be_displaced(state, entry)) {
+      candidates.push_back(&entry);
+    }
+  }
+  sort_youngest_first(candidates);
+  const auto chosen = smallest_set(std::move(room), candidates, shape.replicas);
+  if (!chosen) return std::nullopt;
+  Victims out;
+  for (const std::size_t i : *chosen) out.push_back(candidates[i]->id);
+  return out;
+}
+
+}  // namespace
+
+std::optional<Victims> choose_victims(const ClusterEngine::Impl& state, const Shape& shape) {
+  return shape.replicas > 1 ? victims_over_nodes(state, shape) : victims_on_one_node(state, shape);
 }
 
 }  // namespace berth::policies
@@ -101,11 +137,10 @@ void ClusterEngine::Impl::displace(const std::vector<Head>& for_whom,
     const DeploymentId id = waiting.entry(high.waiting(head.row).first().value).id;
     if (std::ranges::find(served, id) != served.end()) continue;
     const Shape shape = high.shape(head.row);
-    if (shape.replicas > 1) continue;  // they displace nobody
     if (!within(shape, tenants.headroom(shape.tenant))) continue;
-    const auto victims = policies::choose_victims(*this, high.shape(head.row));
+    const auto victims = policies::choose_victims(*this, shape);
     if (!victims) continue;
-    for (const DeploymentId& victim : victims->ids) {
+    for (const DeploymentId& victim : *victims) {
       for_each_place(active.leave(victim, id),
                      [&](const Placement& place) { nodes.freeze(place.node); });
       evictions.push_back({victim, id});
