@@ -36,9 +36,13 @@ Result<std::optional<Outlook>> learnt_before(ReadView& view, const ClusterId& cl
   if (!*checkpoint) return std::nullopt;
   journal::Replay replay(journal::Mode::follow, journal::Learning::yes);
   const auto done = replay_entries(view, cluster, replay, **checkpoint, (*end)->index);
-  if (!done && done.error().reason != "journal_damaged") return std::unexpected(done.error());
-  if (!done) log_error("what forecasts had learnt is forgotten", done.error().message);
-  if (!done || !*done || replay.outlook()->blank()) return std::nullopt;
+  if (!done) {
+    const std::string& reason = done.error().reason;
+    if (reason != "journal_damaged" && reason != "diverged") return std::unexpected(done.error());
+    log_error("what forecasts had learnt is forgotten", done.error().message);
+    return std::nullopt;
+  }
+  if (!*done || replay.outlook()->blank()) return std::nullopt;
   return replay.outlook();
 }
 

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "plain_machine.h"
 #include "scheduler/engine.h"
 
 namespace berth {
@@ -51,7 +52,7 @@ class ReferenceEngine {
  public:
   explicit ReferenceEngine(std::vector<Node> nodes, Flaw flaw = Flaw::none, Rules rules = {})
       : flaw_(flaw), rules_(std::move(rules)) {
-    for (Node& node : nodes) machines_.push_back(empty(std::move(node)));
+    for (Node& node : nodes) machines_.push_back(plain::fresh(std::move(node)));
   }
 
   // Applies the event and compares; empty when `starts` is what has to happen, else a sentence.
@@ -66,25 +67,14 @@ class ReferenceEngine {
   [[nodiscard]] bool paused() const { return paused_; }
 
  private:
-  struct Machine {
-    Node node;
-    std::int64_t cpu = 0;
-    std::int64_t memory = 0;
-    std::vector<std::int32_t> devices;
-  };
-
-  static Machine empty(Node node) {
-    Machine out{node, node.capacity.cpu_milli, node.capacity.memory_bytes, {}};
-    out.devices.assign(static_cast<std::size_t>(node.devices()), 1000);
-    return out;
-  }
+  using Machine = plain::Machine;
 
   [[nodiscard]] bool fits(const Machine& machine, const Resources& demand) const {
     if (machine.cpu < demand.cpu_milli || machine.memory < demand.memory_bytes) return false;
     if (demand.gpu_milli == 0) return true;
     if (demand.gpu_milli < 1000) {
       std::int64_t together = 0;
-      for (const std::int32_t free : machine.devices) {
+      for (const std::int64_t free : machine.devices) {
         if (free >= demand.gpu_milli) return true;
         together += free;
       }
@@ -142,8 +132,8 @@ class ReferenceEngine {
       machine.cpu -= entry.demand.cpu_milli;
       machine.memory -= entry.demand.memory_bytes;
       std::int64_t gpu = entry.demand.gpu_milli;
-      for (std::int32_t& device : machine.devices) {
-        const auto part = static_cast<std::int32_t>(std::min<std::int64_t>(gpu, 1000));
+      for (std::int64_t& device : machine.devices) {
+        const auto part = std::min<std::int64_t>(gpu, 1000);
         if (part == 0 || device < part) continue;
         device -= part;
         gpu -= part;
@@ -167,7 +157,7 @@ class ReferenceEngine {
   [[nodiscard]] bool feasible(const Queued& entry) const {
     std::uint32_t placed = 0;
     for (const Machine& machine : machines_) {
-      placed += side_by_side(empty(machine.node), entry, entry.replicas - placed);
+      placed += side_by_side(plain::fresh(machine.node), entry, entry.replicas - placed);
       if (placed == entry.replicas) return true;
     }
     return false;
@@ -334,7 +324,7 @@ class ReferenceEngine {
   }
   void on(const Resized& e) {
     std::vector<Machine> next;
-    for (const Node& node : e.nodes) next.push_back(empty(node));
+    for (const Node& node : e.nodes) next.push_back(plain::fresh(node));
     for (auto& [id, entry] : active_) {
       move(entry.placement, entry, next);
       for (Placement& place : entry.more) move(place, entry, next);
@@ -359,7 +349,7 @@ class ReferenceEngine {
     const Machine& machine = machines_[place.node];
     if (!allowed(machine, entry.constraint)) return "that node is not allowed";
     if (!fits(machine, demand)) return "it does not fit on that node";
-    std::vector<std::int32_t> left = machine.devices;
+    std::vector<std::int64_t> left = machine.devices;
     std::int64_t sum = 0;
     for (const GpuShare& share : place.gpus) {
       const auto device = static_cast<std::size_t>(share.device);
